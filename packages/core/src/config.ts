@@ -1,0 +1,90 @@
+// What a user asked for, after parsing: camelCase, defaults filled in, hashes typed. The YAML form is config-schema.ts.
+
+export type Mode = 'pretend' | 'immediate' | 'extract';
+export type HashAlgorithm = 'sha256' | 'sha1' | 'md5';
+
+export interface ExpectedHash {
+  readonly algorithm: HashAlgorithm;
+  /** Lower-case hexadecimal. */
+  readonly digest: string;
+}
+
+export interface FileReference {
+  /** As written; relative paths are relative to the work directory. */
+  readonly path: string;
+  readonly hash?: ExpectedHash;
+}
+
+export interface BackupItem {
+  readonly source: string;
+  readonly target?: string;
+  readonly filter?: string;
+}
+
+export interface BackupVolume {
+  readonly volume: string;
+  readonly items: readonly BackupItem[];
+}
+
+export interface WatchdogSetting {
+  readonly path: string;
+  readonly intervalSeconds?: number;
+  readonly close?: boolean;
+}
+
+export interface PartitionArchive {
+  /** Size of the partition in sectors of 512 bytes. */
+  readonly blocks: number;
+  readonly archive: FileReference;
+}
+
+export type PartitionName = 'boot' | 'rootA' | 'rootB' | 'state' | 'data';
+
+export type ImageSetting =
+  | { readonly kind: 'dd'; readonly file: FileReference }
+  | {
+      readonly kind: 'fs';
+      readonly deviceSlug: string;
+      readonly check: 'none' | 'ro' | 'rw';
+      readonly maxData: boolean;
+      readonly mkfsDirect: boolean;
+      readonly extendedBlocks?: number;
+      readonly partitions: Readonly<Record<PartitionName, PartitionArchive>>;
+    };
+
+export interface Config {
+  readonly migrate: {
+    readonly mode: Mode;
+    readonly workDir: string;
+    readonly allWifis: boolean;
+    readonly wifis: readonly string[];
+    /** Seconds to wait before the reboot into stage 2; undefined: prepare only, the user reboots. */
+    readonly rebootSeconds?: number;
+    readonly log: {
+      readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+      readonly drive?: string;
+      readonly console: boolean;
+    };
+    readonly kernel?: FileReference;
+    readonly initrd?: FileReference;
+    readonly deviceTree: readonly FileReference[];
+    readonly backup: readonly BackupVolume[];
+    readonly networkFiles: readonly string[];
+    readonly requireNetworkConfig: boolean;
+    readonly gzipInternal: boolean;
+    readonly kernelOptions: readonly string[];
+    readonly forceFlashDevice?: string;
+    readonly delaySeconds: number;
+    readonly watchdogs: readonly WatchdogSetting[];
+    readonly failMode: 'reboot' | 'rescue-shell';
+  };
+  readonly balena: {
+    readonly image?: ImageSetting;
+    readonly config?: FileReference;
+    readonly appName?: string;
+    readonly api: { readonly host?: string; readonly port: number; readonly check: boolean };
+    readonly checkVpn: boolean;
+    readonly checkTimeoutSeconds: number;
+  };
+  readonly debug: { readonly noFlash: boolean };
+}

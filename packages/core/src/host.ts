@@ -1,0 +1,113 @@
+// The only door to a machine. Whatever runs before `execute` is typed with HostReader, which has no method that writes:
+// "pretend writes nothing" is checked by the compiler.
+
+/** Major and minor number of a block device or of the device that a file lies on. */
+export interface DeviceNumber {
+  readonly major: number;
+  readonly minor: number;
+}
+
+export interface FileStatus {
+  readonly kind: 'file' | 'directory' | 'symlink' | 'block-device' | 'character-device' | 'other';
+  readonly sizeBytes: number;
+  /** Permission bits only (0o7777). */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly modifiedMs: number;
+  /** The device that the file lies on. */
+  readonly device: DeviceNumber;
+  /** The device that the file is, for device nodes. */
+  readonly represents?: DeviceNumber;
+}
+
+/** Random access to bytes: a file, a block device, or a window into either. */
+export interface ByteReader {
+  readonly sizeBytes: number;
+  /**
+   * Fills `target` from `position` (bytes) and returns how many bytes were read: fewer than asked only at the end.
+   */
+  read(target: Uint8Array, position: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** A file or block device open for writing. Writes are complete or throw; they are durable after `flush`. */
+export interface ByteWriter extends ByteReader {
+  write(source: Uint8Array, position: number): Promise<void>;
+  flush(): Promise<void>;
+}
+
+export interface FreeSpace {
+  readonly availableBytes: number;
+  readonly availableInodes: number;
+}
+
+export interface HostReader {
+  /** Whole contents; throws `read-failed` beyond `limitBytes` (default 8 MiB) so that no file can exhaust memory. */
+  readFile(path: string, options?: { limitBytes?: number }): Promise<Uint8Array>;
+  /** As readFile, decoded as UTF-8; undefined where the file does not exist. */
+  readText(path: string): Promise<string | undefined>;
+  /** Sorted names in a directory; empty where it does not exist. */
+  list(path: string): Promise<readonly string[]>;
+  /** Status after following links; undefined where nothing is there. */
+  status(path: string): Promise<FileStatus | undefined>;
+  /** Status of the name itself, links not followed. */
+  linkStatus(path: string): Promise<FileStatus | undefined>;
+  /** Target of a symbolic link as it is written; undefined where there is no link. */
+  readLink(path: string): Promise<string | undefined>;
+  /** The path with all symbolic links resolved; undefined where nothing is there. */
+  realPath(path: string): Promise<string | undefined>;
+  freeSpace(path: string): Promise<FreeSpace>;
+  openRead(path: string): Promise<ByteReader>;
+  /** User id that this process acts with. */
+  readonly userId: number;
+  now(): Date;
+}
+
+export interface CommandOptions {
+  readonly timeoutMs?: number;
+  readonly input?: string;
+}
+
+export interface CommandResult {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface FileAttributes {
+  readonly mode: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly modifiedMs?: number;
+}
+
+export interface MountRequest {
+  readonly source: string;
+  readonly target: string;
+  readonly fileSystem: string;
+  readonly options: readonly string[];
+}
+
+export interface Host extends HostReader {
+  makeDirectory(path: string, mode: number): Promise<void>;
+  /** Temporary file, fsync, rename, fsync of the directory: after a power cut the old or the new file is there. */
+  writeDurable(path: string, contents: Uint8Array, attributes: FileAttributes): Promise<void>;
+  /** Streams `source` into a new file that appears under its name only when complete and durable. */
+  copyDurable(from: string, to: string, attributes: FileAttributes): Promise<void>;
+  /** Overwrites a file in place without changing its size or blocks (GRUB's environment block), then fsyncs. */
+  overwriteInPlace(path: string, contents: Uint8Array): Promise<void>;
+  setAttributes(path: string, attributes: FileAttributes): Promise<void>;
+  removeFile(path: string): Promise<void>;
+  /** Removes an empty directory; throws where it is not empty. */
+  removeDirectory(path: string): Promise<void>;
+  /** Creates a file that must not exist, durable; throws `locked` where it does. */
+  createExclusive(path: string, contents: Uint8Array, mode: number): Promise<void>;
+  openWrite(path: string): Promise<ByteWriter>;
+  /** Runs a program with an argument array, never through a shell; throws `command-failed` with the tail of stderr. */
+  run(command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
+  mount(request: MountRequest): Promise<void>;
+  unmount(target: string): Promise<void>;
+  /** Writes back everything and empties the page cache, so that what is read next comes from the medium. */
+  dropCaches(): Promise<void>;
+  reboot(): Promise<void>;
+}

@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config';
+
+const shared = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source'] } } };
+
+// unit: pure code, no root, seconds. disk: root and loop devices. machine: emulated machines, minutes.
+export default defineConfig({
+  test: {
+    projects: [
+      { ...shared, test: { name: 'unit', include: ['{packages/*,testkit}/src/**/*.test.ts'] } },
+      {
+        ...shared,
+        test: { name: 'disk', include: ['testkit/src/**/*.disk.ts'], testTimeout: 120_000, hookTimeout: 120_000 },
+      },
+      {
+        ...shared,
+        test: {
+          name: 'machine',
+          include: ['testkit/src/**/*.machine.ts'],
+          testTimeout: 900_000,
+          hookTimeout: 900_000,
+          pool: 'forks',
+          poolOptions: { forks: { maxForks: 2, minForks: 1 } },
+        },
+      },
+    ],
+  },
+});
