@@ -13,7 +13,9 @@ export type ErrorCode =
   | 'wrong-disk'
   | 'wrong-image'
   | 'undo-failed'
-  | 'unsupported';
+  | 'unsupported'
+  /** A bug of ours, caught at the border of a run. */
+  | 'internal';
 
 /** Plain, printable facts about an error; never secrets. */
 export type ErrorData = Readonly<Record<string, string | number | boolean | readonly string[] | null>>;

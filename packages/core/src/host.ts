@@ -61,6 +61,8 @@ export interface HostReader {
   openRead(path: string): Promise<ByteReader>;
   /** User id that this process acts with. */
   readonly userId: number;
+  /** Hardware name as `uname -m` gives it. */
+  readonly machine: string;
   now(): Date;
 }
 
@@ -96,9 +98,12 @@ export interface Host extends HostReader {
   copyDurable(from: string, to: string, attributes: FileAttributes): Promise<void>;
   /** Overwrites a file in place without changing its size or blocks (GRUB's environment block), then fsyncs. */
   overwriteInPlace(path: string, contents: Uint8Array): Promise<void>;
+  /** Writes a firmware variable file: one write call of the whole, no temporary file (efivarfs knows no rename). */
+  writeVariableFile(path: string, contents: Uint8Array): Promise<void>;
   setAttributes(path: string, attributes: FileAttributes): Promise<void>;
+  /** Removes a file, and what an interrupted durable write of it left; no error where nothing is there. */
   removeFile(path: string): Promise<void>;
-  /** Removes an empty directory; throws where it is not empty. */
+  /** Removes an empty directory; throws where it is not empty; no error where nothing is there. */
   removeDirectory(path: string): Promise<void>;
   /** Creates a file that must not exist, durable; throws `locked` where it does. */
   createExclusive(path: string, contents: Uint8Array, mode: number): Promise<void>;

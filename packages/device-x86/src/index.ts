@@ -1,1 +1,5 @@
-export {};
+export * from './grub.ts';
+export * from './grub-environment.ts';
+export * from './grub-menu.ts';
+export * from './pc.ts';
+export * from './steps-grub.ts';

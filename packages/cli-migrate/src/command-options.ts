@@ -1,0 +1,31 @@
+import { type Finding, refuses } from '@migrate/core';
+import type { ConfigChoice } from './find-config.ts';
+import { renderFindings } from './render.ts';
+
+export interface CommonOptions {
+  readonly config?: string;
+  readonly workDir?: string;
+  readonly json?: boolean;
+}
+
+export interface MigrateOptions extends CommonOptions {
+  readonly mode?: 'pretend' | 'immediate';
+  readonly yes?: boolean;
+}
+
+/** Where the options say that the configuration lies. */
+export function choiceOf(options: CommonOptions): ConfigChoice {
+  return {
+    currentDirectory: process.cwd(),
+    ...(options.config === undefined ? {} : { configPath: options.config }),
+    ...(options.workDir === undefined ? {} : { workDirectory: options.workDir }),
+  };
+}
+
+/** Prints what stands against it and returns the exit code. */
+export function refuse(findings: readonly Finding[], options: CommonOptions, exitCode: number): number {
+  if (options.json) process.stdout.write(`${JSON.stringify({ findings }, null, 2)}\n`);
+  else process.stderr.write(renderFindings(findings));
+  if (!options.json && refuses(findings)) process.stderr.write('migrate: refused, nothing was changed\n');
+  return exitCode;
+}

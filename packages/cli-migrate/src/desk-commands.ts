@@ -1,0 +1,48 @@
+// Commands that only read: they run on any machine.
+import { explainPlan, type Facts, type Host, MigrateError, parseConfig, stateDirectory } from '@migrate/core';
+import { type CommonOptions, choiceOf, refuse } from './command-options.ts';
+import { exitCodes } from './exit-code.ts';
+import { findConfig } from './find-config.ts';
+import { inspectMachine, prepare } from './prepare.ts';
+import { renderFindings, renderLines } from './render.ts';
+import { stepHandlers } from './step-handlers.ts';
+
+export async function validate(host: Host, file: string, options: CommonOptions): Promise<number> {
+  const text = await host.readText(file);
+  if (text === undefined) throw new MigrateError('invalid-input', `${file} does not exist`);
+  const { config, findings } = parseConfig(text, file);
+  if (options.json) process.stdout.write(`${JSON.stringify({ valid: config !== undefined, findings }, null, 2)}\n`);
+  else process.stdout.write(`${renderFindings(findings)}${file}: ${config === undefined ? 'not valid' : 'valid'}\n`);
+  return config === undefined ? exitCodes.usage : exitCodes.done;
+}
+
+export async function printFacts(host: Host): Promise<number> {
+  process.stdout.write(`${JSON.stringify(await inspectMachine(host, [stateDirectory]), null, 2)}\n`);
+  return exitCodes.done;
+}
+
+export async function explain(host: Host, options: CommonOptions & { facts: string }): Promise<number> {
+  const captured = parseFacts(await host.readText(options.facts), options.facts);
+  const { config, findings, workDirectory } = await findConfig(host, choiceOf(options));
+  if (config === undefined) return refuse(findings, options, exitCodes.usage);
+  const emit = options.json ? () => {} : renderLines(process.stderr);
+  const preparation = await prepare(host, { config, workDirectory, emit, facts: captured });
+  const all = [...findings, ...preparation.findings];
+  if (preparation.plan === undefined) return refuse(all, options, exitCodes.refused);
+  if (options.json) process.stdout.write(`${JSON.stringify({ plan: preparation.plan, findings: all }, null, 2)}\n`);
+  else process.stdout.write(explainPlan(preparation.plan, { facts: captured, handlers: stepHandlers }));
+  if (!options.json) process.stderr.write(renderFindings(all));
+  return exitCodes.done;
+}
+
+function parseFacts(text: string | undefined, path: string): Facts {
+  if (text === undefined) throw new MigrateError('invalid-input', `${path} does not exist`);
+  try {
+    const facts: unknown = JSON.parse(text);
+    if (typeof facts === 'object' && facts !== null && 'version' in facts && facts.version === 1 && 'disks' in facts)
+      return facts as Facts;
+  } catch {
+    // Falls through to the one error below.
+  }
+  throw new MigrateError('invalid-input', `${path} is not the output of this version's "migrate facts"`);
+}

@@ -1,0 +1,87 @@
+import { createInterface } from 'node:readline/promises';
+import { type Emit, explainPlan, type Host, messageOf, type Plan } from '@migrate/core';
+import { choiceOf, type MigrateOptions, refuse } from './command-options.ts';
+import { exitCodeOf, exitCodes } from './exit-code.ts';
+import { findConfig } from './find-config.ts';
+import { prepare } from './prepare.ts';
+import { renderFindings, renderJson, renderLines } from './render.ts';
+import { runStage1 } from './run-stage1.ts';
+import { stepHandlers } from './step-handlers.ts';
+
+export async function migrate(host: Host, options: MigrateOptions): Promise<number> {
+  const emit = options.json ? renderJson(process.stdout) : renderLines(process.stderr);
+  const { config, findings, workDirectory } = await findConfig(host, choiceOf(options));
+  if (config === undefined) return refuse(findings, options, exitCodes.usage);
+  const mode = options.mode ?? config.migrate.mode;
+  const preparation = await prepare(host, {
+    config,
+    workDirectory,
+    emit: options.json && mode === 'pretend' ? () => {} : emit,
+  });
+  const all = [...findings, ...preparation.findings];
+  const { plan, facts } = preparation;
+  if (plan === undefined) return refuse(all, options, exitCodes.refused);
+  if (mode === 'pretend' && options.json) {
+    process.stdout.write(`${JSON.stringify({ plan, findings: all }, null, 2)}\n`);
+    return exitCodes.done;
+  }
+  if (!options.json) process.stdout.write(`${explainPlan(plan, { facts, handlers: stepHandlers })}\n`);
+  if (!options.json) process.stderr.write(renderFindings(all));
+  if (mode === 'pretend') {
+    process.stdout.write('Nothing was changed. Run with --mode immediate to migrate.\n');
+    return exitCodes.done;
+  }
+  if (options.yes !== true && !(await confirm(plan))) {
+    process.stderr.write('migrate: not confirmed, nothing was changed\n');
+    return exitCodes.refused;
+  }
+  return prepareAndReboot(host, plan, { emit, json: options.json === true });
+}
+
+async function prepareAndReboot(
+  host: Host,
+  plan: Plan,
+  { emit, json }: { emit: Emit; json: boolean },
+): Promise<number> {
+  const outcome = await runStage1(host, plan, emit);
+  if (json) process.stdout.write(`${JSON.stringify({ kind: 'finished', outcome: outcome.kind, planId: plan.id })}\n`);
+  if (outcome.kind !== 'done') {
+    const state =
+      outcome.kind === 'undone'
+        ? 'everything was taken back'
+        : `it could not be taken back: ${messageOf('undoCause' in outcome ? outcome.undoCause : outcome.cause)}; run "migrate undo"`;
+    process.stderr.write(`migrate: ${outcome.cause.message}; ${state}\n`);
+    return exitCodeOf(outcome);
+  }
+  if (plan.rebootSeconds === undefined) {
+    emit({
+      kind: 'note',
+      level: 'info',
+      text: 'The machine is prepared: reboot it to migrate, or run "migrate undo".',
+    });
+    return exitCodes.done;
+  }
+  emit({ kind: 'note', level: 'info', text: `The machine is prepared and reboots in ${plan.rebootSeconds} seconds.` });
+  await new Promise((resolve) => setTimeout(resolve, (plan.rebootSeconds ?? 0) * 1000));
+  await host.reboot();
+  return exitCodes.done;
+}
+
+async function confirm(plan: Plan): Promise<boolean> {
+  if (!process.stdin.isTTY) {
+    process.stderr.write('migrate: there is no terminal to ask on; use --yes to go on without a question\n');
+    return false;
+  }
+  const readline = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const what =
+      plan.pointOfNoReturn === undefined
+        ? 'will be tried without flashing'
+        : `${plan.target.pathInStage1} will be overwritten`;
+    return (
+      (await readline.question(`All of the above will be done, and ${what}. Type "yes" to go on: `)).trim() === 'yes'
+    );
+  } finally {
+    readline.close();
+  }
+}

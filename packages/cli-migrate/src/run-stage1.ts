@@ -1,0 +1,42 @@
+import {
+  type Emit,
+  execute,
+  type Host,
+  journalName,
+  MigrateError,
+  type Outcome,
+  type Plan,
+  readJournal,
+  stage2LogName,
+  stage2ResultName,
+  stateDirectory,
+  undoJournal,
+  withLock,
+} from '@migrate/core';
+import { stepHandlers } from './step-handlers.ts';
+
+const journalPath = `${stateDirectory}/${journalName}`;
+
+/** Carries out stage 1: afterwards the next boot starts stage 2, or everything is as it was. */
+export function runStage1(host: Host, plan: Plan, emit: Emit): Promise<Outcome> {
+  return withLock(host, stateDirectory, () =>
+    execute({ steps: plan.stage1, handlers: stepHandlers, context: contextOf(host, plan, emit), journalPath }),
+  );
+}
+
+/** Takes back what an earlier run left. False where there is nothing to take back. */
+export async function undoStage1(host: Host, emit: Emit): Promise<boolean> {
+  if ((await readJournal(host, journalPath)) === undefined) return false;
+  await withLock(host, stateDirectory, async () => {
+    const journal = await readJournal(host, journalPath);
+    if (journal === undefined) throw new MigrateError('busy', 'another process has just undone it');
+    await undoJournal(journal, { context: contextOf(host, undefined, emit), handlers: stepHandlers, journalPath });
+    for (const name of [stage2LogName, stage2ResultName]) await host.removeFile(`${stateDirectory}/${name}`);
+  });
+  return true;
+}
+
+function contextOf(host: Host, plan: Plan | undefined, emit: Emit) {
+  // Undo needs no plan: each step carries what it is about.
+  return { host, plan: plan ?? ({} as Plan), emit, log: () => new Uint8Array() };
+}

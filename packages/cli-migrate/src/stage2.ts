@@ -1,0 +1,172 @@
+// balena-stage2: runs the second half of the plan in the initramfs. Exit 0 asks for a reboot; anything else is a failure,
+// which the init script answers with a reboot into the old system before the point of no return, and by starting this
+// program again after it.
+import { parseArgs } from 'node:util';
+import {
+  createNodeHost,
+  type Disk,
+  execute,
+  findDisk,
+  type Host,
+  identifyPlan,
+  inspectDisks,
+  MigrateError,
+  messageOf,
+  type Outcome,
+  type Plan,
+  planVersion,
+  stage2LogName,
+  stage2ResultName,
+} from '@migrate/core';
+import { createStage2Log } from './stage2-log.ts';
+import { stepHandlers } from './step-handlers.ts';
+import { toolVersion } from './version.ts';
+
+const ramDirectory = '/migrate/ram';
+const pointOfNoReturnMarker = '/run/migrate/point-of-no-return';
+
+interface Stage2Arguments {
+  readonly planPath: string;
+  readonly oldRoot: string;
+  readonly oldRootDevice: string;
+  readonly isResumed: boolean;
+}
+
+async function runStage2(args: Stage2Arguments): Promise<number> {
+  const host = createNodeHost({ commandPrefix: ['/migrate/busybox'] });
+  const plan = await readPlan(host, args.planPath);
+  const log = createStage2Log({
+    level: plan.logLevel,
+    print: (line) => process.stdout.write(line),
+    uptimeSeconds: () => process.uptime(),
+  });
+  log.emit({ kind: 'note', level: 'info', text: `migrate ${toolVersion} stage 2, plan ${plan.id}` });
+  const outcome = await carryOut(host, plan, { args, log });
+  log.emit({ kind: 'note', level: 'info', text: `peak memory of stage 2: ${await peakMemoryKib(host)} KiB` });
+  if (outcome.kind === 'done') {
+    const text =
+      plan.pointOfNoReturn === undefined
+        ? 'rehearsal complete: nothing was flashed, as debug.no_flash asks'
+        : 'migration complete';
+    log.emit({ kind: 'note', level: 'info', text });
+    if (plan.pointOfNoReturn === undefined) await leaveWord(host, plan, { args, message: text, log: log.bytes() });
+    return 0;
+  }
+  log.emit({ kind: 'note', level: 'error', text: `stage 2 failed (${outcome.kind}): ${outcome.cause.message}` });
+  if (outcome.kind !== 'failed-after-point-of-no-return') {
+    await leaveWord(host, plan, { args, message: outcome.cause.message, log: log.bytes() });
+  }
+  return 1;
+}
+
+type Log = ReturnType<typeof createStage2Log>;
+
+async function carryOut(host: Host, plan: Plan, { args, log }: { args: Stage2Arguments; log: Log }): Promise<Outcome> {
+  try {
+    const target = await findTarget(host, plan, args.isResumed);
+    log.emit({ kind: 'note', level: 'info', text: `the target disk is ${target.path}` });
+    if ((await host.status(ramDirectory)) === undefined) await host.makeDirectory(ramDirectory, 0o700);
+    if (!args.isResumed) await new Promise((resolve) => setTimeout(resolve, plan.delaySeconds * 1000));
+    return await execute({
+      steps: plan.stage2,
+      handlers: stepHandlers,
+      context: {
+        host,
+        plan,
+        emit: log.emit,
+        targetPath: target.path,
+        ramDirectory,
+        oldRoot: args.oldRoot,
+        log: log.bytes,
+      },
+      journalPath: `${ramDirectory}/journal.json`,
+      passPointOfNoReturn: async () => {
+        await host.writeDurable(pointOfNoReturnMarker, new TextEncoder().encode(`${plan.id}\n`), { mode: 0o600 });
+        log.emit({ kind: 'note', level: 'info', text: 'point of no return' });
+      },
+    });
+  } catch (thrown) {
+    if (!(thrown instanceof MigrateError)) throw thrown;
+    return { kind: args.isResumed ? 'failed-after-point-of-no-return' : 'undone', cause: thrown };
+  }
+}
+
+/** The drivers may need a moment after their modules are loaded. */
+async function findTarget(host: Host, plan: Plan, isResumed: boolean): Promise<Disk> {
+  for (let round = 1; ; round += 1) {
+    try {
+      return findDisk(await inspectDisks(host), plan.target, { ignoreTable: isResumed });
+    } catch (thrown) {
+      if (round >= 10) throw thrown;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+}
+
+async function readPlan(host: Host, path: string): Promise<Plan> {
+  const text = new TextDecoder().decode(await host.readFile(path, { limitBytes: 64 * 1024 * 1024 }));
+  const plan = JSON.parse(text) as Plan;
+  const { id, ...rest } = plan;
+  if (rest.version !== planVersion || rest.toolVersion !== toolVersion) {
+    throw new MigrateError('unsupported', `${path} was made by migrate ${rest.toolVersion}, this is ${toolVersion}`);
+  }
+  if (identifyPlan(rest).id !== id)
+    throw new MigrateError('verify-mismatch', `${path} was changed since stage 1 wrote it`);
+  return plan;
+}
+
+/** Leaves log and reason on the old system, which boots next. Failing to do so must not hide the failure itself. */
+async function leaveWord(
+  host: Host,
+  plan: Plan,
+  { args, message, log }: { args: Stage2Arguments; message: string; log: Uint8Array },
+): Promise<void> {
+  try {
+    const mounted = ((await host.readText('/proc/self/mountinfo')) ?? '').includes(` ${args.oldRoot} `);
+    if (mounted) await host.unmount(args.oldRoot);
+    await host.mount({
+      source: args.oldRootDevice,
+      target: args.oldRoot,
+      fileSystem: plan.payloadFileSystem.type,
+      options: ['rw'],
+    });
+    const directory = `${args.oldRoot}${plan.stateDirectoryInFileSystem}`;
+    const result = new TextEncoder().encode(`${JSON.stringify({ planId: plan.id, message })}\n`);
+    await host.writeDurable(`${directory}/${stage2LogName}`, log, { mode: 0o600 });
+    await host.writeDurable(`${directory}/${stage2ResultName}`, result, { mode: 0o600 });
+    await host.unmount(args.oldRoot);
+  } catch (thrown) {
+    process.stdout.write(`the log could not be saved on the old system: ${messageOf(thrown)}\n`);
+  }
+}
+
+/** High-water mark of resident memory (proc(5), VmHWM). */
+async function peakMemoryKib(host: Host): Promise<number> {
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec((await host.readText('/proc/self/status')) ?? '')?.[1] ?? 0);
+}
+
+function parseArguments(argv: readonly string[]): Stage2Arguments {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      plan: { type: 'string' },
+      'old-root': { type: 'string' },
+      'old-root-device': { type: 'string' },
+      resume: { type: 'boolean', default: false },
+    },
+  });
+  const { plan, resume } = values;
+  if (plan === undefined || values['old-root'] === undefined || values['old-root-device'] === undefined) {
+    throw new MigrateError('invalid-input', 'stage 2 needs --plan, --old-root and --old-root-device');
+  }
+  return { planPath: plan, oldRoot: values['old-root'], oldRootDevice: values['old-root-device'], isResumed: resume };
+}
+
+try {
+  process.exitCode = await runStage2(parseArguments(process.argv.slice(2)));
+} catch (thrown) {
+  process.stdout.write(
+    `stage 2 failed: ${thrown instanceof MigrateError ? thrown.message : `this is a bug: ${thrown instanceof Error ? thrown.stack : thrown}`}\n`,
+  );
+  process.exitCode = 1;
+}

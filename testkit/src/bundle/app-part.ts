@@ -1,0 +1,34 @@
+// migrate and balena-stage2 as one file each, with the licences of the packages that went into them.
+
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { execa } from 'execa';
+
+const repository = join(import.meta.dirname, '../../..');
+const cli = join(repository, 'packages/cli-migrate');
+
+/** Builds from source and copies migrate.js, stage2.js and init into `app`, licence texts into `licenses`. */
+export async function appPart(app: string, licenses: string): Promise<void> {
+  await execa('tsup', { cwd: cli, preferLocal: true, localDir: repository });
+  const built = join(cli, 'dist/bundle');
+  await mkdir(app, { recursive: true });
+  for (const program of ['migrate.js', 'stage2.js']) await copyFile(join(built, program), join(app, program));
+  await copyFile(join(cli, 'init/init.sh'), join(app, 'init'));
+  // Makes Node take the files for ES modules at once.
+  await writeFile(join(app, 'package.json'), '{ "type": "module" }\n');
+  await copyLicenses(join(built, 'metafile-esm.json'), licenses);
+}
+
+async function copyLicenses(metafile: string, licenses: string): Promise<void> {
+  const { inputs } = JSON.parse(await readFile(metafile, 'utf8')) as { inputs: Record<string, unknown> };
+  const packages = new Set(
+    Object.keys(inputs).flatMap((path) => path.match(/^.*\/node_modules\/(@[^/]+\/)?[^/]+(?=\/)/)?.[0] ?? []),
+  );
+  for (const directory of packages) {
+    const source = join(cli, directory);
+    const text = (await readdir(source)).find((name) => /^licen[cs]e/i.test(name));
+    if (text === undefined) throw new Error(`${source} goes into the bundle but holds no licence text`);
+    await mkdir(licenses, { recursive: true });
+    await copyFile(join(source, text), join(licenses, `${basename(directory)}.txt`));
+  }
+}
