@@ -140,7 +140,6 @@ describe('on an old kernel', () => {
 
 describe.each([['dash'], ['bash', '--posix'], ['busybox', 'sh']])('launcher under %s', (...shell) => {
   test.each([
-    ['2.6.32-754.el6.x86_64', true],
     ['3.2.0-4-amd64', true],
     ['3.16.0-77-generic', true],
     ['3.16+', true],
@@ -169,6 +168,13 @@ describe.each([['dash'], ['bash', '--posix'], ['busybox', 'sh']])('launcher unde
     } finally {
       await execa('umount', [mounted]);
     }
+  });
+
+  test('says that the kernel is too old for the C library', async () => {
+    const copy = await copyBundle('6.1.0', 'machine');
+    await replace(join(copy, 'runtime/busybox'), '#!/bin/sh\necho "FATAL: kernel too old" >&2\nexit 127\n');
+    const result = await execa(shell[0] ?? '', [...shell.slice(1), join(copy, 'migrate')], { reject: false });
+    expect(result).toMatchObject({ exitCode: 3, stderr: 'migrate: Linux 3.2 or newer is needed' });
   });
 
   test('says which file is missing', async () => {

@@ -6,6 +6,7 @@ export * from './config.ts';
 export * from './config-json.ts';
 export * from './connection-file.ts';
 export * from './cpio.ts';
+export * from './crc32.ts';
 export * from './device.ts';
 export * from './disks.ts';
 export * from './error.ts';

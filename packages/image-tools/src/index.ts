@@ -1,1 +1,9 @@
-export {};
+export * from './commit-sectors.ts';
+export * from './fat-reader.ts';
+export * from './flash-image.ts';
+export * from './forward-reader.ts';
+export * from './inspect-image.ts';
+export * from './open-image.ts';
+export * from './prove-image.ts';
+export * from './steps-image.ts';
+export * from './verify-image.ts';

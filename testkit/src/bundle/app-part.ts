@@ -1,6 +1,7 @@
 // migrate and balena-stage2 as one file each, with the licences of the packages that went into them.
 
-import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { execa } from 'execa';
 
@@ -9,14 +10,23 @@ const cli = join(repository, 'packages/cli-migrate');
 
 /** Builds from source and copies migrate.js, stage2.js and init into `app`, licence texts into `licenses`. */
 export async function appPart(app: string, licenses: string): Promise<void> {
-  await execa('tsup', { cwd: cli, preferLocal: true, localDir: repository });
-  const built = join(cli, 'dist/bundle');
+  // A directory of its own: tests that run at the same time make bundles too.
+  const built = await mkdtemp(join(tmpdir(), 'bundle-app-'));
+  try {
+    await execa('tsup', ['--out-dir', built], { cwd: cli, preferLocal: true, localDir: repository });
+    await place(built, app);
+    await copyLicenses(join(built, 'metafile-esm.json'), licenses);
+  } finally {
+    await rm(built, { recursive: true, force: true });
+  }
+}
+
+async function place(built: string, app: string): Promise<void> {
   await mkdir(app, { recursive: true });
   for (const program of ['migrate.js', 'stage2.js']) await copyFile(join(built, program), join(app, program));
   await copyFile(join(cli, 'init/init.sh'), join(app, 'init'));
   // Makes Node take the files for ES modules at once.
   await writeFile(join(app, 'package.json'), '{ "type": "module" }\n');
-  await copyLicenses(join(built, 'metafile-esm.json'), licenses);
 }
 
 async function copyLicenses(metafile: string, licenses: string): Promise<void> {

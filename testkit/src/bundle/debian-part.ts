@@ -3,7 +3,7 @@
 import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
-import { cached } from './cached.ts';
+import { cached } from '../cached.ts';
 import { debianParts } from './parts.ts';
 
 export interface DebianPackage {
@@ -38,7 +38,7 @@ export async function debianPart(packages: readonly DebianPackage[]): Promise<st
     async (directory) => {
       const downloads = join(directory, 'downloads');
       await mkdir(downloads);
-      // apt checks what it downloads against the signed package lists. Without this option root's downloads print a warning.
+      // apt checks what it downloads against the signed package lists; a "404" means that they are old (apt-get update).
       await execa('apt-get', ['-o', 'APT::Sandbox::User=root', 'download', ...wanted], { cwd: downloads });
       for (const archive of await readdir(downloads)) await extract(join(downloads, archive), directory);
       await execa('rm', ['-r', downloads]);

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { cached } from './cached.ts';
+import { cached } from '../cached.ts';
 import { nodePackage } from './parts.ts';
 
 /** Directory with `node` and `LICENSE`; made on first use. Throws where the download does not match its pin. */

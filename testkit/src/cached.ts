@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -17,6 +17,11 @@ export async function cached(
   const finished = join(root, `${name}-${key}`);
   if (await isThere(finished)) return finished;
   await mkdir(root, { recursive: true });
+  const release = await takeLock(join(root, `${name}-${key}.lock`));
+  if (await isThere(finished)) {
+    await release();
+    return finished;
+  }
   const unfinished = await mkdtemp(join(root, `${name}-${key}.new-`));
   try {
     await build(unfinished);
@@ -25,8 +30,23 @@ export async function cached(
     });
   } finally {
     await rm(unfinished, { recursive: true, force: true });
+    await release();
   }
   return finished;
+}
+
+/** Waits until no other living process builds the same thing: a build of minutes is not done twice side by side. */
+async function takeLock(path: string): Promise<() => Promise<void>> {
+  for (;;) {
+    try {
+      await writeFile(path, String(process.pid), { flag: 'wx' });
+      return () => rm(path, { force: true });
+    } catch {
+      const holder = Number(await readFile(path, 'utf8').catch(() => ''));
+      if (holder > 0 && !(await isThere(`/proc/${holder}`))) await rm(path, { force: true });
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
 }
 
 async function isThere(path: string): Promise<boolean> {

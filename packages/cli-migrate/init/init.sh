@@ -1,0 +1,200 @@
+#!/migrate/busybox sh
+# shellcheck shell=dash
+# PID 1 of stage 2: loads the drivers, takes the payload to RAM and runs stage 2 from there.
+#
+# Before the point of no return every failure ends in a reboot, which starts the old system: its boot entry for stage 2 was a
+# one-shot. After it there is no old system any more, so stage 2 is started again, and at last the machine waits for help.
+#
+# Runs under busybox ash with busybox's applets only. PID 1 must not end: that would be a kernel panic.
+set -u
+
+top=/migrate
+old=$top/old
+payload=$top/payload
+state=/run/migrate
+# Stage 2 creates this file before the first byte is written to the target disk.
+point=$state/point-of-no-return
+resume_limit=3
+search_seconds=60
+# What stage 2 and the kernel take while the payload's own files are in RAM: Node's heap, stacks and page tables.
+work_kib=65536
+
+# boot.conf, written by stage 1, replaces these.
+PAYLOAD_UUID='' PAYLOAD_FILE_SYSTEM='' PAYLOAD_PATH='' TIMEOUT_SECONDS=600 PLAN_ID=''
+
+say() {
+  echo "migrate: $*"
+}
+
+# A disk that does not answer can hold up umount and sync for ever; the machine must come back all the same.
+flush() {
+  (
+    umount "$old" 2>/dev/null
+    sync
+    : >"$state/flushed"
+  ) &
+  seconds=0
+  while [ ! -e "$state/flushed" ] && [ "$seconds" -lt 30 ]; do
+    sleep 1
+    seconds=$((seconds + 1))
+  done
+}
+
+restart() {
+  say "$1; restarting"
+  flush
+  # Should a driver hang in its shutdown, the kernel restarts without asking the drivers.
+  (
+    sleep 60
+    echo b >/proc/sysrq-trigger
+  ) &
+  reboot -n -f
+  while :; do sleep 60; done
+}
+
+give_up() {
+  say "FAILED: $1"
+  restart 'nothing was changed, the old system starts again'
+}
+
+wait_for_help() {
+  while :; do
+    say "FAILED: $1; the disk is not complete, so the machine waits and does not restart"
+    sleep 60
+  done
+}
+
+# The decision must not race with stage 2 passing the point: everything is stopped first (kill -1 spares PID 1 and the caller),
+# and only then is it looked whether the point was passed.
+dead_man() {
+  echo -1000 >/proc/self/oom_score_adj
+  sleep "$TIMEOUT_SECONDS"
+  [ ! -e "$point" ] || return 0
+  kill -STOP -1
+  sleep 1
+  if [ -e "$point" ]; then
+    kill -CONT -1
+    return 0
+  fi
+  give_up "the point of no return was not reached within $TIMEOUT_SECONDS s"
+}
+
+mount_kernel_file_systems() {
+  mkdir -p /sys /dev /run
+  mount -t sysfs sysfs /sys
+  mount -t devtmpfs devtmpfs /dev
+  mount -t tmpfs -o mode=0755,size=8m tmpfs /run
+  mkdir -p "$state" "$old" "$payload"
+  # Ctrl-Alt-Del then reaches PID 1, which ignores it, instead of restarting the machine in the middle of flashing.
+  echo 0 >/proc/sys/kernel/ctrl-alt-del
+}
+
+# Parameters for a module from the kernel command line ("nvme_core.io_timeout=255"): the kernel itself takes only those of
+# what is built in.
+module_parameters() {
+  for word in $command_line; do
+    case $word in
+      *.*) [ "$(echo "${word%%.*}" | tr - _)" != "$1" ] || printf '%s ' "${word#*.}" ;;
+    esac
+  done
+}
+
+load_modules() {
+  command_line=$(cat /proc/cmdline)
+  set -f
+  while read -r name; do
+    # shellcheck disable=SC2046 # one argument for each parameter
+    insmod "$top/modules/$name.ko" $(module_parameters "$name") || say "the module $name was not loaded"
+  done <"$top/modules/order"
+  set +f
+  [ ! -d /sys/firmware/efi/efivars ] || mount -t efivarfs efivarfs /sys/firmware/efi/efivars ||
+    say 'the firmware variables cannot be reached'
+}
+
+# Disks may show up seconds after their driver was loaded.
+find_old_root() {
+  seconds=0
+  until device=$(findfs "UUID=$PAYLOAD_UUID" 2>/dev/null) && [ -b "$device" ]; do
+    [ "$seconds" -lt "$search_seconds" ] || return 1
+    sleep 1
+    seconds=$((seconds + 1))
+  done
+}
+
+available_kib() {
+  # MemAvailable is there since Linux 3.14. In an initramfs, "Cached" is not free.
+  awk '$1 == "MemAvailable:" { found = $2 } $1 == "MemFree:" { free = $2 } END { print found ? found : free }' /proc/meminfo
+}
+
+load_payload() {
+  find_old_root || give_up "no disk holds the file system $PAYLOAD_UUID; known are: $(awk 'NR > 2 { print $4 }' /proc/partitions | tr '\n' ' ')"
+  say "the payload is on $device"
+  # Read-only for us; a journal left dirty is replayed, as the old system would do it.
+  mount -t "$PAYLOAD_FILE_SYSTEM" -o ro "$device" "$old" || {
+    dmesg | tail -n 5
+    give_up "$device cannot be mounted as $PAYLOAD_FILE_SYSTEM"
+  }
+  from=$old$PAYLOAD_PATH
+  for part in runtime/node app/stage2.js plan.json; do
+    [ -f "$from/$part" ] || give_up "the payload is not complete: $PAYLOAD_PATH/$part is missing on $device"
+  done
+  grep -q "\"id\": *\"$PLAN_ID\"" "$from/plan.json" || give_up "the payload on $device belongs to another plan than $PLAN_ID"
+  needed=$(du -s -k -c "$from/runtime" "$from/app" "$from/plan.json" | awk 'END { print $1 }')
+  needed=$((needed + work_kib))
+  available=$(available_kib)
+  [ "$available" -ge "$needed" ] || give_up "too little memory: $available KiB are free, $needed KiB are needed"
+  cp -R "$from/runtime" "$from/app" "$from/plan.json" "$payload" || give_up 'the payload cannot be copied to RAM'
+}
+
+# Node's OpenSSL needs getrandom(2), which came with Linux 3.17; the shim stands in for it.
+lacks_getrandom() {
+  release=$(uname -r)
+  major=${release%%.*}
+  minor=${release#*.}
+  minor=${minor%%[!0-9]*}
+  [ "$major" -lt 3 ] || { [ "$major" -eq 3 ] && [ "$minor" -lt 17 ]; }
+}
+
+run_stage2() {
+  set -- --max-semi-space-size=1 --max-old-space-size=64 "$payload/app/stage2.js" \
+    --plan "$payload/plan.json" --old-root "$old" --old-root-device "$device" "$@"
+  set -- "$payload/runtime/node" "$@"
+  if [ -f "$payload/runtime/getentropy.so" ] && lacks_getrandom; then
+    set -- --preload "$payload/runtime/getentropy.so" "$@"
+  fi
+  for loader in "$payload"/runtime/ld-linux*.so.*; do
+    env -i PATH="$PATH" HOME=/ "$loader" --library-path "$payload/runtime/lib" "$@" </dev/null
+    return
+  done
+}
+
+main() {
+  run_stage2
+  status=$?
+  attempt=0
+  while [ "$status" -ne 0 ]; do
+    [ -e "$point" ] || give_up "stage 2 ended with status $status before the point of no return"
+    [ "$attempt" -lt "$resume_limit" ] || wait_for_help "stage 2 ended with status $status, also when started again"
+    attempt=$((attempt + 1))
+    say "stage 2 ended with status $status; starting it again, $attempt of $resume_limit"
+    sleep 2
+    run_stage2 --resume
+    status=$?
+  done
+  restart 'stage 2 is done'
+}
+
+# busybox learns from /proc where it lies itself.
+"$top/busybox" mkdir -p "$top/bin" /proc
+"$top/busybox" mount -t proc proc /proc
+"$top/busybox" --install -s "$top/bin"
+export PATH="$top/bin"
+mount_kernel_file_systems
+say "stage 2 init, Linux $(uname -r)"
+[ -f "$top/boot.conf" ] || give_up 'the settings of stage 2 are missing'
+# shellcheck source=/dev/null
+. "$top/boot.conf"
+dead_man &
+load_modules
+load_payload
+main

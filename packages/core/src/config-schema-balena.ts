@@ -1,0 +1,134 @@
+// The section `balena` of the configuration file.
+import { fileReference, longestWaitSeconds, oneLine, partition } from './config-schema-values.ts';
+
+const fs = {
+  type: ['object', 'null'],
+  description:
+    'Create partitions and file systems and unpack archives into them, as printed by `balena-extract`. One of `dd` and `fs`.',
+  'x-support': 'refused',
+  properties: {
+    device_slug: {
+      type: 'string',
+      pattern: oneLine,
+      description: 'Device type that the archives were extracted for. A BeagleBoard xM says `beaglebone-black`.',
+      examples: ['beaglebone-green'],
+    },
+    check: {
+      type: ['string', 'null'],
+      enum: ['none', 'ro', 'rw', 'None', 'Read', 'ReadWrite', null],
+      default: 'none',
+      description:
+        'Search for bad blocks while formatting: `none`, `ro` (or `Read`), `rw` (or `ReadWrite`: writes too, slow).',
+      examples: ['ro'],
+    },
+    max_data: {
+      type: ['boolean', 'null'],
+      default: true,
+      description: 'Whether resin-data takes the rest of the disk.',
+      examples: [true],
+    },
+    mkfs_direct: {
+      type: ['boolean', 'null'],
+      default: false,
+      description: 'Whether mkfs.ext4 writes past the page cache (slow).',
+      examples: [false],
+    },
+    extended_blocks: {
+      type: ['integer', 'null'],
+      minimum: 1,
+      description: 'Size of the extended partition in blocks of 512 bytes.',
+      examples: [2162688],
+    },
+    boot: { ...partition, description: 'The partition resin-boot.' },
+    root_a: { ...partition, description: 'The partition resin-rootA.' },
+    root_b: { ...partition, description: 'The partition resin-rootB.' },
+    state: { ...partition, description: 'The partition resin-state.' },
+    data: { ...partition, description: 'The partition resin-data.' },
+  },
+  required: ['device_slug', 'boot', 'root_a', 'root_b', 'state', 'data'],
+  additionalProperties: false,
+} as const;
+
+const api = {
+  type: ['object', 'null'],
+  description: 'Check before migrating that the API of the fleet answers.',
+  'x-support': 'ignored',
+  properties: {
+    host: {
+      type: ['string', 'null'],
+      pattern: oneLine,
+      description: 'Host name; left out: the one of `apiEndpoint` in config.json.',
+      examples: ['api.balena-cloud.com'],
+    },
+    port: {
+      type: ['integer', 'null'],
+      minimum: 1,
+      maximum: 65535,
+      default: 443,
+      description: 'TCP port.',
+      examples: [443],
+    },
+    check: {
+      type: ['boolean', 'null'],
+      default: true,
+      description: 'Whether to make the check.',
+      examples: [true],
+    },
+    key: {
+      type: ['string', 'null'],
+      description: 'Accepted for old files and never read: the key in config.json is the one that counts.',
+    },
+  },
+  additionalProperties: false,
+} as const;
+
+export const balenaSection = {
+  type: ['object', 'null'],
+  description: 'What is put on the disk, and the fleet that the device joins.',
+  properties: {
+    image: {
+      type: ['object', 'null'],
+      description: 'The balenaOS image, as one file (`dd`) or as archives (`fs`).',
+      properties: {
+        dd: {
+          ...fileReference,
+          description: 'The whole image, compressed with gzip.',
+          examples: [{ path: 'balena.img.gz' }],
+        },
+        fs,
+      },
+      not: { properties: { dd: { type: 'object' }, fs: { type: 'object' } }, required: ['dd', 'fs'] },
+      additionalProperties: false,
+      examples: [{ dd: { path: 'balena.img.gz' } }],
+    },
+    config: {
+      ...fileReference,
+      description: 'The config.json of the fleet, downloaded from its dashboard.',
+      examples: [{ path: 'config.json' }],
+    },
+    app_name: {
+      type: ['string', 'null'],
+      pattern: oneLine,
+      description: 'Name of the fleet; when given, it must be the `applicationName` in config.json.',
+      examples: ['bbtest'],
+    },
+    api,
+    check_vpn: {
+      type: ['boolean', 'null'],
+      default: true,
+      description: 'Whether to check before migrating that the VPN endpoint in config.json answers.',
+      examples: [true],
+      'x-support': 'ignored',
+    },
+    check_timeout: {
+      type: ['integer', 'null'],
+      minimum: 1,
+      maximum: longestWaitSeconds,
+      default: 20,
+      description: 'Seconds that each of these checks may take.',
+      examples: [20],
+      'x-support': 'ignored',
+    },
+  },
+  additionalProperties: false,
+} as const;

@@ -1,0 +1,280 @@
+// The section `migrate` of the configuration file.
+import {
+  absolutePath,
+  commandLine,
+  devicePath,
+  fileReference,
+  fileReferenceItem,
+  longestWaitSeconds,
+  oneLine,
+} from './config-schema-values.ts';
+
+const log = {
+  type: ['object', 'null'],
+  description: 'How stage 2 logs.',
+  properties: {
+    level: {
+      type: ['string', 'null'],
+      enum: ['trace', 'debug', 'info', 'warn', 'error', null],
+      default: 'warn',
+      description: 'The least important messages that stage 2 still logs.',
+      examples: ['info'],
+    },
+    drive: {
+      type: ['string', 'null'],
+      pattern: devicePath,
+      description: 'Partition that keeps the log of stage 2 whatever happens. It must not lie on the disk that is flashed.',
+      examples: ['/dev/sdb1'],
+      'x-support': 'refused',
+    },
+    console: {
+      type: ['boolean', 'null'],
+      default: true,
+      description: 'Whether stage 2 shows its log on the console. This version always does.',
+      examples: [true],
+      'x-support': 'ignored',
+    },
+  },
+  additionalProperties: false,
+} as const;
+
+const backup = {
+  type: ['array', 'null'],
+  default: [],
+  description: 'Files to take along; they become volumes of the same name in the new system.',
+  'x-support': 'refused',
+  items: {
+    type: 'object',
+    properties: {
+      volume: {
+        type: 'string',
+        pattern: oneLine,
+        description: 'Name of the volume, as the application of the fleet declares it.',
+        examples: ['data'],
+      },
+      items: {
+        type: 'array',
+        minItems: 1,
+        description: 'What goes into the volume.',
+        items: {
+          type: 'object',
+          properties: {
+            source: {
+              type: 'string',
+              pattern: oneLine,
+              description: 'File or directory to copy.',
+              examples: ['/home/pi/data'],
+            },
+            target: {
+              type: ['string', 'null'],
+              pattern: oneLine,
+              description: 'Directory in the volume; left out: its root.',
+              examples: ['old'],
+            },
+            filter: {
+              type: ['string', 'null'],
+              pattern: oneLine,
+              description: 'Regular expression; only files whose path matches are copied.',
+              examples: ['balena-.*'],
+            },
+          },
+          required: ['source'],
+          additionalProperties: false,
+        },
+      },
+    },
+    required: ['volume', 'items'],
+    additionalProperties: false,
+  },
+} as const;
+
+const watchdogs = {
+  type: ['array', 'null'],
+  default: [],
+  description: 'Hardware watchdogs that stage 2 must close or keep fed.',
+  'x-support': 'refused',
+  items: {
+    type: 'object',
+    properties: {
+      path: {
+        type: 'string',
+        pattern: absolutePath,
+        description: 'The watchdog device.',
+        examples: ['/dev/watchdog1'],
+      },
+      interval: {
+        type: ['integer', 'null'],
+        minimum: 1,
+        maximum: longestWaitSeconds,
+        description: 'Seconds between two kicks; left out: as the device tells.',
+        examples: [10],
+      },
+      close: {
+        type: ['boolean', 'null'],
+        description: '`false`: do not close the device but kick it; left out: as the device tells.',
+        examples: [false],
+      },
+    },
+    required: ['path'],
+    additionalProperties: false,
+  },
+} as const;
+
+const uboot = {
+  type: ['object', 'null'],
+  description: 'How a BeagleBone or BeagleBoard is made to start stage 2.',
+  'x-support': 'ignored',
+  properties: {
+    strategy: {
+      type: ['string', 'object', 'null'],
+      pattern: '^manual$',
+      default: { uname: '4.1.4.53-balenaOS-2.38.0+rev1' },
+      description: '`manual`, or `uname:` with the kernel name that the boot files are given.',
+      examples: ['manual'],
+      properties: {
+        uname: {
+          type: 'string',
+          pattern: oneLine,
+          description: 'Kernel name as in `uname_r` of uEnv.txt.',
+          examples: ['4.1.4.53-balenaOS-2.38.0+rev1'],
+        },
+      },
+      required: ['uname'],
+      additionalProperties: false,
+    },
+    mmc_index: {
+      type: ['integer', 'null'],
+      minimum: 0,
+      maximum: 1,
+      description: 'Number of the boot medium as U-Boot counts: 0 is the SD card, 1 the eMMC; left out: as usual for the board.',
+      examples: [1],
+    },
+  },
+  additionalProperties: false,
+} as const;
+
+export const migrateSection = {
+  type: ['object', 'null'],
+  description: 'What is done on the running system.',
+  properties: {
+    mode: {
+      type: ['string', 'null'],
+      enum: ['pretend', 'immediate', 'extract', null],
+      default: 'pretend',
+      description:
+        '`pretend` checks everything and changes nothing, `immediate` migrates, `extract` only takes an image apart. This version refuses `extract`.',
+      examples: ['pretend'],
+    },
+    work_dir: {
+      type: ['string', 'null'],
+      pattern: oneLine,
+      default: '.',
+      description: 'Directory that relative paths start in. A relative one starts in the current directory.',
+      examples: ['/root/migrate'],
+    },
+    reboot: {
+      type: ['integer', 'null'],
+      minimum: 0,
+      maximum: longestWaitSeconds,
+      description: 'Seconds until the reboot into stage 2; left out: everything is prepared and you reboot.',
+      examples: [5],
+    },
+    all_wifis: {
+      type: ['boolean', 'null'],
+      default: false,
+      description: 'Whether to take over every Wi-Fi network that this system knows. This version warns and takes none.',
+      examples: [true],
+      'x-support': 'ignored',
+    },
+    wifis: {
+      type: ['array', 'null'],
+      default: [],
+      description: 'SSIDs of the Wi-Fi networks to take over.',
+      items: { type: 'string', pattern: oneLine, description: 'An SSID.', examples: ['my-ssid'] },
+      examples: [['my-ssid']],
+      'x-support': 'refused',
+    },
+    nwmgr_files: {
+      type: ['array', 'null'],
+      default: [],
+      description: 'NetworkManager connection files for the new system; a relative path starts in `migrate.work_dir`.',
+      items: { type: 'string', pattern: oneLine, description: 'Path of a connection file.', examples: ['eth0_static'] },
+      examples: [['eth0_static']],
+    },
+    require_nwmgr_config: {
+      type: ['boolean', 'null'],
+      default: true,
+      description:
+        'Whether to refuse when no network connection is taken along. `false` is safe where wired DHCP is enough.',
+      examples: [false],
+    },
+    log,
+    kernel: {
+      ...fileReference,
+      description: "Kernel for stage 2; left out: this machine's own.",
+      examples: [{ path: 'balena.zImage' }],
+      'x-support': 'refused',
+    },
+    initrd: {
+      ...fileReference,
+      description: "Initramfs for stage 2; left out: one made for this machine's kernel.",
+      examples: [{ path: 'balena.initramfs.cpio.gz' }],
+      'x-support': 'refused',
+    },
+    device_tree: {
+      type: ['array', 'null'],
+      default: [],
+      description: 'Device tree blobs for stage 2.',
+      items: fileReferenceItem,
+      examples: [[{ path: 'balena.dtb' }]],
+      'x-support': 'refused',
+    },
+    kernel_opts: {
+      type: ['string', 'null'],
+      pattern: commandLine,
+      default: '',
+      description: 'Words to add to the kernel command line of stage 2, separated by blanks.',
+      examples: ['panic=20'],
+    },
+    force_flash_device: {
+      type: ['string', 'null'],
+      pattern: devicePath,
+      description: 'Disk to flash; left out: the one that this system boots from.',
+      examples: ['/dev/sda'],
+    },
+    delay: {
+      type: ['integer', 'null'],
+      minimum: 0,
+      maximum: longestWaitSeconds,
+      default: 0,
+      description: 'Seconds that stage 2 waits before it begins.',
+      examples: [60],
+    },
+    fail_mode: {
+      type: ['string', 'null'],
+      enum: ['Reboot', 'RescueShell', null],
+      default: 'Reboot',
+      description:
+        'What stage 2 does when it fails: `Reboot`, or `RescueShell` on the console. This version refuses `RescueShell`.',
+      examples: ['Reboot'],
+    },
+    backup,
+    watchdogs,
+    gzip_internal: {
+      type: ['boolean', 'null'],
+      default: true,
+      description: '`false` asks for the external gzip command. This version warns and inflates the image itself.',
+      examples: [true],
+      'x-support': 'ignored',
+    },
+    tar_internal: {
+      type: ['boolean', 'null'],
+      default: true,
+      description: '`false` asks for the external tar command. This version has no use for either.',
+      examples: [true],
+      'x-support': 'ignored',
+    },
+    uboot,
+  },
+  additionalProperties: false,
+} as const;

@@ -1,0 +1,89 @@
+// Stage-2 steps that put the image onto the disk.
+import {
+  type ByteReader,
+  type ByteWriter,
+  MigrateError,
+  payloadPath,
+  type ReadingHandler,
+  type RedoableHandler,
+  required,
+  type StepContext,
+  type StepHandlers,
+  type StepOf,
+} from '@migrate/core';
+import { wipeOldTables, writeCommitSectors } from './commit-sectors.ts';
+import { flashImage, readCommitBytes } from './flash-image.ts';
+import { proveImage } from './prove-image.ts';
+import { verifyAndRepair } from './verify-image.ts';
+
+const prove: ReadingHandler<StepOf<'prove-image'>> = {
+  describe: () => 'inflate the whole image in RAM and compare it with what stage 1 proved',
+  apply: async (step, context) => {
+    const { host, plan, emit } = context;
+    const found = await proveImage({ host, path: payloadPath(context, step.payload), emit });
+    const isSame =
+      found.fileSha256 === plan.image.fileSha256 &&
+      found.sizeBytes === plan.image.sizeBytes &&
+      found.deviceType === plan.deviceType &&
+      found.chunkSha256.length === plan.image.chunkSha256.length &&
+      found.chunkSha256.every((digest, index) => digest === plan.image.chunkSha256[index]);
+    if (!isSame) throw new MigrateError('verify-mismatch', 'the image in RAM is not the one that stage 1 proved');
+  },
+  undo: 'nothing-to-undo',
+};
+
+const flash: RedoableHandler<StepOf<'flash-image'>> = {
+  describe: () => 'wipe the old partition table and write the image, all but its first sectors',
+  apply: (step, context) =>
+    withDisk(step, context, async ({ source, target }) => {
+      const { plan, emit } = context;
+      await wipeOldTables(target, plan.image);
+      await flashImage({ source, image: plan.image, target, emit });
+    }),
+  redo: true,
+};
+
+const verify: RedoableHandler<StepOf<'verify-image'>> = {
+  describe: () => 'read the disk back and compare every byte; write again what differs',
+  apply: (step, context) =>
+    withDisk(step, context, async ({ source, target }) => {
+      const { host, plan, emit } = context;
+      const commitBytes = await readCommitBytes(source, plan.image);
+      await verifyAndRepair({ source, target, image: plan.image, commitBytes, emit, dropCaches: () => host.dropCaches() });
+    }),
+  redo: true,
+};
+
+const commit: RedoableHandler<StepOf<'commit-image'>> = {
+  describe: () => 'write the first sectors of the image: from here the new system boots',
+  apply: (step, context) =>
+    withDisk(step, context, async ({ source, target }) => {
+      await writeCommitSectors(target, await readCommitBytes(source, context.plan.image));
+    }),
+  redo: true,
+};
+
+export const imageSteps: Pick<StepHandlers, 'prove-image' | 'flash-image' | 'verify-image' | 'commit-image'> = {
+  'prove-image': prove,
+  'flash-image': flash,
+  'verify-image': verify,
+  'commit-image': commit,
+};
+
+async function withDisk(
+  step: { readonly payload: string },
+  context: StepContext,
+  action: (files: { source: ByteReader; target: ByteWriter }) => Promise<void>,
+): Promise<void> {
+  const source = await context.host.openRead(payloadPath(context, step.payload));
+  try {
+    const target = await context.host.openWrite(required(context.targetPath, 'target disk'));
+    try {
+      await action({ source, target });
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+  }
+}

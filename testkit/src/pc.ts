@@ -1,0 +1,208 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Machine, RunOptions, RunResult } from './machine.ts';
+import { type JsonChannel, openJsonChannel } from './qmp.ts';
+
+export interface PcDisk {
+  readonly path: string;
+  readonly format: 'qcow2' | 'raw';
+  readonly serial: string;
+}
+
+export interface PcOptions {
+  readonly firmware: 'bios' | 'uefi';
+  readonly disks: readonly PcDisk[];
+  readonly memoryMib: number;
+  /** qcow2 file with the UEFI variables; changed by the machine. */
+  readonly uefiVariables?: string;
+  /** Host directory that the guest sees read-only as the 9p tag "share". */
+  readonly share?: string;
+  /** Internal snapshot of the disks to start from. */
+  readonly snapshot?: string;
+  /** End the process at a reboot. */
+  readonly noReboot?: boolean;
+}
+
+const ovmfCode = '/usr/share/OVMF/OVMF_CODE_4M.fd';
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** Starts a PC under software emulation. qemu64 is the fastest processor there: newer features cost much. */
+export async function startPc(options: PcOptions): Promise<Machine> {
+  const directory = await mkdtemp(join(tmpdir(), 'migrate-pc-'));
+  const child = spawn('qemu-system-x86_64', qemuArguments(options, directory), { stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(child);
+  const serial = serialLog(child);
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', () => {
+      running.delete(child);
+      serial.end();
+      void rm(directory, { recursive: true, force: true }).then(resolve);
+    });
+  });
+  const qmp = await openJsonChannel(join(directory, 'qmp'), { greets: true });
+  const agent = guestAgent(join(directory, 'agent'));
+  const run = (command: string, args: readonly string[] = [], runOptions: RunOptions = {}) => agent.run(command, args, runOptions);
+  const machine: Machine = {
+    log: serial.text,
+    onSerial: serial.onText,
+    waitFor: serial.waitFor,
+    run,
+    runShell: async (script, runOptions) => {
+      const result = await run('/bin/sh', ['-c', script], runOptions);
+      if (result.exitCode !== 0) throw new Error(`exit ${result.exitCode} of ${script}\n${result.stdout}\n${result.stderr}`);
+      return result;
+    },
+    waitForAgent: agent.wait,
+    writeFile: agent.writeFile,
+    writeCounts: async () => {
+      const stats = (await qmp.send('query-blockstats')) as { qdev?: string; stats: { wr_operations: number } }[];
+      return Object.fromEntries(stats.map((entry) => [entry.qdev ?? '', entry.stats.wr_operations]));
+    },
+    saveSnapshot: async (name) => {
+      const answer = await qmp.send('human-monitor-command', { 'command-line': `savevm ${name}` }, { timeoutMs: 120_000 });
+      if (answer !== '') throw new Error(`savevm: ${answer}`);
+    },
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
+    },
+    exited,
+  };
+  if (options.snapshot !== undefined) {
+    await machine.waitForAgent();
+    // The guest's clock still shows when the snapshot was made.
+    await run('/bin/date', ['-s', `@${Math.floor(Date.now() / 1000)}`]);
+  }
+  return machine;
+}
+
+function qemuArguments(options: PcOptions, directory: string): string[] {
+  const isUefi = options.firmware === 'uefi';
+  return [
+    ...['-nodefaults', '-no-user-config', '-display', 'none'],
+    ...['-machine', isUefi ? 'q35' : 'pc', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-smp', '2'],
+    ...['-m', String(options.memoryMib), '-serial', 'stdio'],
+    ...['-qmp', `unix:${directory}/qmp,server=on,wait=off`],
+    ...['-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci'],
+    ...['-chardev', `socket,id=agent,path=${directory}/agent,server=on,wait=off`],
+    ...['-device', 'virtserialport,chardev=agent,name=org.qemu.guest_agent.0'],
+    ...(isUefi ? ['-drive', `if=pflash,format=raw,readonly=on,file=${ovmfCode}`] : []),
+    ...(isUefi ? ['-drive', `if=pflash,format=qcow2,file=${options.uefiVariables}`] : []),
+    ...options.disks.flatMap((disk, index) => [
+      ...['-drive', `file=${disk.path},format=${disk.format},if=none,id=drive${index},cache=unsafe`],
+      ...['-device', `virtio-blk-pci,drive=drive${index},id=disk${index},serial=${disk.serial}${index === 0 ? ',bootindex=0' : ''}`],
+    ]),
+    // Always there, so that a snapshot fits machines with and without a share.
+    ...['-virtfs', `local,path=${options.share ?? '/var/empty'},mount_tag=share,security_model=none,readonly=on`],
+    ...(options.snapshot === undefined ? [] : ['-loadvm', options.snapshot]),
+    ...(options.noReboot === true ? ['-no-reboot'] : []),
+  ];
+}
+
+function serialLog(child: ChildProcess) {
+  let text = '';
+  let position = 0;
+  let isOff = false;
+  const listeners = new Set<(text: string) => void>();
+  const checks = new Set<() => void>();
+  const errors: string[] = [];
+  child.stderr?.on('data', (data: Buffer) => errors.push(data.toString()));
+  child.stdout?.on('data', (data: Buffer) => {
+    const added = data.toString('latin1');
+    text += added;
+    for (const listener of listeners) listener(added);
+    for (const check of [...checks]) check();
+  });
+  return {
+    text: () => text,
+    end: () => {
+      isOff = true;
+      for (const check of [...checks]) check();
+    },
+    onText: (listener: (text: string) => void) => {
+      listeners.add(listener);
+    },
+    waitFor: (pattern: RegExp, { timeoutMs = 240_000 }: { timeoutMs?: number } = {}) =>
+      new Promise<RegExpExecArray>((resolve, reject) => {
+        const finish = (settle: () => void): void => {
+          clearTimeout(timer);
+          checks.delete(check);
+          settle();
+        };
+        const fail = (why: string): void => {
+          const tail = text.split('\n').slice(-40).join('\n');
+          finish(() => reject(new Error(`${why} waiting for ${pattern}; the console ended with\n${tail}\n${errors.join('')}`)));
+        };
+        const check = (): void => {
+          const match = pattern.exec(text.slice(position));
+          if (match !== null) {
+            position += match.index + match[0].length;
+            finish(() => resolve(match));
+          } else if (isOff) fail('the machine went off');
+        };
+        const timer = setTimeout(() => fail(`${timeoutMs} ms passed`), timeoutMs);
+        checks.add(check);
+        check();
+      }),
+  };
+}
+
+interface ExecStatus {
+  readonly exited: boolean;
+  readonly exitcode?: number;
+  readonly signal?: number;
+  readonly 'out-data'?: string;
+  readonly 'err-data'?: string;
+}
+
+function guestAgent(path: string) {
+  let channel: Promise<JsonChannel> | undefined;
+  const send = async (command: string, args?: Record<string, unknown>, timeoutMs = 30_000): Promise<unknown> => {
+    channel ??= openJsonChannel(path, { greets: false });
+    return (await channel).send(command, args, { timeoutMs });
+  };
+  const reconnect = async (): Promise<void> => {
+    (await channel)?.close();
+    channel = undefined;
+  };
+  const decode = (data: string | undefined): string => Buffer.from(data ?? '', 'base64').toString();
+  const run = async (command: string, args: readonly string[], { timeoutMs = 120_000 }: RunOptions): Promise<RunResult> => {
+    const { pid } = (await send('guest-exec', { path: command, arg: args, 'capture-output': true })) as { pid: number };
+    const endMs = Date.now() + timeoutMs;
+    for (;;) {
+      const status = (await send('guest-exec-status', { pid })) as ExecStatus;
+      if (status.exited) {
+        return { exitCode: status.exitcode ?? 128 + (status.signal ?? 0), stdout: decode(status['out-data']), stderr: decode(status['err-data']) };
+      }
+      if (Date.now() > endMs) throw new Error(`${command} ${args.join(' ')} took more than ${timeoutMs} ms`);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  };
+  return {
+    run,
+    wait: async ({ timeoutMs = 240_000 }: { timeoutMs?: number } = {}): Promise<void> => {
+      const endMs = Date.now() + timeoutMs;
+      for (;;) {
+        try {
+          await send('guest-ping', undefined, 2000);
+          return;
+        } catch (thrown) {
+          if (Date.now() > endMs) throw thrown;
+          // Answers to pings of a system that was not up yet must not be taken for later ones.
+          await reconnect();
+          await new Promise((resolve) => setTimeout(resolve, 500));
+        }
+      }
+    },
+    writeFile: async (target: string, contents: string | Uint8Array): Promise<void> => {
+      const handle = await send('guest-file-open', { path: target, mode: 'w' });
+      await send('guest-file-write', { handle, 'buf-b64': Buffer.from(contents).toString('base64') });
+      await send('guest-file-close', { handle });
+    },
+  };
+}
