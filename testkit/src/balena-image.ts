@@ -64,10 +64,18 @@ $b sync; $b sleep 1; $b poweroff -f
 
 /** Builds the image once for each set of options. */
 export async function balenaImage(options: BalenaImageOptions): Promise<BalenaImage> {
-  const directory = await cached('balena-image', { recipe, userland, ...options }, (unfinished) => build(options, unfinished));
+  const directory = await cached('balena-image', { recipe, userland, ...options }, (unfinished) =>
+    build(options, unfinished),
+  );
   const path = join(directory, 'balena.img.gz');
   const raw = join(directory, 'balena.img');
-  return { path, raw, sizeBytes: (await stat(raw)).size, fileBytes: (await stat(path)).size, sha256: await sha256Of(path) };
+  return {
+    path,
+    raw,
+    sizeBytes: (await stat(raw)).size,
+    fileBytes: (await stat(path)).size,
+    sha256: await sha256Of(path),
+  };
 }
 
 async function build({ table, deviceType, payloadMib }: BalenaImageOptions, directory: string): Promise<void> {
@@ -79,7 +87,12 @@ async function build({ table, deviceType, payloadMib }: BalenaImageOptions, dire
   await execa('truncate', ['-s', `${layout.totalMib}M`, image]);
   await execa('sfdisk', ['-q', image], { input: layout.script });
 
-  const rootA = await makeExt4(directory, { label: 'resin-rootA', sizeMib: rootMib, files: { 'etc/os-release': osRelease }, randomMib: payloadMib });
+  const rootA = await makeExt4(directory, {
+    label: 'resin-rootA',
+    sizeMib: rootMib,
+    files: { 'etc/os-release': osRelease },
+    randomMib: payloadMib,
+  });
   const rootHash = await sha256Of(rootA);
   const others = [
     await makeExt4(directory, { label: 'resin-rootB', sizeMib: rootBMib, files: { 'etc/os-release': osRelease } }),
@@ -110,10 +123,15 @@ function layOut(table: 'mbr' | 'gpt', rootMib: number) {
     nextMib += size;
   });
   const sector = (mib: number): number => mib * 2048;
-  const line = (index: number, type: string): string => `start=${sector(startsMib[index] ?? 0)},size=${sector(sizes[index] ?? 0)},type=${type}`;
+  const line = (index: number, type: string): string =>
+    `start=${sector(startsMib[index] ?? 0)},size=${sector(sizes[index] ?? 0)},type=${type}`;
   if (table === 'gpt') {
     const lines = names.map((name, index) => `${line(index, index === 0 ? 'uefi' : 'linux')},name=${name}`);
-    return { startsMib, totalMib: nextMib + 1, script: ['label: gpt', 'label-id: 7A7A7A7A-0000-4000-8000-000000000001', ...lines, ''].join('\n') };
+    return {
+      startsMib,
+      totalMib: nextMib + 1,
+      script: ['label: gpt', 'label-id: 7A7A7A7A-0000-4000-8000-000000000001', ...lines, ''].join('\n'),
+    };
   }
   const extendedStart = (startsMib[3] ?? 0) - alignmentMib;
   const extended = `start=${sector(extendedStart)},size=${sector(nextMib - extendedStart)},type=5`;
@@ -123,7 +141,12 @@ function layOut(table: 'mbr' | 'gpt', rootMib: number) {
 
 async function makeExt4(
   directory: string,
-  { label, sizeMib, files, randomMib = 0 }: { label: string; sizeMib: number; files: Record<string, string>; randomMib?: number },
+  {
+    label,
+    sizeMib,
+    files,
+    randomMib = 0,
+  }: { label: string; sizeMib: number; files: Record<string, string>; randomMib?: number },
 ): Promise<string> {
   const tree = join(directory, `${label}.tree`);
   await mkdir(tree);
@@ -131,7 +154,8 @@ async function makeExt4(
     await mkdir(join(tree, path, '..'), { recursive: true });
     await writeFile(join(tree, path), contents);
   }
-  for (let part = 0; part < randomMib; part += 8) await writeFile(join(tree, `random-${part}`), randomBytes(Math.min(8, randomMib - part) * 1024 * 1024));
+  for (let part = 0; part < randomMib; part += 8)
+    await writeFile(join(tree, `random-${part}`), randomBytes(Math.min(8, randomMib - part) * 1024 * 1024));
   const image = join(directory, `${label}.ext4`);
   await execa('truncate', ['-s', `${sizeMib}M`, image]);
   await execa('mkfs.ext4', ['-q', '-F', '-i', '8192', '-L', label, '-d', tree, image]);
@@ -147,7 +171,10 @@ interface BootOptions {
   readonly table: 'mbr' | 'gpt';
 }
 
-async function makeBoot(directory: string, { system, release, deviceType, rootHash, table }: BootOptions): Promise<string> {
+async function makeBoot(
+  directory: string,
+  { system, release, deviceType, rootHash, table }: BootOptions,
+): Promise<string> {
   const tree = join(directory, 'boot.tree');
   await mkdir(join(tree, 'EFI/BOOT'), { recursive: true });
   await mkdir(join(tree, 'grub'));
@@ -173,8 +200,27 @@ async function makeBoot(directory: string, { system, release, deviceType, rootHa
   for (const [path, contents] of Object.entries(files)) await writeFile(join(tree, path), contents);
   await copyFile(join(system, `boot/vmlinuz-${release}`), join(tree, 'bzImage'));
   await makeInitrd(join(tree, 'initrd'), { directory, system, release });
-  const modules = [`part_${table === 'gpt' ? 'gpt' : 'msdos'}`, 'fat', 'normal', 'linux', 'echo', 'serial', 'terminal', 'boot', 'configfile'];
-  await execa('grub-mkimage', ['-O', 'x86_64-efi', '-p', '/EFI/BOOT', '-o', join(tree, 'EFI/BOOT/bootx64.efi'), ...modules, 'all_video']);
+  const modules = [
+    `part_${table === 'gpt' ? 'gpt' : 'msdos'}`,
+    'fat',
+    'normal',
+    'linux',
+    'echo',
+    'serial',
+    'terminal',
+    'boot',
+    'configfile',
+  ];
+  await execa('grub-mkimage', [
+    '-O',
+    'x86_64-efi',
+    '-p',
+    '/EFI/BOOT',
+    '-o',
+    join(tree, 'EFI/BOOT/bootx64.efi'),
+    ...modules,
+    'all_video',
+  ]);
   const image = join(directory, 'boot.fat');
   await execa('truncate', ['-s', `${bootMib}M`, image]);
   await execa('mkfs.vfat', ['-F', '16', '-n', 'resin-boot', image]);
@@ -183,9 +229,29 @@ async function makeBoot(directory: string, { system, release, deviceType, rootHa
   return image;
 }
 
-const initrdModules = ['virtio_ring', 'virtio', 'virtio_pci_legacy_dev', 'virtio_pci_modern_dev', 'virtio_pci', 'virtio_blk', 'fat', 'vfat', 'nls_cp437', 'nls_ascii', 'crc16', 'libcrc32c', 'crc32c_generic', 'jbd2', 'mbcache', 'ext4'];
+const initrdModules = [
+  'virtio_ring',
+  'virtio',
+  'virtio_pci_legacy_dev',
+  'virtio_pci_modern_dev',
+  'virtio_pci',
+  'virtio_blk',
+  'fat',
+  'vfat',
+  'nls_cp437',
+  'nls_ascii',
+  'crc16',
+  'libcrc32c',
+  'crc32c_generic',
+  'jbd2',
+  'mbcache',
+  'ext4',
+];
 
-async function makeInitrd(path: string, { directory, system, release }: { directory: string; system: string; release: string }): Promise<void> {
+async function makeInitrd(
+  path: string,
+  { directory, system, release }: { directory: string; system: string; release: string },
+): Promise<void> {
   const tree = join(directory, 'initrd.tree');
   for (const name of ['bin', 'proc', 'sys', 'dev', 'modules']) await mkdir(join(tree, name), { recursive: true });
   await cp('/bin/busybox', join(tree, 'bin/busybox'));
@@ -200,15 +266,32 @@ async function makeInitrd(path: string, { directory, system, release }: { direct
   await writeFile(join(tree, 'modules.order'), `${order.join('\n')}\n`);
   await writeFile(join(tree, 'init'), userland);
   await chmod(join(tree, 'init'), 0o755);
-  await execa('sh', ['-c', 'find . | LC_ALL=C sort | cpio -o -H newc --quiet --owner=0:0 | gzip -6 >"$1"', 'pack', path], { cwd: tree });
+  await execa(
+    'sh',
+    ['-c', 'find . | LC_ALL=C sort | cpio -o -H newc --quiet --owner=0:0 | gzip -6 >"$1"', 'pack', path],
+    { cwd: tree },
+  );
   await rm(tree, { recursive: true });
 }
 
 /** GRUB for BIOS: boot.img in sector 0, its core in the gap before the first partition, as grub-install would put it on MBR. */
-async function installBiosGrub(image: string, { directory, table }: { directory: string; table: 'mbr' | 'gpt' }): Promise<void> {
+async function installBiosGrub(
+  image: string,
+  { directory, table }: { directory: string; table: 'mbr' | 'gpt' },
+): Promise<void> {
   const core = join(directory, 'core.img');
   const partition = table === 'gpt' ? 'gpt1' : 'msdos1';
-  const modules = ['biosdisk', table === 'gpt' ? 'part_gpt' : 'part_msdos', 'fat', 'normal', 'linux', 'echo', 'serial', 'terminal', 'boot'];
+  const modules = [
+    'biosdisk',
+    table === 'gpt' ? 'part_gpt' : 'part_msdos',
+    'fat',
+    'normal',
+    'linux',
+    'echo',
+    'serial',
+    'terminal',
+    'boot',
+  ];
   await execa('grub-mkimage', ['-O', 'i386-pc', '-p', `(hd0,${partition})/grub`, '-o', core, ...modules]);
   // GPT keeps its entries in sectors 2 to 33; the gap behind them is free up to the first partition.
   const coreSector = table === 'gpt' ? 34 : 1;

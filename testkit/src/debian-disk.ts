@@ -11,8 +11,24 @@ export type Shape = 'bios-mbr' | 'bios-gpt' | 'uefi';
 /** Changes when the recipe does. */
 const recipe = 3;
 const packages = [
-  'linux-image-amd64', 'systemd', 'systemd-sysv', 'udev', 'dbus', 'kmod', 'iproute2', 'initramfs-tools', 'zstd', 'e2fsprogs', 'dosfstools',
-  'grub2-common', 'grub-pc-bin', 'grub-efi-amd64-bin', 'grub-efi-amd64-signed', 'shim-signed', 'efibootmgr', 'qemu-guest-agent',
+  'linux-image-amd64',
+  'systemd',
+  'systemd-sysv',
+  'udev',
+  'dbus',
+  'kmod',
+  'iproute2',
+  'initramfs-tools',
+  'zstd',
+  'e2fsprogs',
+  'dosfstools',
+  'grub2-common',
+  'grub-pc-bin',
+  'grub-efi-amd64-bin',
+  'grub-efi-amd64-signed',
+  'shim-signed',
+  'efibootmgr',
+  'qemu-guest-agent',
 ];
 const diskBytes = 3 * 1024 ** 3;
 const espSectors = 131_072;
@@ -23,7 +39,13 @@ export function debianRoot(): Promise<string> {
   return cached('debian-root', { recipe, packages }, async (directory) => {
     const root = join(directory, 'root');
     await mkdir(root);
-    await execa('debootstrap', ['--variant=minbase', `--include=${packages.join(',')}`, 'bookworm', root, 'http://deb.debian.org/debian']);
+    await execa('debootstrap', [
+      '--variant=minbase',
+      `--include=${packages.join(',')}`,
+      'bookworm',
+      root,
+      'http://deb.debian.org/debian',
+    ]);
     await configure(root);
   });
 }
@@ -41,9 +63,18 @@ async function configure(root: string): Promise<void> {
       '[Service]\nType=oneshot\nExecStart=/bin/sh -c "echo OLD-SYSTEM-UP >/dev/ttyS0"\n[Install]\nWantedBy=multi-user.target\n',
   };
   for (const [path, contents] of Object.entries(files)) await writeFile(join(root, path), contents);
-  await execa('chroot', [root, 'systemctl', 'enable', 'say-up.service', 'qemu-guest-agent.service']).catch(() => undefined);
+  await execa('chroot', [root, 'systemctl', 'enable', 'say-up.service', 'qemu-guest-agent.service']).catch(
+    () => undefined,
+  );
   await mkdir(join(root, 'etc/systemd/system/multi-user.target.wants'), { recursive: true });
-  const timers = ['apt-daily.timer', 'apt-daily-upgrade.timer', 'dpkg-db-backup.timer', 'e2scrub_all.timer', 'fstrim.timer', 'serial-getty@ttyS0.service'];
+  const timers = [
+    'apt-daily.timer',
+    'apt-daily-upgrade.timer',
+    'dpkg-db-backup.timer',
+    'e2scrub_all.timer',
+    'fstrim.timer',
+    'serial-getty@ttyS0.service',
+  ];
   await execa('chroot', [root, 'systemctl', 'mask', ...timers]);
   await execa('sh', ['-c', 'rm -rf var/cache/apt/archives/*.deb var/lib/apt/lists/*'], { cwd: root });
 }
@@ -64,14 +95,22 @@ export async function debianDisk(shape: Shape): Promise<BuiltDisk> {
     await execa('bash', ['-c', installer, 'install', raw, join(root, 'root'), shape, String(espSectors)]);
     await execa('qemu-img', ['convert', '-O', 'qcow2', raw, join(unfinished, 'disk.qcow2')]);
     await execa('rm', [raw]);
-    if (shape === 'uefi') await execa('qemu-img', ['convert', '-O', 'qcow2', '/usr/share/OVMF/OVMF_VARS_4M.fd', join(unfinished, 'variables.qcow2')]);
+    if (shape === 'uefi')
+      await execa('qemu-img', [
+        'convert',
+        '-O',
+        'qcow2',
+        '/usr/share/OVMF/OVMF_VARS_4M.fd',
+        join(unfinished, 'variables.qcow2'),
+      ]);
   });
   return builtIn(directory, shape);
 }
 
 const tables: Record<Shape, string> = {
   'bios-mbr': 'label: dos\nlabel-id: 0xb0b0b0b0\nstart=2048,type=83,bootable\n',
-  'bios-gpt': 'label: gpt\nstart=2048,size=2048,type=21686148-6449-6E6F-744E-656564454649,name=bios\nstart=4096,type=linux,name=root\n',
+  'bios-gpt':
+    'label: gpt\nstart=2048,size=2048,type=21686148-6449-6E6F-744E-656564454649,name=bios\nstart=4096,type=linux,name=root\n',
   uefi: `label: gpt\nstart=2048,size=${espSectors},type=uefi,name=ESP\nstart=${espSectors + 2048},type=linux,name=root\n`,
 };
 
@@ -150,32 +189,40 @@ async function bootedDisk(shape: Shape, memoryMib: number): Promise<BuiltDisk> {
   const source = await debianDisk(shape);
   const id = await readFile('/etc/debian_version', 'utf8').catch(() => '');
   const qemu = (await execa('qemu-system-x86_64', ['--version'])).stdout.split('\n')[0];
-  const directory = await cached(`booted-${shape}-${memoryMib}`, { source, id, qemu, machineRecipe: 2 }, async (unfinished) => {
-    const built = await copyDisk(source, unfinished);
-    const machine = await startPc(optionsFor(shape, built, memoryMib));
-    try {
-      await machine.waitFor(/OLD-SYSTEM-UP/);
-      if (shape === 'uefi') {
-        // The first boot goes by the fallback loader, which makes the boot entry that every later boot uses.
-        await machine.waitForAgent();
-        await machine.run('/sbin/reboot').catch(() => undefined);
+  const directory = await cached(
+    `booted-${shape}-${memoryMib}`,
+    { source, id, qemu, machineRecipe: 2 },
+    async (unfinished) => {
+      const built = await copyDisk(source, unfinished);
+      const machine = await startPc(optionsFor(shape, built, memoryMib));
+      try {
         await machine.waitFor(/OLD-SYSTEM-UP/);
+        if (shape === 'uefi') {
+          // The first boot goes by the fallback loader, which makes the boot entry that every later boot uses.
+          await machine.waitForAgent();
+          await machine.run('/sbin/reboot').catch(() => undefined);
+          await machine.waitFor(/OLD-SYSTEM-UP/);
+        }
+        await machine.waitForAgent();
+        await new Promise((resolve) => setTimeout(resolve, 3000));
+        await machine.runShell('sync');
+        await machine.saveSnapshot(snapshotName);
+      } finally {
+        await machine.kill();
       }
-      await machine.waitForAgent();
-      await new Promise((resolve) => setTimeout(resolve, 3000));
-      await machine.runShell('sync');
-      await machine.saveSnapshot(snapshotName);
-    } finally {
-      await machine.kill();
-    }
-  });
+    },
+  );
   return builtIn(directory, shape);
 }
 
 async function copyDisk(source: BuiltDisk, directory: string): Promise<BuiltDisk> {
-  const target: BuiltDisk = { disk: join(directory, 'disk.qcow2'), ...(source.uefiVariables === undefined ? {} : { uefiVariables: join(directory, 'variables.qcow2') }) };
+  const target: BuiltDisk = {
+    disk: join(directory, 'disk.qcow2'),
+    ...(source.uefiVariables === undefined ? {} : { uefiVariables: join(directory, 'variables.qcow2') }),
+  };
   await execa('cp', ['--reflink=auto', '--sparse=always', source.disk, target.disk]);
-  if (source.uefiVariables !== undefined && target.uefiVariables !== undefined) await copyFile(source.uefiVariables, target.uefiVariables);
+  if (source.uefiVariables !== undefined && target.uefiVariables !== undefined)
+    await copyFile(source.uefiVariables, target.uefiVariables);
   return target;
 }
 
@@ -207,9 +254,15 @@ export async function startBrownfield({
   share?: string;
 }): Promise<Brownfield> {
   const built = await copyDisk(await bootedDisk(shape, memoryMib), directory);
-  const machine = await startPc({ ...optionsFor(shape, built, memoryMib), snapshot: snapshotName, ...(share === undefined ? {} : { share }) });
+  const machine = await startPc({
+    ...optionsFor(shape, built, memoryMib),
+    snapshot: snapshotName,
+    ...(share === undefined ? {} : { share }),
+  });
   if (share !== undefined) {
-    await machine.runShell('modprobe 9pnet_virtio && mkdir -p /mnt/share && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,ro share /mnt/share');
+    await machine.runShell(
+      'modprobe 9pnet_virtio && mkdir -p /mnt/share && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,ro share /mnt/share',
+    );
   }
   return { machine, disk: built.disk };
 }

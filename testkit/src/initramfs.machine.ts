@@ -8,12 +8,12 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { stage2Modules } from '../../packages/core/src/hardware-modules.ts';
-import type { HostReader } from '../../packages/core/src/host.ts';
-import { createNodeHost } from '../../packages/core/src/host-node.ts';
-import { buildInitramfs } from '../../packages/core/src/initramfs.ts';
-import { moduleClosure, parseModuleIndex } from '../../packages/core/src/kernel-modules.ts';
-import { stage2CommandLine } from '../../packages/core/src/stage2-command-line.ts';
+import { stage2Modules } from '@migrate/core';
+import type { HostReader } from '@migrate/core';
+import { createNodeHost } from '@migrate/core';
+import { buildInitramfs } from '@migrate/core';
+import { moduleClosure, parseModuleIndex } from '@migrate/core';
+import { stage2CommandLine } from '@migrate/core';
 import { cached } from './cached.ts';
 
 const uuid = '0f0e0d0c-0b0a-4908-8706-050403020100';

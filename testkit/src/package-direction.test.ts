@@ -6,7 +6,14 @@ const root = join(import.meta.dirname, '../..');
 /** Each package may depend on those before it, and on nothing beside or after it. */
 const layers: readonly (readonly string[])[] = [
   ['@migrate/core'],
-  ['@migrate/image-tools', '@migrate/engine-preload', '@migrate/device-rpi', '@migrate/device-beagle', '@migrate/device-x86', '@migrate/windows-efi'],
+  [
+    '@migrate/image-tools',
+    '@migrate/engine-preload',
+    '@migrate/device-rpi',
+    '@migrate/device-beagle',
+    '@migrate/device-x86',
+    '@migrate/windows-efi',
+  ],
   ['@migrate/cli-migrate', '@migrate/cli-extract', '@migrate/cli-inject'],
 ];
 
@@ -33,7 +40,8 @@ describe('the direction of dependencies', () => {
   it('leads from command lines to core only: no sibling, nobody on a command line', () => {
     for (const { name, dependencies = {} } of manifests) {
       for (const dependency of Object.keys(dependencies)) {
-        if (dependency.startsWith('@migrate/')) expect(layerOf(dependency), `${name} on ${dependency}`).toBeLessThan(layerOf(name));
+        if (dependency.startsWith('@migrate/'))
+          expect(layerOf(dependency), `${name} on ${dependency}`).toBeLessThan(layerOf(name));
         expect(dependency, name).not.toBe('testkit');
       }
     }
@@ -41,7 +49,9 @@ describe('the direction of dependencies', () => {
 
   it('keeps core at three libraries', () => {
     const core = manifests.find(({ name }) => name === '@migrate/core');
-    const ours = Object.keys(core?.dependencies ?? {}).filter((dependency) => !['fzstd', 'xz-decompress'].includes(dependency));
+    const ours = Object.keys(core?.dependencies ?? {}).filter(
+      (dependency) => !['fzstd', 'xz-decompress'].includes(dependency),
+    );
     expect(ours.sort()).toEqual(['ajv', 'execa', 'yaml']);
   });
 });

@@ -46,7 +46,8 @@ export async function startPc(options: PcOptions): Promise<Machine> {
   });
   const qmp = await openJsonChannel(join(directory, 'qmp'), { greets: true });
   const agent = guestAgent(join(directory, 'agent'));
-  const run = (command: string, args: readonly string[] = [], runOptions: RunOptions = {}) => agent.run(command, args, runOptions);
+  const run = (command: string, args: readonly string[] = [], runOptions: RunOptions = {}) =>
+    agent.run(command, args, runOptions);
   const machine: Machine = {
     log: serial.text,
     onSerial: serial.onText,
@@ -54,7 +55,8 @@ export async function startPc(options: PcOptions): Promise<Machine> {
     run,
     runShell: async (script, runOptions) => {
       const result = await run('/bin/sh', ['-c', script], runOptions);
-      if (result.exitCode !== 0) throw new Error(`exit ${result.exitCode} of ${script}\n${result.stdout}\n${result.stderr}`);
+      if (result.exitCode !== 0)
+        throw new Error(`exit ${result.exitCode} of ${script}\n${result.stdout}\n${result.stderr}`);
       return result;
     },
     waitForAgent: agent.wait,
@@ -64,7 +66,11 @@ export async function startPc(options: PcOptions): Promise<Machine> {
       return Object.fromEntries(stats.map((entry) => [entry.qdev ?? '', entry.stats.wr_operations]));
     },
     saveSnapshot: async (name) => {
-      const answer = await qmp.send('human-monitor-command', { 'command-line': `savevm ${name}` }, { timeoutMs: 120_000 });
+      const answer = await qmp.send(
+        'human-monitor-command',
+        { 'command-line': `savevm ${name}` },
+        { timeoutMs: 120_000 },
+      );
       if (answer !== '') throw new Error(`savevm: ${answer}`);
     },
     kill: async () => {
@@ -95,7 +101,10 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
     ...(isUefi ? ['-drive', `if=pflash,format=qcow2,file=${options.uefiVariables}`] : []),
     ...options.disks.flatMap((disk, index) => [
       ...['-drive', `file=${disk.path},format=${disk.format},if=none,id=drive${index},cache=unsafe`],
-      ...['-device', `virtio-blk-pci,drive=drive${index},id=disk${index},serial=${disk.serial}${index === 0 ? ',bootindex=0' : ''}`],
+      ...[
+        '-device',
+        `virtio-blk-pci,drive=drive${index},id=disk${index},serial=${disk.serial}${index === 0 ? ',bootindex=0' : ''}`,
+      ],
     ]),
     // Always there, so that a snapshot fits machines with and without a share.
     ...['-virtfs', `local,path=${options.share ?? '/var/empty'},mount_tag=share,security_model=none,readonly=on`],
@@ -136,7 +145,9 @@ function serialLog(child: ChildProcess) {
         };
         const fail = (why: string): void => {
           const tail = text.split('\n').slice(-40).join('\n');
-          finish(() => reject(new Error(`${why} waiting for ${pattern}; the console ended with\n${tail}\n${errors.join('')}`)));
+          finish(() =>
+            reject(new Error(`${why} waiting for ${pattern}; the console ended with\n${tail}\n${errors.join('')}`)),
+          );
         };
         const check = (): void => {
           const match = pattern.exec(text.slice(position));
@@ -171,13 +182,21 @@ function guestAgent(path: string) {
     channel = undefined;
   };
   const decode = (data: string | undefined): string => Buffer.from(data ?? '', 'base64').toString();
-  const run = async (command: string, args: readonly string[], { timeoutMs = 120_000 }: RunOptions): Promise<RunResult> => {
+  const run = async (
+    command: string,
+    args: readonly string[],
+    { timeoutMs = 120_000 }: RunOptions,
+  ): Promise<RunResult> => {
     const { pid } = (await send('guest-exec', { path: command, arg: args, 'capture-output': true })) as { pid: number };
     const endMs = Date.now() + timeoutMs;
     for (;;) {
       const status = (await send('guest-exec-status', { pid })) as ExecStatus;
       if (status.exited) {
-        return { exitCode: status.exitcode ?? 128 + (status.signal ?? 0), stdout: decode(status['out-data']), stderr: decode(status['err-data']) };
+        return {
+          exitCode: status.exitcode ?? 128 + (status.signal ?? 0),
+          stdout: decode(status['out-data']),
+          stderr: decode(status['err-data']),
+        };
       }
       if (Date.now() > endMs) throw new Error(`${command} ${args.join(' ')} took more than ${timeoutMs} ms`);
       await new Promise((resolve) => setTimeout(resolve, 200));

@@ -27,7 +27,10 @@ export function createStage2Log({
   return {
     emit: (event: Event): void => {
       if (event.kind === 'note' && levels.indexOf(event.level) > levels.indexOf(level)) return;
-      if (event.kind !== 'progress') return add(lineOf(event));
+      if (event.kind !== 'progress') {
+        add(lineOf(event));
+        return;
+      }
       // Every tenth is enough for a serial console.
       const text = `${event.text} ${Math.floor((event.done / Math.max(event.total, 1)) * 10)}`;
       if (text === lastProgress) return;

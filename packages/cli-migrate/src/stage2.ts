@@ -33,7 +33,7 @@ interface Stage2Arguments {
 }
 
 async function runStage2(args: Stage2Arguments): Promise<number> {
-  const host = createNodeHost({ commandPrefix: ['/migrate/busybox'] });
+  const host = createNodeHost();
   const plan = await readPlan(host, args.planPath);
   const log = createStage2Log({
     level: plan.logLevel,

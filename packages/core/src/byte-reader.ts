@@ -26,7 +26,11 @@ export function windowOf(reader: ByteReader, offsetBytes: number, sizeBytes: num
 }
 
 /** Exactly `sizeBytes` from `position`, or undefined where the reader ends before. */
-export async function readExactly(reader: ByteReader, position: number, sizeBytes: number): Promise<Buffer | undefined> {
+export async function readExactly(
+  reader: ByteReader,
+  position: number,
+  sizeBytes: number,
+): Promise<Buffer | undefined> {
   const bytes = Buffer.alloc(sizeBytes);
   return (await reader.read(bytes, position)) === sizeBytes ? bytes : undefined;
 }

@@ -23,7 +23,8 @@ const log = {
     drive: {
       type: ['string', 'null'],
       pattern: devicePath,
-      description: 'Partition that keeps the log of stage 2 whatever happens. It must not lie on the disk that is flashed.',
+      description:
+        'Partition that keeps the log of stage 2 whatever happens. It must not lie on the disk that is flashed.',
       examples: ['/dev/sdb1'],
       'x-support': 'refused',
     },
@@ -146,7 +147,8 @@ const uboot = {
       type: ['integer', 'null'],
       minimum: 0,
       maximum: 1,
-      description: 'Number of the boot medium as U-Boot counts: 0 is the SD card, 1 the eMMC; left out: as usual for the board.',
+      description:
+        'Number of the boot medium as U-Boot counts: 0 is the SD card, 1 the eMMC; left out: as usual for the board.',
       examples: [1],
     },
   },
@@ -182,7 +184,8 @@ export const migrateSection = {
     all_wifis: {
       type: ['boolean', 'null'],
       default: false,
-      description: 'Whether to take over every Wi-Fi network that this system knows. This version warns and takes none.',
+      description:
+        'Whether to take over every Wi-Fi network that this system knows. This version warns and takes none.',
       examples: [true],
       'x-support': 'ignored',
     },

@@ -34,4 +34,20 @@ export const configSchema = {
 } as const;
 
 /** The file form, with the snake_case keys of the YAML file. */
-export type ConfigFile = FromSchema<typeof configSchema>;
+export type ConfigFile = FromSchema<typeof configSchema, { keepDefaultedPropertiesOptional: true }>;
+
+/** Any node of the schema, as messages and the reference read it. */
+export interface SettingSchema {
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly examples?: readonly unknown[];
+  readonly enum?: readonly unknown[];
+  readonly pattern?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly properties?: Readonly<Record<string, SettingSchema>>;
+  readonly required?: readonly string[];
+  readonly items?: SettingSchema;
+  readonly 'x-support'?: 'refused' | 'ignored';
+}

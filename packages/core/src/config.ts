@@ -32,6 +32,13 @@ export interface WatchdogSetting {
   readonly close?: boolean;
 }
 
+/** How U-Boot is made to start stage 2. */
+export interface UbootSetting {
+  readonly strategy: { readonly kind: 'manual' } | { readonly kind: 'uname'; readonly uname: string };
+  /** As U-Boot counts: 0 is the SD card, 1 the eMMC. */
+  readonly mmcIndex?: number;
+}
+
 export interface PartitionArchive {
   /** Size of the partition in sectors of 512 bytes. */
   readonly blocks: number;
@@ -72,11 +79,13 @@ export interface Config {
     readonly networkFiles: readonly string[];
     readonly requireNetworkConfig: boolean;
     readonly gzipInternal: boolean;
+    readonly tarInternal: boolean;
     readonly kernelOptions: readonly string[];
     readonly forceFlashDevice?: string;
     readonly delaySeconds: number;
     readonly watchdogs: readonly WatchdogSetting[];
     readonly failMode: 'reboot' | 'rescue-shell';
+    readonly uboot?: UbootSetting;
   };
   readonly balena: {
     readonly image?: ImageSetting;

@@ -10,7 +10,14 @@ import { fileSteps } from './steps-files.ts';
 const steps: readonly Step[] = [
   { kind: 'make-directory', id: 'd1', path: '/boot/m', mode: 0o700 },
   { kind: 'make-directory', id: 'd2', path: '/boot/m/sub', mode: 0o700 },
-  { kind: 'copy-files', id: 'copy', files: [{ from: '/src/a', to: '/boot/m/a', mode: 0o600, sizeBytes: 1 }, { from: '/src/b', to: '/boot/m/sub/b', mode: 0o700, sizeBytes: 1 }] },
+  {
+    kind: 'copy-files',
+    id: 'copy',
+    files: [
+      { from: '/src/a', to: '/boot/m/a', mode: 0o600, sizeBytes: 1 },
+      { from: '/src/b', to: '/boot/m/sub/b', mode: 0o700, sizeBytes: 1 },
+    ],
+  },
   { kind: 'write-plan', id: 'plan', path: '/boot/m/plan.json' },
   { kind: 'write-file', id: 'new', path: '/boot/custom.cfg', text: 'menu', mode: 0o600 },
   { kind: 'write-file', id: 'old', path: '/boot/existing', text: 'changed', mode: 0o644 },
@@ -67,7 +74,8 @@ describe('execute', () => {
     const original = machine().host.snapshot();
     const complete = machine();
     await execute(complete.execution());
-    const withoutJournal = (snapshot: readonly string[]): readonly string[] => snapshot.filter((line) => !line.startsWith('/state/journal'));
+    const withoutJournal = (snapshot: readonly string[]): readonly string[] =>
+      snapshot.filter((line) => !line.startsWith('/state/journal'));
     for (let n = 1; n <= 20; n += 1) {
       let isDead = false;
       const { host, execution } = machine({
@@ -86,7 +94,8 @@ describe('execute', () => {
       await execute(cut.execution()).catch(() => undefined);
       const revived = createMemoryHost({ files: {} });
       (revived.nodes as Map<string, unknown>).clear();
-      for (const [path, node] of cut.host.nodes) (revived.nodes as Map<string, unknown>).set(path, structuredClone(node));
+      for (const [path, node] of cut.host.nodes)
+        (revived.nodes as Map<string, unknown>).set(path, structuredClone(node));
       isDead = false;
       void host;
       const context = { ...execution().context, host: revived };
@@ -160,7 +169,12 @@ describe('the point of no return', () => {
 
   it('is resumed at the step that was cut', async () => {
     const { execution } = machine();
-    await execute(execution({ steps: [flash, commit], handlers: handlers(() => Promise.reject(new MigrateError('write-failed', 'x'))) }));
+    await execute(
+      execution({
+        steps: [flash, commit],
+        handlers: handlers(() => Promise.reject(new MigrateError('write-failed', 'x'))),
+      }),
+    );
     let tries = 0;
     const outcome = await execute(
       execution({

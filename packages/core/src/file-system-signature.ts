@@ -14,7 +14,10 @@ export interface FileSystemSignature {
 const headBytes = 72 * 1024;
 
 /** Recognises the file system that starts at `offsetBytes`. Undefined where none is known. Never throws for content. */
-export async function readFileSystemSignature(reader: ByteReader, offsetBytes: number): Promise<FileSystemSignature | undefined> {
+export async function readFileSystemSignature(
+  reader: ByteReader,
+  offsetBytes: number,
+): Promise<FileSystemSignature | undefined> {
   const head = Buffer.alloc(headBytes);
   await reader.read(head, offsetBytes);
   for (const recognise of recognisers) {
@@ -43,7 +46,9 @@ function lvm(head: Buffer): FileSystemSignature | undefined {
 
 /** md 1.1 and 1.2 at the start (Documentation/admin-guide/md.rst); 1.0 and 0.90 lie at the end and are seen as holders. */
 function md(head: Buffer): FileSystemSignature | undefined {
-  const isThere = [0, 4096].some((offset) => head.readUInt32LE(offset) === 0xa92b4efc && head.readUInt32LE(offset + 4) === 1);
+  const isThere = [0, 4096].some(
+    (offset) => head.readUInt32LE(offset) === 0xa92b4efc && head.readUInt32LE(offset + 4) === 1,
+  );
   return isThere ? { type: 'linux_raid_member' } : undefined;
 }
 
@@ -51,7 +56,11 @@ function md(head: Buffer): FileSystemSignature | undefined {
 function ext(head: Buffer): FileSystemSignature | undefined {
   const base = 1024;
   if (head.readUInt16LE(base + 0x38) !== 0xef53) return undefined;
-  const [compatible, incompatible, readOnly] = [0x5c, 0x60, 0x64].map((offset) => head.readUInt32LE(base + offset)) as [number, number, number];
+  const [compatible, incompatible, readOnly] = [0x5c, 0x60, 0x64].map((offset) => head.readUInt32LE(base + offset)) as [
+    number,
+    number,
+    number,
+  ];
   const knownToExt3 = { incompatible: 0x2 | 0x4 | 0x8 | 0x10, readOnly: 0x1 | 0x2 | 0x4 };
   const isExt4 = (incompatible & ~knownToExt3.incompatible) !== 0 || (readOnly & ~knownToExt3.readOnly) !== 0;
   const type = isExt4 ? 'ext4' : (compatible & 0x4) !== 0 ? 'ext3' : 'ext2';
@@ -75,7 +84,10 @@ function btrfs(head: Buffer): FileSystemSignature | undefined {
 function f2fs(head: Buffer): FileSystemSignature | undefined {
   const base = 1024;
   if (head.readUInt32LE(base) !== 0xf2f52010) return undefined;
-  return withText('f2fs', { uuid: plainUuid(head, base + 108), label: head.toString('utf16le', base + 124, base + 124 + 128).replace(/\0.*$/s, '') });
+  return withText('f2fs', {
+    uuid: plainUuid(head, base + 108),
+    label: head.toString('utf16le', base + 124, base + 124 + 128).replace(/\0.*$/s, ''),
+  });
 }
 
 function squashfs(head: Buffer): FileSystemSignature | undefined {
@@ -104,9 +116,16 @@ function fat(head: Buffer): FileSystemSignature | undefined {
   const extended = isFat32 ? 64 : 36;
   const bootSignature = head[extended + 2];
   if (bootSignature !== 0x28 && bootSignature !== 0x29) return { type: 'vfat' };
-  const serial = head.readUInt32LE(extended + 3).toString(16).toUpperCase().padStart(8, '0');
+  const serial = head
+    .readUInt32LE(extended + 3)
+    .toString(16)
+    .toUpperCase()
+    .padStart(8, '0');
   const label = bootSignature === 0x29 ? head.toString('latin1', extended + 7, extended + 18).trimEnd() : '';
-  return withText('vfat', { uuid: `${serial.slice(0, 4)}-${serial.slice(4)}`, label: label === 'NO NAME' ? '' : label });
+  return withText('vfat', {
+    uuid: `${serial.slice(0, 4)}-${serial.slice(4)}`,
+    label: label === 'NO NAME' ? '' : label,
+  });
 }
 
 /** The signature ends the first page, whose size differs by architecture (include/linux/swap.h). */

@@ -3,7 +3,15 @@ import { checkFormerRun, findFormerRun } from './former-run.ts';
 import type { Journal } from './journal.ts';
 import { createMemoryHost } from './memory-host.ts';
 
-const journal: Journal = { version: 1, planId: 'p', toolVersion: '1', bootId: 'boot-1', startedAt: '2026-01-01T00:00:00Z', phase: 'complete', entries: [] };
+const journal: Journal = {
+  version: 1,
+  planId: 'p',
+  toolVersion: '1',
+  bootId: 'boot-1',
+  startedAt: '2026-01-01T00:00:00Z',
+  phase: 'complete',
+  entries: [],
+};
 
 function machine(changes: Partial<Journal> | undefined, files: Record<string, string> = {}) {
   return createMemoryHost({
@@ -30,7 +38,10 @@ describe('findFormerRun', () => {
   });
 
   it('gives the reason that stage 2 left', async () => {
-    const run = await findFormerRun(machine({ bootId: 'boot-0' }, { '/s/stage2-result.json': '{"message":"the image has changed"}' }), '/s');
+    const run = await findFormerRun(
+      machine({ bootId: 'boot-0' }, { '/s/stage2-result.json': '{"message":"the image has changed"}' }),
+      '/s',
+    );
     expect(run).toMatchObject({ reason: 'the image has changed' });
   });
 

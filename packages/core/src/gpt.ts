@@ -37,12 +37,18 @@ export async function readGpt(
   const backup = !readsBackup ? undefined : await readCopy(reader, { lba: lastLba, sectorSize });
   const table = primary ?? backup;
   if (table === undefined) {
-    throw new MigrateError('invalid-input', 'the GPT is damaged: neither the primary nor the backup copy has valid checksums');
+    throw new MigrateError(
+      'invalid-input',
+      'the GPT is damaged: neither the primary nor the backup copy has valid checksums',
+    );
   }
   return readsBackup ? { ...table, backupAtEnd: backup !== undefined } : table;
 }
 
-async function readCopy(reader: ByteReader, { lba, sectorSize }: { lba: number; sectorSize: number }): Promise<PartitionTable | undefined> {
+async function readCopy(
+  reader: ByteReader,
+  { lba, sectorSize }: { lba: number; sectorSize: number },
+): Promise<PartitionTable | undefined> {
   const sector = lba < 1 ? undefined : await readExactly(reader, lba * sectorSize, sectorSize);
   const header = sector === undefined ? undefined : parseHeader(sector, lba);
   if (header === undefined) return undefined;
@@ -75,12 +81,16 @@ function parseHeader(sector: Buffer, lba: number): GptHeader | undefined {
   };
 }
 
-function parseEntry(entry: Buffer, { number, sectorSize }: { number: number; sectorSize: number }): Partition | undefined {
+function parseEntry(
+  entry: Buffer,
+  { number, sectorSize }: { number: number; sectorSize: number },
+): Partition | undefined {
   const type = entry.subarray(0, 16);
   if (type.every((byte) => byte === 0)) return undefined;
   const firstLba = Number(entry.readBigUInt64LE(32));
   const lastLba = Number(entry.readBigUInt64LE(40));
-  if (lastLba < firstLba) throw new MigrateError('invalid-input', `the GPT is damaged: partition ${number} ends before it starts`);
+  if (lastLba < firstLba)
+    throw new MigrateError('invalid-input', `the GPT is damaged: partition ${number} ends before it starts`);
   const name = entry.toString('utf16le', 56, 128).replace(/\0.*$/s, '');
   return {
     number,

@@ -34,15 +34,10 @@ const copyChunkBytes = 1024 * 1024;
 const stderrTailBytes = 2000;
 const defaultCommandTimeoutMs = 60_000;
 
-export interface NodeHostOptions {
-  /** Put before every command, for machines whose only tools are busybox applets: ['/migrate/bin/busybox']. */
-  readonly commandPrefix?: readonly string[];
-}
-
 /** The Host of the machine that this process runs on. */
-export function createNodeHost(options: NodeHostOptions = {}): Host {
-  const run = (command: string, args: readonly string[], commandOptions?: CommandOptions): Promise<CommandResult> =>
-    runCommand([...(options.commandPrefix ?? []), command, ...args], commandOptions);
+export function createNodeHost(): Host {
+  const run = (command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult> =>
+    runCommand([command, ...args], options);
   return {
     userId: process.getuid?.() ?? -1,
     machine: machine(),

@@ -4,6 +4,7 @@ export * from './byte-reader.ts';
 export * from './check-machine.ts';
 export * from './config.ts';
 export * from './config-json.ts';
+export * from './config-schema.ts';
 export * from './connection-file.ts';
 export * from './cpio.ts';
 export * from './crc32.ts';

@@ -25,10 +25,21 @@ describe('releaseOfBzImage', () => {
 
 describe('inspectKernel', () => {
   it('finds the image of the running kernel, not of another', async () => {
-    const files = { '/proc/sys/kernel/osrelease': '6.1.0-50-amd64\n', '/proc/cmdline': 'ro quiet\n', '/boot/vmlinuz-6.1.0-49-amd64': bzImage('6.1.0-49-amd64') };
+    const files = {
+      '/proc/sys/kernel/osrelease': '6.1.0-50-amd64\n',
+      '/proc/cmdline': 'ro quiet\n',
+      '/boot/vmlinuz-6.1.0-49-amd64': bzImage('6.1.0-49-amd64'),
+    };
     expect((await inspectKernel(createMemoryHost({ files }))).image).toBeUndefined();
-    const found = await inspectKernel(createMemoryHost({ files: { ...files, '/boot/vmlinuz-6.1.0-50-amd64': bzImage('6.1.0-50-amd64 x') } }));
-    expect(found).toMatchObject({ release: '6.1.0-50-amd64', architecture: 'x86_64', commandLine: 'ro quiet', image: { release: '6.1.0-50-amd64' } });
+    const found = await inspectKernel(
+      createMemoryHost({ files: { ...files, '/boot/vmlinuz-6.1.0-50-amd64': bzImage('6.1.0-50-amd64 x') } }),
+    );
+    expect(found).toMatchObject({
+      release: '6.1.0-50-amd64',
+      architecture: 'x86_64',
+      commandLine: 'ro quiet',
+      image: { release: '6.1.0-50-amd64' },
+    });
   });
 });
 

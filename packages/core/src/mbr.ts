@@ -46,7 +46,14 @@ export async function readMbr(
   const add = (number: number, entry: MbrEntry): void => {
     const uuid = `${id}-${number.toString(16).padStart(2, '0')}`;
     const { type, isActive, startSector, sectors } = entry;
-    partitions.push({ number, startByte: startSector * sectorSize, sizeBytes: sectors * sectorSize, type, uuid, bootable: isActive });
+    partitions.push({
+      number,
+      startByte: startSector * sectorSize,
+      sizeBytes: sectors * sectorSize,
+      type,
+      uuid,
+      bootable: isActive,
+    });
   };
   for (const [index, entry] of mbrEntries(first).entries()) {
     if (entry.sectors === 0) continue;
@@ -67,7 +74,8 @@ async function readLogical(
   const seen = new Set<number>();
   let current = extended.startSector;
   for (;;) {
-    if (seen.has(current) || found.length >= maximumLogical) throw invalid('the chain of extended boot records does not end');
+    if (seen.has(current) || found.length >= maximumLogical)
+      throw invalid('the chain of extended boot records does not end');
     seen.add(current);
     const sector = await readExactly(reader, current * sectorSize, sectorSize);
     if (sector === undefined) throw invalid(`an extended boot record would lie beyond the end, at sector ${current}`);

@@ -39,7 +39,8 @@ export function createMemoryHost(options: MemoryHostOptions = {}): MemoryHost {
   };
   const resolved = (path: string): string => resolvePath(nodes, path);
   const put = (path: string, contents: Uint8Array, attributes: FileAttributes): void => {
-    if (nodes.get(parentOf(resolved(path)))?.kind !== 'directory') throw new MigrateError('write-failed', `${parentOf(path)} is no directory`);
+    if (nodes.get(parentOf(resolved(path)))?.kind !== 'directory')
+      throw new MigrateError('write-failed', `${parentOf(path)} is no directory`);
     const { mode, uid = 0, gid = 0, modifiedMs = 1 } = attributes;
     nodes.set(resolved(path), { kind: 'file', contents: contents.slice(), mode, uid, gid, modifiedMs });
   };
@@ -51,7 +52,8 @@ export function createMemoryHost(options: MemoryHostOptions = {}): MemoryHost {
     machine: options.machine ?? 'x86_64',
     now: () => new Date(0),
     readFile: async (path) => file(path).contents.slice(),
-    readText: async (path) => (nodes.get(resolved(path))?.kind === 'file' ? new TextDecoder().decode(file(path).contents) : undefined),
+    readText: async (path) =>
+      nodes.get(resolved(path))?.kind === 'file' ? new TextDecoder().decode(file(path).contents) : undefined,
     list: async (path) => childrenOf(nodes, resolved(path)),
     status: async (path) => statusOf(nodes.get(resolved(path))),
     linkStatus: async (path) => statusOf(nodes.get(path)),
@@ -168,7 +170,15 @@ function statusOf(node: MemoryNode | undefined): FileStatus | undefined {
   if (node === undefined) return undefined;
   const { kind } = node;
   if (kind === 'file') {
-    return { kind, sizeBytes: node.contents.length, mode: node.mode, uid: node.uid, gid: node.gid, modifiedMs: node.modifiedMs, device };
+    return {
+      kind,
+      sizeBytes: node.contents.length,
+      mode: node.mode,
+      uid: node.uid,
+      gid: node.gid,
+      modifiedMs: node.modifiedMs,
+      device,
+    };
   }
   return { kind, sizeBytes: 0, mode: kind === 'directory' ? node.mode : 0o777, uid: 0, gid: 0, modifiedMs: 1, device };
 }

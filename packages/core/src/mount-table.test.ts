@@ -12,7 +12,14 @@ describe('parseMountInfo', () => {
   it('reads device, root, target, options, file system and source, with any number of optional fields', () => {
     expect(parseMountInfo(mountinfo).slice(1, 3)).toEqual([
       { device: '254:1', root: '/', target: '/', options: ['rw', 'relatime'], fileSystem: 'ext4', source: '/dev/vda1' },
-      { device: '254:15', root: '/', target: '/boot/efi', options: ['rw', 'relatime'], fileSystem: 'vfat', source: '/dev/vda15' },
+      {
+        device: '254:15',
+        root: '/',
+        target: '/boot/efi',
+        options: ['rw', 'relatime'],
+        fileSystem: 'vfat',
+        source: '/dev/vda15',
+      },
     ]);
   });
 
@@ -36,6 +43,9 @@ describe('mountOf', () => {
 
 describe('parseSwaps', () => {
   it('takes the first column below the heading', () => {
-    expect(parseSwaps('Filename\t\tType\n/dev/sda2   partition 1 0 -2\n/swap\\040file file 1 0 -3\n')).toEqual(['/dev/sda2', '/swap file']);
+    expect(parseSwaps('Filename\t\tType\n/dev/sda2   partition 1 0 -2\n/swap\\040file file 1 0 -3\n')).toEqual([
+      '/dev/sda2',
+      '/swap file',
+    ]);
   });
 });

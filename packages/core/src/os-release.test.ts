@@ -4,7 +4,12 @@ import { parseOsRelease } from './os-release.ts';
 describe('parseOsRelease', () => {
   it('reads quoted and bare values', () => {
     const text = `PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_ID="12"\n# comment\nHOME_URL='https://x/?a=b'\n`;
-    expect(parseOsRelease(text)).toEqual({ id: 'debian', versionId: '12', prettyName: 'Debian GNU/Linux 12 (bookworm)', idLike: [] });
+    expect(parseOsRelease(text)).toEqual({
+      id: 'debian',
+      versionId: '12',
+      prettyName: 'Debian GNU/Linux 12 (bookworm)',
+      idLike: [],
+    });
   });
 
   it('splits ID_LIKE and undoes shell escapes', () => {

@@ -31,14 +31,29 @@ function sfdisk(script: string, sizeMib = 16): Buffer {
   return readFileSync(path);
 }
 
-const mbr = () => sfdisk('label: dos\nlabel-id: 0xb0b0b0b0\nstart=2048,size=2048,type=c,bootable\nstart=4096,size=2048,type=83\nstart=8192,size=16384,type=5\nstart=10240,size=2048,type=83\nstart=14336,size=2048,type=82\n');
-const gpt = () => sfdisk('label: gpt\nlabel-id: 7A7A7A7A-0000-4000-8000-000000000001\nstart=2048,size=2048,type=uefi,name=resin-boot,uuid=11111111-2222-4333-8444-555555555555\nstart=4096,size=2048,type=linux,name=resin-rootA\n');
+const mbr = () =>
+  sfdisk(
+    'label: dos\nlabel-id: 0xb0b0b0b0\nstart=2048,size=2048,type=c,bootable\nstart=4096,size=2048,type=83\nstart=8192,size=16384,type=5\nstart=10240,size=2048,type=83\nstart=14336,size=2048,type=82\n',
+  );
+const gpt = () =>
+  sfdisk(
+    'label: gpt\nlabel-id: 7A7A7A7A-0000-4000-8000-000000000001\nstart=2048,size=2048,type=uefi,name=resin-boot,uuid=11111111-2222-4333-8444-555555555555\nstart=4096,size=2048,type=linux,name=resin-rootA\n',
+  );
 
 describe('MBR', () => {
   it('reads primary and logical partitions as Linux numbers them', async () => {
     const table = await readPartitionTable(readerOf(mbr()), 512);
     expect(table).toMatchObject({ kind: 'mbr', id: 'b0b0b0b0' });
-    expect(table?.partitions.map(({ number, startByte, sizeBytes, type, uuid, bootable }) => [number, startByte, sizeBytes, type, uuid, bootable])).toEqual([
+    expect(
+      table?.partitions.map(({ number, startByte, sizeBytes, type, uuid, bootable }) => [
+        number,
+        startByte,
+        sizeBytes,
+        type,
+        uuid,
+        bootable,
+      ]),
+    ).toEqual([
       [1, mebibyte, mebibyte, '0c', 'b0b0b0b0-01', true],
       [2, 2 * mebibyte, mebibyte, '83', 'b0b0b0b0-02', false],
       [3, 4 * mebibyte, 8 * mebibyte, '05', 'b0b0b0b0-03', false],
@@ -71,7 +86,14 @@ describe('GPT', () => {
       id: '7a7a7a7a-0000-4000-8000-000000000001',
       backupAtEnd: true,
       partitions: [
-        { number: 1, startByte: mebibyte, sizeBytes: mebibyte, name: 'resin-boot', type: 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B', uuid: '11111111-2222-4333-8444-555555555555' },
+        {
+          number: 1,
+          startByte: mebibyte,
+          sizeBytes: mebibyte,
+          name: 'resin-boot',
+          type: 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B',
+          uuid: '11111111-2222-4333-8444-555555555555',
+        },
         { number: 2, name: 'resin-rootA' },
       ],
     });
@@ -86,13 +108,17 @@ describe('GPT', () => {
   });
 
   it('sees that the backup is not at the end of a larger disk', async () => {
-    expect(await readPartitionTable(readerOf(Buffer.concat([gpt(), Buffer.alloc(mebibyte)])), 512)).toMatchObject({ backupAtEnd: false });
+    expect(await readPartitionTable(readerOf(Buffer.concat([gpt(), Buffer.alloc(mebibyte)])), 512)).toMatchObject({
+      backupAtEnd: false,
+    });
   });
 
   it('reads what sgdisk makes', async () => {
     const path = file(16);
     execFileSync('sgdisk', ['-n', '3:4M:+2M', '-c', '3:däta', '-t', '3:8300', path], { stdio: 'ignore' });
-    expect((await readPartitionTable(readerOf(readFileSync(path)), 512))?.partitions).toMatchObject([{ number: 3, startByte: 4 * mebibyte, sizeBytes: 2 * mebibyte, name: 'däta' }]);
+    expect((await readPartitionTable(readerOf(readFileSync(path)), 512))?.partitions).toMatchObject([
+      { number: 3, startByte: 4 * mebibyte, sizeBytes: 2 * mebibyte, name: 'däta' },
+    ]);
   });
 });
 
@@ -103,12 +129,14 @@ describe('hostile tables', () => {
       const original = base();
       await fc.assert(
         fc.asyncProperty(fc.array(fc.tuple(fc.nat(4 * 512 - 1), fc.nat(255)), { maxLength: 20 }), async (changes) => {
-          const bytes = Buffer.from(original);
-          for (const [offset, value] of changes) bytes[offset] = value;
+          const head = Buffer.from(original.subarray(0, 4 * 512));
+          for (const [offset, value] of changes) original[offset] = value;
           try {
-            await readPartitionTable(readerOf(bytes), 512);
+            await readPartitionTable(readerOf(original), 512);
           } catch (thrown) {
             expect(thrown).toBeInstanceOf(MigrateError);
+          } finally {
+            original.set(head);
           }
         }),
         { numRuns: 500 },
@@ -129,9 +157,24 @@ describe('file-system signatures', () => {
     ['ext3', 8, ['mkfs.ext3', '-q', '-F', '-L', 'x', '-U', uuid], { type: 'ext3', uuid, label: 'x' }],
     ['ext2', 8, ['mkfs.ext2', '-q', '-F', '-U', uuid], { type: 'ext2', uuid }],
     ['xfs', 320, ['mkfs.xfs', '-q', '-f', '-L', 'data', '-m', `uuid=${uuid}`], { type: 'xfs', uuid, label: 'data' }],
-    ['FAT12', 2, ['mkfs.vfat', '-F', '12', '-n', 'BOOT', '-i', 'abcd1234'], { type: 'vfat', uuid: 'ABCD-1234', label: 'BOOT' }],
-    ['FAT16', 40, ['mkfs.vfat', '-F', '16', '-n', 'resin-boot', '-i', 'abcd1234'], { type: 'vfat', uuid: 'ABCD-1234', label: 'resin-boot' }],
-    ['FAT32', 40, ['mkfs.vfat', '-F', '32', '-n', 'ESP', '-i', '0000000f'], { type: 'vfat', uuid: '0000-000F', label: 'ESP' }],
+    [
+      'FAT12',
+      2,
+      ['mkfs.vfat', '-F', '12', '-n', 'BOOT', '-i', 'abcd1234'],
+      { type: 'vfat', uuid: 'ABCD-1234', label: 'BOOT' },
+    ],
+    [
+      'FAT16',
+      40,
+      ['mkfs.vfat', '-F', '16', '-n', 'resin-boot', '-i', 'abcd1234'],
+      { type: 'vfat', uuid: 'ABCD-1234', label: 'resin-boot' },
+    ],
+    [
+      'FAT32',
+      40,
+      ['mkfs.vfat', '-F', '32', '-n', 'ESP', '-i', '0000000f'],
+      { type: 'vfat', uuid: '0000-000F', label: 'ESP' },
+    ],
     ['swap', 8, ['mkswap', '-L', 'swp', '-U', uuid], { type: 'swap', uuid, label: 'swp' }],
   ])('%s', async (_name, sizeMib, [command = '', ...args], expected) => {
     const path = file(sizeMib);
@@ -141,7 +184,12 @@ describe('file-system signatures', () => {
   });
 
   it('never throws, whatever the bytes', async () => {
-    await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 3000 }), async (bytes) => void (await readFileSystemSignature(readerOf(bytes), 0))));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uint8Array({ maxLength: 3000 }),
+        async (bytes) => void (await readFileSystemSignature(readerOf(bytes), 0)),
+      ),
+    );
     expect(await readFileSystemSignature(readerOf(new Uint8Array(0)), 0)).toBeUndefined();
   });
 });

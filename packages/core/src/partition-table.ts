@@ -41,7 +41,9 @@ export async function readPartitionTable(
 ): Promise<PartitionTable | undefined> {
   const first = await readExactly(reader, 0, sectorSize);
   if (first === undefined || !hasMbrSignature(first)) return undefined;
-  const table = isProtectiveMbr(first) ? await readGpt(reader, sectorSize, { readsBackup }) : await readMbr(reader, { first, sectorSize });
+  const table = isProtectiveMbr(first)
+    ? await readGpt(reader, sectorSize, { readsBackup })
+    : await readMbr(reader, { first, sectorSize });
   if (table !== undefined) checkLayout(table, reader.sizeBytes);
   return table;
 }
@@ -57,7 +59,8 @@ export function checkLayout(table: PartitionTable, sizeBytes: number): void {
     if (partition.startByte < endByte) throw invalid(`partitions ${before} and ${partition.number} overlap`);
     endByte = partition.startByte + partition.sizeBytes;
     before = partition.number;
-    if (endByte > sizeBytes) throw invalid(`partition ${partition.number} ends at byte ${endByte}, beyond the end at ${sizeBytes}`);
+    if (endByte > sizeBytes)
+      throw invalid(`partition ${partition.number} ends at byte ${endByte}, beyond the end at ${sizeBytes}`);
   }
 }
 

@@ -4,8 +4,17 @@ import { findDisk, identifyDisk } from './target-disk.ts';
 
 function disk(changes: Partial<Disk> = {}): Disk {
   const base: Disk = {
-    name: 'sda', path: '/dev/sda', device: '8:0', sizeBytes: 4_000_000_000, logicalSectorSize: 512, isReadOnly: false, isRemovable: false,
-    table: { kind: 'mbr', id: 'b0b0b0b0' }, serial: 'A1', holders: [], partitions: [],
+    name: 'sda',
+    path: '/dev/sda',
+    device: '8:0',
+    sizeBytes: 4_000_000_000,
+    logicalSectorSize: 512,
+    isReadOnly: false,
+    isRemovable: false,
+    table: { kind: 'mbr', id: 'b0b0b0b0' },
+    serial: 'A1',
+    holders: [],
+    partitions: [],
   };
   return { ...base, ...changes };
 }

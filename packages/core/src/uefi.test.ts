@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createMemoryHost } from './memory-host.ts';
-import { efivarsDirectory, formatGuid, globalVariableGuid, guidBytes, inspectFirmware, loadOption, parseLoadOption } from './uefi.ts';
+import {
+  efivarsDirectory,
+  formatGuid,
+  globalVariableGuid,
+  guidBytes,
+  inspectFirmware,
+  loadOption,
+  parseLoadOption,
+} from './uefi.ts';
 
 const guid = fc.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
 
@@ -9,8 +17,18 @@ describe('load options', () => {
   it('print and parse to the same', () => {
     fc.assert(
       fc.property(guid, fc.stringMatching(/^[ -~]{0,40}$/), (uuid, description) => {
-        const bytes = loadOption({ description, filePath: '\\EFI\\BOOT\\BOOTX64.EFI', partition: { number: 1, startLba: 2048, sectors: 99, uuid } });
-        expect(parseLoadOption(7, bytes)).toEqual({ number: 7, description, isActive: true, partitionUuid: uuid, filePath: '\\EFI\\BOOT\\BOOTX64.EFI' });
+        const bytes = loadOption({
+          description,
+          filePath: '\\EFI\\BOOT\\BOOTX64.EFI',
+          partition: { number: 1, startLba: 2048, sectors: 99, uuid },
+        });
+        expect(parseLoadOption(7, bytes)).toEqual({
+          number: 7,
+          description,
+          isActive: true,
+          partitionUuid: uuid,
+          filePath: '\\EFI\\BOOT\\BOOTX64.EFI',
+        });
       }),
     );
   });
@@ -26,7 +44,11 @@ describe('load options', () => {
         '7fff0400',
       'hex',
     );
-    expect(parseLoadOption(4, bytes)).toMatchObject({ description: 'debian', isActive: true, filePath: '\\EFI\\debian\\shimx64.efi' });
+    expect(parseLoadOption(4, bytes)).toMatchObject({
+      description: 'debian',
+      isActive: true,
+      filePath: '\\EFI\\debian\\shimx64.efi',
+    });
   });
 
   it('never throws, whatever the bytes', () => {
@@ -40,7 +62,9 @@ describe('GUIDs', () => {
   });
 
   it('have the mixed byte order of the specification', () => {
-    expect(Buffer.from(guidBytes('8be4df61-93ca-11d2-aa0d-00e098032b8c')).toString('hex')).toBe('61dfe48bca93d211aa0d00e098032b8c');
+    expect(Buffer.from(guidBytes('8be4df61-93ca-11d2-aa0d-00e098032b8c')).toString('hex')).toBe(
+      '61dfe48bca93d211aa0d00e098032b8c',
+    );
   });
 });
 
@@ -50,14 +74,25 @@ describe('inspectFirmware', () => {
   });
 
   it('reads Secure Boot, the entry in use and the order', async () => {
-    const variable = (name: string, data: readonly number[]) => [`${efivarsDirectory}/${name}-${globalVariableGuid}`, Uint8Array.from([7, 0, 0, 0, ...data])];
+    const variable = (name: string, data: readonly number[]) => [
+      `${efivarsDirectory}/${name}-${globalVariableGuid}`,
+      Uint8Array.from([7, 0, 0, 0, ...data]),
+    ];
     const files = Object.fromEntries([
       variable('SecureBoot', [1]),
       variable('BootCurrent', [4, 0]),
       variable('BootOrder', [4, 0, 0, 0]),
-      variable('Boot0004', [...loadOption({ description: 'debian', filePath: '\\a', partition: { number: 1, startLba: 1, sectors: 1, uuid: '8be4df61-93ca-11d2-aa0d-00e098032b8c' } })]),
+      variable('Boot0004', [
+        ...loadOption({
+          description: 'debian',
+          filePath: '\\a',
+          partition: { number: 1, startLba: 1, sectors: 1, uuid: '8be4df61-93ca-11d2-aa0d-00e098032b8c' },
+        }),
+      ]),
     ]);
-    expect(await inspectFirmware(createMemoryHost({ files: { ...files, '/sys/firmware/efi/fw_platform_size': '64\n' } }))).toMatchObject({
+    expect(
+      await inspectFirmware(createMemoryHost({ files: { ...files, '/sys/firmware/efi/fw_platform_size': '64\n' } })),
+    ).toMatchObject({
       kind: 'uefi',
       bits: 64,
       secureBoot: true,

@@ -1,6 +1,6 @@
 // Syntax faults of YAML in plain words. The library's own messages are not passed on: they speak of its grammar, and can quote
 // the file.
-import { isScalar, visit, type Document, type YAMLError } from 'yaml';
+import { type Document, isScalar, visit, type YAMLError } from 'yaml';
 
 /** Something wrong at one place of the text. */
 export interface YamlFault {
@@ -36,7 +36,10 @@ const words: Partial<Record<YAMLError['code'], Words>> = {
     'a second "name: value" stands in the same line',
     `${quotesHint}; a section begins on a line of its own`,
   ],
-  BLOCK_IN_FLOW: ['the brackets are not closed before the next setting', 'Close them, or write one item a line with "- "'],
+  BLOCK_IN_FLOW: [
+    'the brackets are not closed before the next setting',
+    'Close them, or write one item a line with "- "',
+  ],
   KEY_OVER_1024_CHARS: keyWords,
   MULTILINE_IMPLICIT_KEY: keyWords,
   MISSING_CHAR: [
@@ -49,7 +52,10 @@ const words: Partial<Record<YAMLError['code'], Words>> = {
   BAD_COLLECTION_TYPE: ['this type tag (!) does not fit', 'Remove it; text that begins with ! needs quotes'],
   BAD_DIRECTIVE: ['this directive (%) is not known', 'Remove the line; text that begins with % needs quotes'],
 };
-const otherWords: Words = ['this is not valid YAML', `Look for a missing quote, colon or bracket before it. ${quotesHint}`];
+const otherWords: Words = [
+  'this is not valid YAML',
+  `Look for a missing quote, colon or bracket before it. ${quotesHint}`,
+];
 
 /** One fault for each line that has any, with its cause where that lies elsewhere. */
 export function syntaxFaults(document: Document.Parsed, text: string): readonly YamlFault[] {

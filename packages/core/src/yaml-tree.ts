@@ -1,6 +1,17 @@
 // Reads untrusted YAML into plain data, and keeps where each value stands. Aliases are off and size and depth are bounded, so that
 // a small file cannot become a large one.
-import { Composer, type Document, isAlias, isMap, isScalar, isSeq, Lexer, Parser, type ParsedNode, type YAMLMap } from 'yaml';
+import {
+  Composer,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  type ParsedNode,
+  Parser,
+  type YAMLMap,
+} from 'yaml';
 import { quoted } from './quoted.ts';
 import { syntaxFaults, type YamlFault } from './yaml-syntax.ts';
 
@@ -60,7 +71,12 @@ function compose(text: string, faults: YamlFault[]): Document.Parsed | undefined
     // The composer calls itself for each level; the parser does not.
     if (parser.stack.length > depthLimit) {
       faults.push(
-        fault('too-deep', parser.offset, 'the sections are nested too deeply', 'Check the indentation and the brackets'),
+        fault(
+          'too-deep',
+          parser.offset,
+          'the sections are nested too deeply',
+          'Check the indentation and the brackets',
+        ),
       );
       return undefined;
     }
@@ -122,7 +138,10 @@ function buildMap(node: YAMLMap.Parsed, { offset, path, faults }: Context): Buil
     const keyOffset = pair.key?.range[0] ?? offset;
     const key = isScalar(pair.key) ? String(pair.key.value) : undefined;
     if (key === undefined || key.length > keyLengthLimit || pair.key?.anchor !== undefined) {
-      faults.push({ ...fault('key', keyOffset, 'this name of a setting is not a plain word', 'Write "name: value"'), path });
+      faults.push({
+        ...fault('key', keyOffset, 'this name of a setting is not a plain word', 'Write "name: value"'),
+        path,
+      });
       continue;
     }
     const keyPath = joinPath(path, key);

@@ -10,10 +10,18 @@ const value = fc.stringMatching(/^[ -~]{0,30}$/).map((text) => `${text}\n\\`.sli
 
 describe('the environment block', () => {
   it('keeps its size and every other variable', () => {
-    const block = setGrubVariable(setGrubVariable(empty, 'saved_entry', { value: '0', path }), 'next_entry', { value: 'x', path });
+    const block = setGrubVariable(setGrubVariable(empty, 'saved_entry', { value: '0', path }), 'next_entry', {
+      value: 'x',
+      path,
+    });
     expect(block).toHaveLength(1024);
     expect(Object.fromEntries(parseGrubEnvironment(block, path))).toEqual({ saved_entry: '0', next_entry: 'x' });
-    expect(setGrubVariable(setGrubVariable(block, 'next_entry', { value: undefined, path }), 'saved_entry', { value: undefined, path })).toBe(empty);
+    expect(
+      setGrubVariable(setGrubVariable(block, 'next_entry', { value: undefined, path }), 'saved_entry', {
+        value: undefined,
+        path,
+      }),
+    ).toBe(empty);
   });
 
   it('gives back any value that was set, beside any others', () => {

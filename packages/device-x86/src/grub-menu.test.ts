@@ -23,14 +23,26 @@ fi
 
 describe('readGrubMenu', () => {
   it('accepts what the stock 00_header and 41_custom write', () => {
-    expect(readGrubMenu(header + custom)).toEqual({ clearsNextEntry: true, sourcesCustomCfg: true, enforcesSignatures: false });
+    expect(readGrubMenu(header + custom)).toEqual({
+      clearsNextEntry: true,
+      sourcesCustomCfg: true,
+      enforcesSignatures: false,
+    });
   });
 
   it.each([
     ['the entry is not cleared', header.replace('   set next_entry=\n', '')],
     ['the clearing is not saved', header.replace('   save_env next_entry\n', '')],
-    ['saving comes before clearing', header.replace('   set next_entry=\n   save_env next_entry\n', '   save_env next_entry\n   set next_entry=\n')],
-    ['clearing is in the other branch', header.replace('   set next_entry=\n   save_env next_entry\n', '').replace('else\n', 'else\n   set next_entry=\n   save_env next_entry\n')],
+    [
+      'saving comes before clearing',
+      header.replace('   set next_entry=\n   save_env next_entry\n', '   save_env next_entry\n   set next_entry=\n'),
+    ],
+    [
+      'clearing is in the other branch',
+      header
+        .replace('   set next_entry=\n   save_env next_entry\n', '')
+        .replace('else\n', 'else\n   set next_entry=\n   save_env next_entry\n'),
+    ],
     ['the environment is not loaded', header.replace('  load_env\n', '')],
     ['it is commented out', header.replace('   save_env next_entry', '#  save_env next_entry')],
   ])('sees when %s', (_name, text) => {

@@ -73,14 +73,29 @@ export function pcFacts(changes: Partial<Facts> = {}): Facts {
     mounts: [{ device: '8:1', source: '/dev/sda1', target: '/', fileSystem: 'ext4', root: '/', options: ['rw'] }],
     swaps: [],
     places: [
-      { path: '/var/lib/balena-migrate', existing: '/var/lib', rest: 'balena-migrate', mountTarget: '/', availableBytes: 2000 * mebibyte },
-      { path: '/root/image.img.gz', existing: '/root/image.img.gz', rest: '', mountTarget: '/', availableBytes: 2000 * mebibyte },
+      {
+        path: '/var/lib/balena-migrate',
+        existing: '/var/lib',
+        rest: 'balena-migrate',
+        mountTarget: '/',
+        availableBytes: 2000 * mebibyte,
+      },
+      {
+        path: '/root/image.img.gz',
+        existing: '/root/image.img.gz',
+        rest: '',
+        mountTarget: '/',
+        availableBytes: 2000 * mebibyte,
+      },
     ],
     bootFiles: [
       { path: '/boot/grub/grub.cfg', sizeBytes: grubCfg.length, mode: 0o600, text: grubCfg },
       { path: '/boot/grub/grubenv', sizeBytes: 1024, mode: 0o600, text: emptyGrubenv },
     ],
-    modules: { needed: [{ name: 'ext4', path: '/lib/modules/6.1.0-50-amd64/kernel/fs/ext4/ext4.ko', sizeBytes: mebibyte }], missing: [] },
+    modules: {
+      needed: [{ name: 'ext4', path: '/lib/modules/6.1.0-50-amd64/kernel/fs/ext4/ext4.ko', sizeBytes: mebibyte }],
+      missing: [],
+    },
     inContainer: false,
     ...changes,
   };
@@ -133,6 +148,7 @@ export function pcConfig(change: (config: Config) => Config = (config) => config
       networkFiles: [],
       requireNetworkConfig: false,
       gzipInternal: true,
+      tarInternal: true,
       kernelOptions: [],
       delaySeconds: 0,
       watchdogs: [],
@@ -146,7 +162,7 @@ export function pcConfig(change: (config: Config) => Config = (config) => config
       checkTimeoutSeconds: 20,
     },
     debug: { noFlash: false },
-  } as Config);
+  });
 }
 
 /** All files for it, sound. */

@@ -3,8 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { pc } from './pc.ts';
 import { emptyGrubenv, grubCfg, pcAssets, pcConfig, pcDisk, pcFacts, pcImage } from './pc-fixture.ts';
 
-function plan(changes: { facts?: Partial<Facts>; assets?: Partial<Assets>; config?: (config: Config) => Config } = {}): PlanResult {
-  return makePlan({ config: pcConfig(changes.config), facts: pcFacts(changes.facts), assets: pcAssets(changes.assets), devices: [pc], toolVersion: '0.1.0' });
+function plan(
+  changes: { facts?: Partial<Facts>; assets?: Partial<Assets>; config?: (config: Config) => Config } = {},
+): PlanResult {
+  return makePlan({
+    config: pcConfig(changes.config),
+    facts: pcFacts(changes.facts),
+    assets: pcAssets(changes.assets),
+    devices: [pc],
+    toolVersion: '0.1.0',
+  });
 }
 
 function refusals(changes: Parameters<typeof plan>[0]): string[] {
@@ -24,10 +32,23 @@ describe('a sound PC', () => {
     const { plan: made, findings } = plan();
     expect(findings).toEqual([]);
     expect(made?.stage1.map((step) => step.kind)).toEqual([
-      ...Array(6).fill('make-directory'), 'copy-files', 'copy-files', 'write-plan', 'build-initramfs', 'write-file', 'set-grub-variable',
+      ...Array(6).fill('make-directory'),
+      'copy-files',
+      'copy-files',
+      'write-plan',
+      'build-initramfs',
+      'write-file',
+      'set-grub-variable',
     ]);
     expect(made?.stage2.map((step) => step.kind)).toEqual([
-      'confirm-grub-variable-cleared', 'load-payload', 'prove-image', 'release-target', 'flash-image', 'verify-image', 'configure-image', 'commit-image',
+      'confirm-grub-variable-cleared',
+      'load-payload',
+      'prove-image',
+      'release-target',
+      'flash-image',
+      'verify-image',
+      'configure-image',
+      'commit-image',
     ]);
     expect(made?.pointOfNoReturn).toBe('flash-image');
   });
@@ -38,11 +59,17 @@ describe('a sound PC', () => {
   });
 
   it('arms last', () => {
-    expect(plan().plan?.stage1.at(-1)).toMatchObject({ kind: 'set-grub-variable', name: 'next_entry', value: 'balena-migrate-aaaaaaaaaaaa' });
+    expect(plan().plan?.stage1.at(-1)).toMatchObject({
+      kind: 'set-grub-variable',
+      name: 'next_entry',
+      value: 'balena-migrate-aaaaaaaaaaaa',
+    });
   });
 
   it('boots the running kernel with what its hardware needs, and nothing of the old system', () => {
-    const entry = plan({ config: (c) => ({ ...c, migrate: { ...c.migrate, kernelOptions: ['debug'] } }) }).plan?.stage1.find((step) => step.kind === 'write-file');
+    const entry = plan({
+      config: (c) => ({ ...c, migrate: { ...c.migrate, kernelOptions: ['debug'] } }),
+    }).plan?.stage1.find((step) => step.kind === 'write-file');
     expect(entry).toMatchObject({ path: '/boot/grub/custom.cfg' });
     expect(entry?.kind === 'write-file' && entry.text).toBe(`# Made by migrate; removed by "migrate undo".
 menuentry 'balena migrate' --unrestricted --id 'balena-migrate-aaaaaaaaaaaa' {
@@ -56,7 +83,14 @@ menuentry 'balena migrate' --unrestricted --id 'balena-migrate-aaaaaaaaaaaa' {
   });
 
   it('sees paths on a /boot of its own as GRUB does', () => {
-    const boot = { ...partition, name: 'sda2', path: '/dev/sda2', device: '8:2', number: 2, fileSystem: { type: 'ext4', uuid: '99999999-0000-0000-0000-000000000000' } };
+    const boot = {
+      ...partition,
+      name: 'sda2',
+      path: '/dev/sda2',
+      device: '8:2',
+      number: 2,
+      fileSystem: { type: 'ext4', uuid: '99999999-0000-0000-0000-000000000000' },
+    };
     const facts = {
       disks: [{ ...pcDisk, partitions: [partition, boot] }],
       mounts: [root, { ...root, device: '8:2', source: '/dev/sda2', target: '/boot' }],
@@ -65,16 +99,24 @@ menuentry 'balena migrate' --unrestricted --id 'balena-migrate-aaaaaaaaaaaa' {
     const entry = made?.stage1.find((step) => step.kind === 'write-file');
     expect(entry?.kind === 'write-file' && entry.text).toContain("linux '/vmlinuz-6.1.0-50-amd64'");
     expect(entry?.kind === 'write-file' && entry.text).toContain('--set=root 99999999');
-    expect(made?.stage2[0]).toMatchObject({ pathInFileSystem: '/grub/grubenv', fileSystemUuid: '99999999-0000-0000-0000-000000000000' });
+    expect(made?.stage2[0]).toMatchObject({
+      pathInFileSystem: '/grub/grubenv',
+      fileSystemUuid: '99999999-0000-0000-0000-000000000000',
+    });
     expect(made?.payloadFileSystem.uuid).toBe('11111111-2222-3333-4444-555555555555');
   });
 
   it('takes the image from where it lies, and copies it only from another file system', () => {
     const inPlace = plan().plan?.stage2.find((step) => step.kind === 'load-payload');
-    expect(inPlace?.kind === 'load-payload' && inPlace.files[0]).toMatchObject({ name: 'image', pathInFileSystem: '/root/image.img.gz' });
+    expect(inPlace?.kind === 'load-payload' && inPlace.files[0]).toMatchObject({
+      name: 'image',
+      pathInFileSystem: '/root/image.img.gz',
+    });
     const places = pcFacts().places.filter((place) => place.path !== '/root/image.img.gz');
     const copied = plan({ facts: { places } }).plan?.stage2.find((step) => step.kind === 'load-payload');
-    expect(copied?.kind === 'load-payload' && copied.files[0]).toMatchObject({ pathInFileSystem: '/var/lib/balena-migrate/payload/files/image' });
+    expect(copied?.kind === 'load-payload' && copied.files[0]).toMatchObject({
+      pathInFileSystem: '/var/lib/balena-migrate/payload/files/image',
+    });
   });
 
   it('is not flashed with no_flash', () => {
@@ -90,12 +132,30 @@ menuentry 'balena migrate' --unrestricted --id 'balena-migrate-aaaaaaaaaaaa' {
 });
 
 function uefi(changes: object): Partial<Facts> {
-  const bootEntries = [{ number: 4, description: 'debian', isActive: true, partitionUuid: 'e0', filePath: '\\EFI\\debian\\shimx64.efi' }];
-  return { firmware: { kind: 'uefi', bits: 64, secureBoot: false, variablesReadable: true, bootCurrent: 4, bootOrder: [4], bootEntries, ...changes } };
+  const bootEntries = [
+    { number: 4, description: 'debian', isActive: true, partitionUuid: 'e0', filePath: '\\EFI\\debian\\shimx64.efi' },
+  ];
+  return {
+    firmware: {
+      kind: 'uefi',
+      bits: 64,
+      secureBoot: false,
+      variablesReadable: true,
+      bootCurrent: 4,
+      bootOrder: [4],
+      bootEntries,
+      ...changes,
+    },
+  };
 }
 
 function bootFile(path: string, text: string): Partial<Facts> {
-  return { bootFiles: [...pcFacts().bootFiles.filter((file) => file.path !== path), { path, sizeBytes: text.length, mode: 0o600, text }] };
+  return {
+    bootFiles: [
+      ...pcFacts().bootFiles.filter((file) => file.path !== path),
+      { path, sizeBytes: text.length, mode: 0o600, text },
+    ],
+  };
 }
 
 describe('refusals', () => {
@@ -103,19 +163,42 @@ describe('refusals', () => {
     ['not-root', { facts: { userId: 1000 } }],
     ['in-container', { facts: { inContainer: true } }],
     ['device-unknown', { facts: { kernel: { ...pcFacts().kernel, architecture: 'i386' } } }],
-    ['kernel-too-old', { facts: { kernel: { ...pcFacts().kernel, release: '2.6.32-5', image: { path: '/boot/v', sizeBytes: 1 } } } }],
+    [
+      'kernel-too-old',
+      { facts: { kernel: { ...pcFacts().kernel, release: '2.6.32-5', image: { path: '/boot/v', sizeBytes: 1 } } } },
+    ],
     ['kernel-image', { facts: { kernel: { release: '6.1.0-50-amd64', architecture: 'x86_64', commandLine: '' } } }],
-    ['kernel-image', { facts: { kernel: { ...pcFacts().kernel, image: { path: '/boot/v', sizeBytes: 1, release: '6.1.0-51-amd64' } } } }],
+    [
+      'kernel-image',
+      {
+        facts: { kernel: { ...pcFacts().kernel, image: { path: '/boot/v', sizeBytes: 1, release: '6.1.0-51-amd64' } } },
+      },
+    ],
     ['kernel-modules', { facts: { modules: { needed: [], missing: ['vfat'] } } }],
     ['secure-boot', { facts: uefi({ secureBoot: true }) }],
     ['uefi-variables', { facts: uefi({ variablesReadable: false, bootEntries: [], bootCurrent: undefined }) }],
-    ['grub-not-booted', { facts: uefi({ bootEntries: [{ number: 4, description: 'systemd', isActive: true, filePath: '\\EFI\\systemd\\systemd-bootx64.efi' }] }) }],
-    ['grub-not-in-boot-sector', { facts: { disks: [{ ...pcDisk, bootCode: Buffer.from('LILO').toString('base64') }] } }],
+    [
+      'grub-not-booted',
+      {
+        facts: uefi({
+          bootEntries: [
+            { number: 4, description: 'systemd', isActive: true, filePath: '\\EFI\\systemd\\systemd-bootx64.efi' },
+          ],
+        }),
+      },
+    ],
+    [
+      'grub-not-in-boot-sector',
+      { facts: { disks: [{ ...pcDisk, bootCode: Buffer.from('LILO').toString('base64') }] } },
+    ],
     ['grub-next-entry', { facts: bootFile('/boot/grub/grub.cfg', grubCfg.replace('   save_env next_entry\n', '')) }],
     ['grub-custom-cfg-hook', { facts: bootFile('/boot/grub/grub.cfg', grubCfg.replaceAll('custom.cfg', 'other.cfg')) }],
     ['grub-signatures', { facts: bootFile('/boot/grub/grub.cfg', `set check_signatures=enforce\n${grubCfg}`) }],
     ['grub-custom-cfg', { facts: bootFile('/boot/grub/custom.cfg', 'menuentry mine {}') }],
-    ['grub-next-entry-taken', { facts: bootFile('/boot/grub/grubenv', emptyGrubenv.replace('#######', 'next_entry=2\n').slice(0, 1024)) }],
+    [
+      'grub-next-entry-taken',
+      { facts: bootFile('/boot/grub/grubenv', emptyGrubenv.replace('#######', 'next_entry=2\n').slice(0, 1024)) },
+    ],
     ['grub-environment', { facts: bootFile('/boot/grub/grubenv', 'rubbish') }],
     ['boot-manager-unknown', { facts: { bootFiles: [] } }],
     ['boot-read-only', { facts: { mounts: [{ ...root, options: ['ro'] }] } }],
@@ -124,13 +207,30 @@ describe('refusals', () => {
     ['target-sector-size', { facts: { disks: [{ ...pcDisk, logicalSectorSize: 4096 }] } }],
     ['target-unknown', { config: (c) => ({ ...c, migrate: { ...c.migrate, forceFlashDevice: '/dev/sdz' } }) }],
     ['memory-too-small', { facts: { memory: { totalBytes: 300 * 1024 * 1024, availableBytes: 0 } } }],
-    ['space-too-small', { facts: { places: pcFacts().places.map((place) => ({ ...place, availableBytes: 100 * 1024 * 1024 })) } }],
+    [
+      'space-too-small',
+      { facts: { places: pcFacts().places.map((place) => ({ ...place, availableBytes: 100 * 1024 * 1024 })) } },
+    ],
     ['image-flasher', { assets: { image: pcImage({ kind: 'balena-flasher', labels: {} }) } }],
     ['image-unknown', { assets: { image: pcImage({ kind: 'unknown', labels: {} }) } }],
-    ['config-json-device-type', { assets: { configJson: { path: 'c', sizeBytes: 1, sha256: '', deviceType: 'raspberrypi3' } } }],
+    [
+      'config-json-device-type',
+      { assets: { configJson: { path: 'c', sizeBytes: 1, sha256: '', deviceType: 'raspberrypi3' } } },
+    ],
     ['network-missing', { config: (c) => ({ ...c, migrate: { ...c.migrate, requireNetworkConfig: true } }) }],
-    ['app-name', { config: (c) => ({ ...c, balena: { ...c.balena, appName: 'a' } }), assets: { configJson: { path: 'c', sizeBytes: 1, sha256: '', deviceType: 'genericx86-64-ext', applicationName: 'b' } } }],
-    ['setting-unsupported', { config: (c) => ({ ...c, migrate: { ...c.migrate, backup: [{ volume: 'a', items: [] }] } }) }],
+    [
+      'app-name',
+      {
+        config: (c) => ({ ...c, balena: { ...c.balena, appName: 'a' } }),
+        assets: {
+          configJson: { path: 'c', sizeBytes: 1, sha256: '', deviceType: 'genericx86-64-ext', applicationName: 'b' },
+        },
+      },
+    ],
+    [
+      'setting-unsupported',
+      { config: (c) => ({ ...c, migrate: { ...c.migrate, backup: [{ volume: 'a', items: [] }] } }) },
+    ],
   ])('%s', (code, changes) => {
     expect(refusals(changes)).toContain(code);
   });
@@ -138,34 +238,56 @@ describe('refusals', () => {
   it('the boundary of the disk is exact to the sector', () => {
     const backup = 33 * 512;
     expect(refusals({ assets: { image: pcImage({ sizeBytes: pcDisk.sizeBytes - backup }) } })).toEqual([]);
-    expect(refusals({ assets: { image: pcImage({ sizeBytes: pcDisk.sizeBytes - backup + 512 }) } })).toEqual(['target-too-small']);
+    expect(refusals({ assets: { image: pcImage({ sizeBytes: pcDisk.sizeBytes - backup + 512 }) } })).toEqual([
+      'target-too-small',
+    ]);
   });
 
   it('an image for another device type is refused, and so is one that differs from config.json', () => {
-    expect(refusals({ assets: { image: pcImage({ deviceType: 'raspberrypi3' }) } })).toEqual(['image-device-type', 'device-type-mismatch']);
+    expect(refusals({ assets: { image: pcImage({ deviceType: 'raspberrypi3' }) } })).toEqual([
+      'image-device-type',
+      'device-type-mismatch',
+    ]);
     expect(refusals({ assets: { image: pcImage({ deviceType: 'intel-nuc' }) } })).toEqual(['device-type-mismatch']);
   });
 
   it('LVM, encryption and btrfs are refused where GRUB could not clear its one-shot', () => {
     const mounts = [{ ...root, device: '253:0', source: '/dev/mapper/vg-root' }];
-    expect(refusals({ facts: { mounts } })).toEqual(expect.arrayContaining(['grub-cannot-write', 'target-unknown', 'payload-place']));
+    expect(refusals({ facts: { mounts } })).toEqual(
+      expect.arrayContaining(['grub-cannot-write', 'target-unknown', 'payload-place']),
+    );
     const btrfs = { ...partition, fileSystem: { type: 'btrfs', uuid: 'bb' } };
-    expect(refusals({ facts: { disks: [{ ...pcDisk, partitions: [btrfs] }], mounts: [{ ...root, fileSystem: 'btrfs' }] } })).toContain('grub-cannot-write');
+    expect(
+      refusals({ facts: { disks: [{ ...pcDisk, partitions: [btrfs] }], mounts: [{ ...root, fileSystem: 'btrfs' }] } }),
+    ).toContain('grub-cannot-write');
   });
 
   it('twins of a file system are refused, since one could be taken for the other', () => {
-    const twin = { ...pcDisk, name: 'sdb', path: '/dev/sdb', device: '8:16', partitions: [{ ...partition, name: 'sdb1', path: '/dev/sdb1', device: '8:17' }] };
-    expect(refusals({ facts: { disks: [pcDisk, twin] } })).toEqual(expect.arrayContaining(['boot-uuid', 'payload-place']));
-  });
-
-  it('says everything at once', () => {
-    expect(refusals({ facts: { userId: 1000, bootFiles: [], modules: { needed: [], missing: ['ext4'] } }, assets: { image: pcImage({ sizeBytes: 2 ** 40 }) } })).toEqual(
-      expect.arrayContaining(['not-root', 'boot-manager-unknown', 'kernel-modules', 'target-too-small']),
+    const twin = {
+      ...pcDisk,
+      name: 'sdb',
+      path: '/dev/sdb',
+      device: '8:16',
+      partitions: [{ ...partition, name: 'sdb1', path: '/dev/sdb1', device: '8:17' }],
+    };
+    expect(refusals({ facts: { disks: [pcDisk, twin] } })).toEqual(
+      expect.arrayContaining(['boot-uuid', 'payload-place']),
     );
   });
 
+  it('says everything at once', () => {
+    expect(
+      refusals({
+        facts: { userId: 1000, bootFiles: [], modules: { needed: [], missing: ['ext4'] } },
+        assets: { image: pcImage({ sizeBytes: 2 ** 40 }) },
+      }),
+    ).toEqual(expect.arrayContaining(['not-root', 'boot-manager-unknown', 'kernel-modules', 'target-too-small']));
+  });
+
   it('an untested system is only warned of', () => {
-    const { plan: made, findings } = plan({ facts: { os: { id: 'ubuntu', versionId: '24.04', prettyName: 'Ubuntu 24.04', idLike: ['debian'] } } });
+    const { plan: made, findings } = plan({
+      facts: { os: { id: 'ubuntu', versionId: '24.04', prettyName: 'Ubuntu 24.04', idLike: ['debian'] } },
+    });
     expect(made).toBeDefined();
     expect(findings.map((finding) => [finding.severity, finding.code])).toEqual([['warning', 'os-untested']]);
   });

@@ -5,10 +5,14 @@ export type ChunkHandler = (bytes: Uint8Array, index: number) => Promise<void>;
  * Cuts a stream into pieces of exactly `chunkBytes` (the last may be shorter) and handles up to two of them while the next is
  * filled. Three buffers serve the whole stream.
  */
-export async function forEachChunk(stream: AsyncIterable<Uint8Array>, chunkBytes: number, handle: ChunkHandler): Promise<void> {
-  const free = [0, 1, 2].map(() => Buffer.allocUnsafe(chunkBytes));
+export async function forEachChunk(
+  stream: AsyncIterable<Uint8Array>,
+  chunkBytes: number,
+  handle: ChunkHandler,
+): Promise<void> {
+  const free: Uint8Array[] = [0, 1, 2].map(() => Buffer.allocUnsafe(chunkBytes));
   const pending = new Set<Promise<void>>();
-  let current = free.pop() as Buffer;
+  let current = free.pop() as Uint8Array;
   let filled = 0;
   let index = 0;
   const hand = async (): Promise<void> => {
@@ -23,7 +27,7 @@ export async function forEachChunk(stream: AsyncIterable<Uint8Array>, chunkBytes
     index += 1;
     filled = 0;
     while (free.length === 0) await Promise.race(pending);
-    current = free.pop() as Buffer;
+    current = free.pop() as Uint8Array;
   };
   try {
     for await (const bytes of stream) {

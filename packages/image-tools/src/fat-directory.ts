@@ -66,7 +66,8 @@ function addLongPart(before: LongName, entry: Buffer): LongName {
   const number = marker & 0x1f;
   const checksum = entry.readUInt8(13);
   const isFirstStored = (marker & 0x40) !== 0;
-  if (number === 0 || (!isFirstStored && (before.awaited !== number || before.checksum !== checksum))) return newLongName();
+  if (number === 0 || (!isFirstStored && (before.awaited !== number || before.checksum !== checksum)))
+    return newLongName();
   const units = Buffer.concat([entry.subarray(1, 11), entry.subarray(14, 26), entry.subarray(28, 32)]);
   return { text: units.toString('utf16le') + (isFirstStored ? '' : before.text), awaited: number - 1, checksum };
 }

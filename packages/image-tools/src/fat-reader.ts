@@ -1,4 +1,4 @@
-import { type ByteReader, MigrateError } from '@migrate/core';
+import { type ByteReader, MigrateError, windowOf } from '@migrate/core';
 import { type FatEntry, parseFatDirectory } from './fat-directory.ts';
 import { checkCluster, damaged, type FatGeometry, fatTable, readFatGeometry } from './fat-table.ts';
 
@@ -85,7 +85,8 @@ export async function openFat(reader: ByteReader): Promise<FatVolume> {
     find,
     list: async (path) => {
       const entry = await find(path);
-      if (entry === undefined || !entry.isDirectory) throw new MigrateError('not-found', `there is no directory ${path}`);
+      if (entry === undefined || !entry.isDirectory)
+        throw new MigrateError('not-found', `there is no directory ${path}`);
       return (await readDirectory(entry)).entries;
     },
     readFile: async (path, limitBytes = defaultLimitBytes) => {
@@ -95,6 +96,20 @@ export async function openFat(reader: ByteReader): Promise<FatVolume> {
       return readChain(entry.firstCluster, entry.sizeBytes);
     },
   };
+}
+
+/**
+ * Contents of a file in the FAT that starts at `startByte`; undefined where there is no such file. Throws `invalid-input` for
+ * a damaged file system or a file of more than 8 MiB.
+ */
+export async function readFatFile(
+  reader: ByteReader,
+  startByte: number,
+  path: string,
+): Promise<Uint8Array | undefined> {
+  const volume = await openFat(windowOf(reader, startByte, reader.sizeBytes - startByte));
+  const entry = await volume.find(path);
+  return entry === undefined || entry.isDirectory ? undefined : volume.readFile(path);
 }
 
 async function readFully(reader: ByteReader, target: Buffer, position: number): Promise<void> {

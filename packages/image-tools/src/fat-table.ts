@@ -38,7 +38,8 @@ export async function readFatGeometry(reader: ByteReader): Promise<FatGeometry> 
   const type = isFat32 ? 'FAT32' : clusterCount > maximumFat12Clusters ? 'FAT16' : 'FAT12';
   const entryBits = { FAT12: 12, FAT16: 16, FAT32: 32 }[type];
   const needed = Math.ceil(((clusterCount + 2) * entryBits) / 8);
-  if (tables === 0 || clusterCount < 1 || needed > tableSectors * sectorBytes) throw damaged('its sizes contradict each other');
+  if (tables === 0 || clusterCount < 1 || needed > tableSectors * sectorBytes)
+    throw damaged('its sizes contradict each other');
   if (type === 'FAT16' && clusterCount > maximumFat16Clusters) throw damaged('it has too many clusters');
   return {
     type,

@@ -19,7 +19,8 @@ export interface FlashRequest {
  * image is written. Throws `write-failed` naming the place, `wrong-image` where the source is not the image that was proven.
  */
 export async function flashImage({ source, image, target, emit, chunks }: FlashRequest): Promise<void> {
-  if (image.sizeBytes > target.sizeBytes) throw new MigrateError('no-space', `the image needs ${image.sizeBytes} bytes, the disk has ${target.sizeBytes}`);
+  if (image.sizeBytes > target.sizeBytes)
+    throw new MigrateError('no-space', `the image needs ${image.sizeBytes} bytes, the disk has ${target.sizeBytes}`);
   const { endByte: withheldBytes } = commitRange(image.table);
   let doneBytes = 0;
   await forEachChunk(inflate(source, image), image.chunkBytes, async (bytes, index) => {
@@ -30,7 +31,13 @@ export async function flashImage({ source, image, target, emit, chunks }: FlashR
       await target.write(bytes.subarray(skip), startByte + skip);
     }
     doneBytes += bytes.length;
-    emit({ kind: 'progress', text: chunks === undefined ? 'flashing' : 'repairing', done: doneBytes, total: image.sizeBytes, unit: 'bytes' });
+    emit({
+      kind: 'progress',
+      text: chunks === undefined ? 'flashing' : 'repairing',
+      done: doneBytes,
+      total: image.sizeBytes,
+      unit: 'bytes',
+    });
   });
   if (doneBytes !== image.sizeBytes) throw notTheImage();
   await target.flush();

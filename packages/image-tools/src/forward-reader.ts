@@ -1,7 +1,18 @@
 import { type ByteReader, MigrateError } from '@migrate/core';
 import type { KeptBytes } from './kept-bytes.ts';
+import { type ImageCompression, inflate } from './open-image.ts';
 
 export interface ForwardReaderOptions {
+  /** Name of the file for messages. */
+  readonly path: string;
+  readonly compression: ImageCompression;
+  /** Sees each byte of the file once and in order, whatever is read. */
+  readonly onFileBytes?: (bytes: Uint8Array) => void;
+  /** Sees each byte of the image once and in order, whatever is read. */
+  readonly onImageBytes?: (bytes: Uint8Array) => void;
+}
+
+export interface StreamReaderOptions {
   /** Starts the image from its first byte. */
   readonly open: () => AsyncGenerator<Uint8Array>;
   readonly sizeBytes: number;
@@ -9,53 +20,59 @@ export interface ForwardReaderOptions {
   readonly kept?: KeptBytes;
 }
 
-/** Chunks behind the position that are still at hand, so that small steps back do not start the stream again. */
-const windowBytes = 8 * 1024 * 1024;
-/** An inspection of a sound image needs one or two; more means a file system made to send its reader to and fro. */
-const maximumRestarts = 24;
-
-interface Chunk {
-  readonly startByte: number;
-  readonly bytes: Uint8Array;
+export interface ForwardReader extends ByteReader {
+  /** Reads the image to its end and returns its size in bytes. */
+  drain(): Promise<number>;
 }
 
+/** What lies behind the position and is still at hand, so that small steps back do not start the stream again. */
+const windowBytes = 8 * 1024 * 1024;
+/** A sound image needs one or two; more means tables or a file system made to send their reader to and fro. */
+const maximumRestarts = 24;
+
 /**
- * A ByteReader over a stream that only runs forward: reads ahead inflate on, reads behind start it again. Nothing is spilt to
- * disk, memory is bounded. One read at a time. Throws `invalid-input` where an image makes it start too often.
+ * A ByteReader over an image that can only be inflated forward. Nothing is spilt to disk and memory is bounded: reads ahead
+ * inflate on, a read behind starts a second stream from the beginning, and the first one waits where it is, so that hashes
+ * made on the way see all bytes once. Where the size is unknown before the end, it is the largest there is. One read at a
+ * time. Throws `invalid-input` where an image sends it back too often.
  */
-export function forwardReader({ open, sizeBytes, kept }: ForwardReaderOptions): ByteReader {
-  let stream: AsyncGenerator<Uint8Array> | undefined;
-  let window: Chunk[] = [];
-  let nextByte = 0;
-  let starts = 0;
+export function forwardReader(options: StreamReaderOptions): ForwardReader;
+export function forwardReader(source: ByteReader, options: ForwardReaderOptions): ForwardReader;
+export function forwardReader(first: ByteReader | StreamReaderOptions, options?: ForwardReaderOptions): ForwardReader {
+  if ('open' in first) return over(first.open(), first);
+  if (options === undefined) throw new TypeError('forwardReader needs options');
+  const { path, compression, onImageBytes } = options;
+  const open = (): AsyncGenerator<Uint8Array> => inflate(first, { path, compression });
+  return over(inflate(first, options), {
+    open,
+    sizeBytes: Number.MAX_SAFE_INTEGER,
+    ...(onImageBytes === undefined ? {} : { onImageBytes }),
+  });
+}
 
-  const start = async (): Promise<void> => {
-    await stream?.return(undefined);
-    starts += 1;
-    if (starts > maximumRestarts + 1) {
-      throw new MigrateError('invalid-input', 'the image asks to be read back and forth without end: it is damaged');
+function over(
+  stream: AsyncGenerator<Uint8Array>,
+  { open, sizeBytes, kept, onImageBytes }: StreamReaderOptions & Pick<ForwardReaderOptions, 'onImageBytes'>,
+): ForwardReader {
+  const first = slidingStream(stream, onImageBytes);
+  let second: SlidingStream | undefined;
+  let restarts = 0;
+
+  const streamFor = async (position: number): Promise<SlidingStream> => {
+    if (position >= first.startByte()) return first;
+    if (second !== undefined && position >= second.startByte()) return second;
+    restarts += 1;
+    if (restarts > maximumRestarts) {
+      throw new MigrateError('invalid-input', 'the image is damaged: it leads its reader back and forth without end');
     }
-    stream = open();
-    window = [];
-    nextByte = 0;
-  };
-
-  const advance = async (): Promise<boolean> => {
-    const next = await stream?.next();
-    if (next === undefined || next.done === true) return false;
-    window.push({ startByte: nextByte, bytes: next.value });
-    nextByte += next.value.length;
-    while (window.length > 1 && nextByte - (window[1]?.startByte ?? nextByte) >= windowBytes) window.shift();
-    return true;
+    await second?.close();
+    second = slidingStream(open());
+    return second;
   };
 
   const bytesAt = async (position: number): Promise<Uint8Array> => {
     const known = kept?.at(position);
-    if (known !== undefined && known.length > 0) return known;
-    if (stream === undefined || position < (window[0]?.startByte ?? nextByte)) await start();
-    while (position >= nextByte) if (!(await advance())) return new Uint8Array();
-    const chunk = window.findLast(({ startByte }) => startByte <= position);
-    return chunk?.bytes.subarray(position - chunk.startByte) ?? new Uint8Array();
+    return known !== undefined && known.length > 0 ? known : (await streamFor(position)).bytesAt(position);
   };
 
   return {
@@ -71,9 +88,43 @@ export function forwardReader({ open, sizeBytes, kept }: ForwardReaderOptions): 
       }
       return done;
     },
+    drain: () => first.drain(),
     close: async () => {
-      await stream?.return(undefined);
-      stream = undefined;
+      await first.close();
+      await second?.close();
+    },
+  };
+}
+
+type SlidingStream = ReturnType<typeof slidingStream>;
+
+function slidingStream(stream: AsyncGenerator<Uint8Array>, onBytes?: (bytes: Uint8Array) => void) {
+  let window: { readonly startByte: number; readonly bytes: Uint8Array }[] = [];
+  let endByte = 0;
+  const startByte = (): number => window[0]?.startByte ?? endByte;
+  const advance = async (): Promise<boolean> => {
+    const next = await stream.next();
+    if (next.done === true) return false;
+    onBytes?.(next.value);
+    window.push({ startByte: endByte, bytes: next.value });
+    endByte += next.value.length;
+    while (window.length > 1 && endByte - (window[1]?.startByte ?? endByte) >= windowBytes) window.shift();
+    return true;
+  };
+  return {
+    startByte,
+    /** Bytes from `position` on, which must not lie before startByte(); empty behind the end. */
+    bytesAt: async (position: number): Promise<Uint8Array> => {
+      while (position >= endByte) if (!(await advance())) return new Uint8Array();
+      const chunk = window.findLast((candidate) => candidate.startByte <= position);
+      return chunk?.bytes.subarray(position - chunk.startByte) ?? new Uint8Array();
+    },
+    drain: async (): Promise<number> => {
+      while (await advance());
+      return endByte;
+    },
+    close: async (): Promise<void> => {
+      await stream.return(undefined);
       window = [];
     },
   };

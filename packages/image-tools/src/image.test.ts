@@ -1,6 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -26,7 +36,10 @@ let path: string;
 
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), 'image-'));
-  raw = makeImage({ deviceType: 'intel-nuc', labels: ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'] });
+  raw = makeImage({
+    deviceType: 'intel-nuc',
+    labels: ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'],
+  });
   path = save('good.img.gz', gzipSync(raw));
 });
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -37,15 +50,28 @@ function save(name: string, bytes: Uint8Array): string {
   return file;
 }
 
-function makeImage({ deviceType, labels, table = 'gpt' }: { deviceType: string; labels: readonly string[]; table?: 'gpt' | 'dos' }): Buffer {
+function makeImage({
+  deviceType,
+  labels,
+  table = 'gpt',
+}: {
+  deviceType: string;
+  labels: readonly string[];
+  table?: 'gpt' | 'dos';
+}): Buffer {
   const work = mkdtempSync(join(directory, 'make-'));
   const image = join(work, 'disk.img');
   const descriptor = openSync(image, 'w+');
   ftruncateSync(descriptor, 19 * mebibyte + 3 * 512 + 7);
   const starts = labels.map((_, index) => 1 + index * 3 + (table === 'dos' && index >= 3 ? 1 : 0));
-  const lines = labels.map((label, index) => `start=${(starts[index] ?? 0) * 2048},size=4096${table === 'gpt' ? `,name=${label}` : ''}`);
+  const lines = labels.map(
+    (label, index) => `start=${(starts[index] ?? 0) * 2048},size=4096${table === 'gpt' ? `,name=${label}` : ''}`,
+  );
   const extended = table === 'dos' ? [`start=${10 * 2048},size=${8 * 2048},type=5`] : [];
-  execFileSync('sfdisk', ['-q', '--force', image], { input: [`label: ${table}`, ...lines.slice(0, 3), ...extended, ...lines.slice(3), ''].join('\n'), stdio: ['pipe', 'ignore', 'ignore'] });
+  execFileSync('sfdisk', ['-q', '--force', image], {
+    input: [`label: ${table}`, ...lines.slice(0, 3), ...extended, ...lines.slice(3), ''].join('\n'),
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
   labels.forEach((label, index) => {
     const part = join(work, label);
     const size = openSync(part, 'w');
@@ -76,10 +102,26 @@ function prove(file: string): Promise<ImageFacts> {
 describe('proveImage', () => {
   it('tells what the image is, and hashes file and chunks as sha256sum would', async () => {
     const facts = await prove(path);
-    expect(facts).toMatchObject({ compression: 'gzip', sizeBytes: raw.length, kind: 'balena-raw', deviceType: 'intel-nuc', version: '5.1.20' });
-    expect(facts.labels).toEqual({ 'resin-boot': 0, 'resin-rootA': 1, 'resin-rootB': 2, 'resin-state': 3, 'resin-data': 4 });
+    expect(facts).toMatchObject({
+      compression: 'gzip',
+      sizeBytes: raw.length,
+      kind: 'balena-raw',
+      deviceType: 'intel-nuc',
+      version: '5.1.20',
+    });
+    expect(facts.labels).toEqual({
+      'resin-boot': 0,
+      'resin-rootA': 1,
+      'resin-rootB': 2,
+      'resin-state': 3,
+      'resin-data': 4,
+    });
     expect(facts.fileSha256).toBe(execFileSync('sha256sum', [path]).toString().slice(0, 64));
-    const expected = [0, 4, 8, 12, 16].map((mib) => createHash('sha256').update(raw.subarray(mib * mebibyte, (mib + 4) * mebibyte)).digest('hex'));
+    const expected = [0, 4, 8, 12, 16].map((mib) =>
+      createHash('sha256')
+        .update(raw.subarray(mib * mebibyte, (mib + 4) * mebibyte))
+        .digest('hex'),
+    );
     expect(facts.chunkSha256).toEqual(expected);
   });
 
@@ -91,14 +133,24 @@ describe('proveImage', () => {
   });
 
   it('finds the labels behind the extended partition of an MBR', async () => {
-    const image = makeImage({ deviceType: 'intel-nuc', table: 'dos', labels: ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'] });
+    const image = makeImage({
+      deviceType: 'intel-nuc',
+      table: 'dos',
+      labels: ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'],
+    });
     const facts = await prove(save('mbr.img.gz', gzipSync(image)));
     expect(facts.kind).toBe('balena-raw');
-    expect(facts.table.partitions[facts.labels['resin-data'] ?? 0]).toMatchObject({ number: 6, startByte: 14 * mebibyte });
+    expect(facts.table.partitions[facts.labels['resin-data'] ?? 0]).toMatchObject({
+      number: 6,
+      startByte: 14 * mebibyte,
+    });
   });
 
   it('knows a flasher image', async () => {
-    const image = makeImage({ deviceType: 'intel-nuc', labels: ['flash-boot', 'flash-rootA', 'flash-rootB', 'flash-state', 'flash-data'] });
+    const image = makeImage({
+      deviceType: 'intel-nuc',
+      labels: ['flash-boot', 'flash-rootA', 'flash-rootB', 'flash-state', 'flash-data'],
+    });
     expect((await prove(save('flasher.img.gz', gzipSync(image)))).kind).toBe('balena-flasher');
   });
 
@@ -107,7 +159,9 @@ describe('proveImage', () => {
       const digest = createHash(algorithm).update(readFileSync(path)).digest('hex');
       expect((await proveImage({ host, path, emit, expectedHash: { algorithm, digest } })).sizeBytes).toBe(raw.length);
       const wrong = digest.replace(/^./, (first) => (first === '0' ? '1' : '0'));
-      await expect(proveImage({ host, path, emit, expectedHash: { algorithm, digest: wrong } })).rejects.toMatchObject({ code: 'verify-mismatch' });
+      await expect(proveImage({ host, path, emit, expectedHash: { algorithm, digest: wrong } })).rejects.toMatchObject({
+        code: 'verify-mismatch',
+      });
     }
   });
 
@@ -117,7 +171,9 @@ describe('proveImage', () => {
       const cut = save('cut.img.gz', compressed.subarray(0, Math.floor((compressed.length * part) / 20)));
       await expect(prove(cut), `${part}/20`).rejects.toBeInstanceOf(MigrateError);
     }
-    await expect(prove(save('cut.img.gz', compressed.subarray(0, -1)))).rejects.toMatchObject({ code: 'invalid-input' });
+    await expect(prove(save('cut.img.gz', compressed.subarray(0, -1)))).rejects.toMatchObject({
+      code: 'invalid-input',
+    });
   });
 
   it('refuses a file with one byte flipped, at many places', async () => {
@@ -131,13 +187,22 @@ describe('proveImage', () => {
   });
 
   it('refuses rubbish behind the image', async () => {
-    await expect(prove(save('trailing.img.gz', Buffer.concat([readFileSync(path), Buffer.from('rubbish')])))).rejects.toBeInstanceOf(MigrateError);
+    await expect(
+      prove(save('trailing.img.gz', Buffer.concat([readFileSync(path), Buffer.from('rubbish')]))),
+    ).rejects.toBeInstanceOf(MigrateError);
   });
 
   it('names other formats and their cure', async () => {
-    for (const [name, command] of [['xz', 'xz'], ['zstd', 'zstd'], ['bzip2', 'bzip2']] as const) {
-      const bytes = command === 'bzip2' ? Buffer.from('BZh9') : execFileSync(command, ['-c'], { input: raw.subarray(0, 4096) });
-      await expect(prove(save(`image.${name}`, bytes))).rejects.toThrow(new RegExp(`packed as ${name}; images must be raw or gzip`));
+    for (const [name, command] of [
+      ['xz', 'xz'],
+      ['zstd', 'zstd'],
+      ['bzip2', 'bzip2'],
+    ] as const) {
+      const bytes =
+        command === 'bzip2' ? Buffer.from('BZh9') : execFileSync(command, ['-c'], { input: raw.subarray(0, 4096) });
+      await expect(prove(save(`image.${name}`, bytes))).rejects.toThrow(
+        new RegExp(`packed as ${name}; images must be raw or gzip`),
+      );
     }
     await expect(prove(save('empty', Buffer.alloc(0)))).rejects.toThrow(/no partition table/);
     await expect(prove(save('text.img', Buffer.alloc(mebibyte, 'text')))).rejects.toThrow(/no partition table/);
@@ -148,15 +213,18 @@ describe('forwardReader', () => {
   it('gives the same bytes as the file, in any order', async () => {
     const source = readerOf(gzipSync(raw));
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(fc.nat(raw.length + 1000), fc.nat(100_000)), { maxLength: 6 }), async (reads) => {
-        const reader = forwardReader(source, { path: 'x', compression: 'gzip' });
-        for (const [position, length] of reads) {
-          const target = Buffer.alloc(length);
-          const count = await reader.read(target, position);
-          expect(target.subarray(0, count).equals(raw.subarray(position, position + length))).toBe(true);
-        }
-        await reader.close();
-      }),
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(raw.length + 1000), fc.nat(100_000)), { maxLength: 6 }),
+        async (reads) => {
+          const reader = forwardReader(source, { path: 'x', compression: 'gzip' });
+          for (const [position, length] of reads) {
+            const target = Buffer.alloc(length);
+            const count = await reader.read(target, position);
+            expect(target.subarray(0, count).equals(raw.subarray(position, position + length))).toBe(true);
+          }
+          await reader.close();
+        },
+      ),
       { numRuns: 30 },
     );
   });
@@ -179,7 +247,9 @@ describe('readFatFile', () => {
     execFileSync('sh', ['-c', 'mcopy -s -i "$1" "$2"/* ::', 'copy', image, tree]);
     const volume = await openFat(readerOf(readFileSync(image)));
     expect(volume.type).toBe(`FAT${kind}`);
-    expect(Buffer.from(await volume.readFile('/system-connections/a connection with a long name.IGNORE')).equals(large)).toBe(true);
+    expect(
+      Buffer.from(await volume.readFile('/system-connections/a connection with a long name.IGNORE')).equals(large),
+    ).toBe(true);
     expect(Buffer.from(await volume.readFile('/file-39.json')).toString()).toBe('39');
     expect(await volume.find('/none')).toBeUndefined();
     await expect(volume.readFile('/system-connections')).rejects.toThrow(/no file/);
@@ -189,12 +259,15 @@ describe('readFatFile', () => {
   it('survives any damage with one kind of error', async () => {
     const original = readFileSync(join(directory, 'fat12'));
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(fc.nat(20_000), fc.nat(255)), { minLength: 1, maxLength: 30 }), async (changes) => {
-        const bytes = Buffer.from(original);
-        for (const [offset, value] of changes) bytes[offset] = value;
-        const read = openFat(readerOf(bytes)).then((volume) => volume.list('/system-connections'));
-        await read.catch((thrown: unknown) => expect(thrown).toBeInstanceOf(MigrateError));
-      }),
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(20_000), fc.nat(255)), { minLength: 1, maxLength: 30 }),
+        async (changes) => {
+          const bytes = Buffer.from(original);
+          for (const [offset, value] of changes) bytes[offset] = value;
+          const read = openFat(readerOf(bytes)).then((volume) => volume.list('/system-connections'));
+          await read.catch((thrown: unknown) => expect(thrown).toBeInstanceOf(MigrateError));
+        },
+      ),
       { numRuns: 200 },
     );
   });
@@ -224,7 +297,12 @@ describe('flashing', () => {
   it('wipes the backup table before the first sectors, each durable before the next', async () => {
     const disk = memoryDisk(40 * mebibyte);
     await wipeOldTables(disk, await prove(path));
-    expect(disk.operations).toEqual([`write ${40 * mebibyte - 33 * 512}+${33 * 512}`, 'flush', 'write 0+1024', 'flush']);
+    expect(disk.operations).toEqual([
+      `write ${40 * mebibyte - 33 * 512}+${33 * 512}`,
+      'flush',
+      'write 0+1024',
+      'flush',
+    ]);
   });
 
   it('withholds one sector of an MBR image, two of a GPT image', () => {
@@ -235,8 +313,14 @@ describe('flashing', () => {
 
   it('repairs a disk that dropped, changed or misplaced writes once', async () => {
     const image = await prove(path);
-    for (const spoil of [(bytes: Uint8Array) => bytes.subarray(0, 100), (bytes: Uint8Array) => Uint8Array.from(bytes).fill(1, 5000, 5001), () => undefined]) {
-      const disk = memoryDisk(20 * mebibyte, { onWrite: (bytes, _position, count) => (count === 3 ? spoil(bytes) : bytes) });
+    for (const spoil of [
+      (bytes: Uint8Array) => bytes.subarray(0, 100),
+      (bytes: Uint8Array) => Uint8Array.from(bytes).fill(1, 5000, 5001),
+      () => undefined,
+    ]) {
+      const disk = memoryDisk(20 * mebibyte, {
+        onWrite: (bytes, _position, count) => (count === 3 ? spoil(bytes) : bytes),
+      });
       await flashImage({ source: source(), image, target: disk, emit });
       const commitBytes = await readCommitBytes(source(), image);
       expect(await differingChunks({ target: disk, image, commitBytes, emit })).toHaveLength(1);
@@ -247,10 +331,19 @@ describe('flashing', () => {
 
   it('gives up on a disk that keeps lying, and says where', async () => {
     const image = await prove(path);
-    const disk = memoryDisk(20 * mebibyte, { onWrite: (bytes, position) => (position === 8 * mebibyte ? undefined : bytes) });
+    const disk = memoryDisk(20 * mebibyte, {
+      onWrite: (bytes, position) => (position === 8 * mebibyte ? undefined : bytes),
+    });
     await flashImage({ source: source(), image, target: disk, emit });
     const commitBytes = await readCommitBytes(source(), image);
-    const repair = verifyAndRepair({ source: source(), target: disk, image, commitBytes, emit, dropCaches: async () => {} });
+    const repair = verifyAndRepair({
+      source: source(),
+      target: disk,
+      image,
+      commitBytes,
+      emit,
+      dropCaches: async () => {},
+    });
     await expect(repair).rejects.toThrow(/1 of 5 chunks differ, at 8 MiB/);
   });
 
@@ -266,9 +359,13 @@ describe('flashing', () => {
 
   it('refuses a disk that is one byte too small, and an image that is not the proven one', async () => {
     const image = await prove(path);
-    await expect(flashImage({ source: source(), image, target: memoryDisk(raw.length - 1), emit })).rejects.toMatchObject({ code: 'no-space' });
+    await expect(
+      flashImage({ source: source(), image, target: memoryDisk(raw.length - 1), emit }),
+    ).rejects.toMatchObject({ code: 'no-space' });
     const other = readerOf(gzipSync(raw.subarray(0, -1)));
-    await expect(flashImage({ source: other, image, target: memoryDisk(20 * mebibyte), emit })).rejects.toMatchObject({ code: 'wrong-image' });
+    await expect(flashImage({ source: other, image, target: memoryDisk(20 * mebibyte), emit })).rejects.toMatchObject({
+      code: 'wrong-image',
+    });
   });
 });
 

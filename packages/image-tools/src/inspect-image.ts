@@ -19,7 +19,8 @@ const rawLabels = ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'r
 /** What an image is, by its partition table, its labels and the files of its boot partition. */
 export async function inspectImage(reader: ByteReader): Promise<Inspection> {
   const table = await readPartitionTable(reader, imageSectorBytes, { readsBackup: false });
-  if (table === undefined) throw new MigrateError('wrong-image', 'it has no partition table, so it is no image of a disk');
+  if (table === undefined)
+    throw new MigrateError('wrong-image', 'it has no partition table, so it is no image of a disk');
   const labels = await readLabels(reader, table);
   const bootIndex = labels['resin-boot'] ?? labels['flash-boot'];
   const boot = bootIndex === undefined ? undefined : table.partitions[bootIndex];

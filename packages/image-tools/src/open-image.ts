@@ -1,4 +1,5 @@
 import { type ByteReader, MigrateError } from '@migrate/core';
+import { readImageBytes } from './inflate-image.ts';
 
 export type ImageCompression = 'gzip' | 'none';
 
@@ -19,7 +20,7 @@ const foreignFormats: readonly { readonly name: string; readonly magic: Buffer; 
  * Tells by content, never by name, how an image is packed. Throws `unsupported` for known formats that cannot be flashed;
  * whatever else is not gzip counts as a raw image.
  */
-export async function recognizeCompression(source: ByteReader, path: string): Promise<ImageCompression> {
+export async function compressionOf(source: ByteReader, path: string): Promise<ImageCompression> {
   const head = Buffer.alloc(16);
   const count = await source.read(head, 0);
   const startsWith = (magic: Buffer): boolean =>
@@ -33,4 +34,22 @@ export async function recognizeCompression(source: ByteReader, path: string): Pr
     );
   }
   return startsWith(gzipMagic) ? 'gzip' : 'none';
+}
+
+export const recognizeCompression = compressionOf;
+
+export interface InflateOptions {
+  /** Name of the file for messages. */
+  readonly path: string;
+  readonly compression: ImageCompression;
+  /** Sees each byte of the file once and in order; the bytes are valid only during the call. */
+  readonly onFileBytes?: (bytes: Uint8Array) => void;
+}
+
+/** The bytes of an image in order, inflated where needed; see readImageBytes for bounds and errors. */
+export function inflate(
+  source: ByteReader,
+  { path, compression, onFileBytes }: InflateOptions,
+): AsyncGenerator<Uint8Array> {
+  return readImageBytes(source, { path, compression, ...(onFileBytes === undefined ? {} : { onSource: onFileBytes }) });
 }

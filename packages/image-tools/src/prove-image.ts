@@ -1,5 +1,12 @@
 import { createHash, type Hash } from 'node:crypto';
-import { checkLayout, type Emit, type ExpectedHash, type HostReader, type ImageFacts, MigrateError } from '@migrate/core';
+import {
+  checkLayout,
+  type Emit,
+  type ExpectedHash,
+  type HostReader,
+  type ImageFacts,
+  MigrateError,
+} from '@migrate/core';
 import { forwardReader } from './forward-reader.ts';
 import { inspectImage } from './inspect-image.ts';
 import { compressionOf } from './open-image.ts';
@@ -24,7 +31,9 @@ export async function proveImage({ host, path, expectedHash, emit }: ProofReques
     const compression = await compressionOf(source, path);
     const fileHash = createHash('sha256');
     const otherHash =
-      expectedHash === undefined || expectedHash.algorithm === 'sha256' ? undefined : createHash(expectedHash.algorithm);
+      expectedHash === undefined || expectedHash.algorithm === 'sha256'
+        ? undefined
+        : createHash(expectedHash.algorithm);
     const chunks = chunkHasher();
     let fileBytes = 0;
     const reader = forwardReader(source, {
@@ -44,7 +53,16 @@ export async function proveImage({ host, path, expectedHash, emit }: ProofReques
       await named(path, async () => checkLayout(inspection.table, sizeBytes));
       const fileSha256 = fileHash.digest('hex');
       checkHash(path, expectedHash, otherHash?.digest('hex') ?? fileSha256);
-      return { path, compression, fileBytes, fileSha256, sizeBytes, chunkBytes, chunkSha256: chunks.digests(), ...inspection };
+      return {
+        path,
+        compression,
+        fileBytes,
+        fileSha256,
+        sizeBytes,
+        chunkBytes,
+        chunkSha256: chunks.digests(),
+        ...inspection,
+      };
     } finally {
       await reader.close();
     }
@@ -64,7 +82,11 @@ async function named<T>(path: string, action: () => Promise<T>): Promise<T> {
 
 function checkHash(path: string, expected: ExpectedHash | undefined, found: string): void {
   if (expected === undefined || expected.digest === found) return;
-  throw new MigrateError('verify-mismatch', `the ${expected.algorithm} of ${path} is ${found}, not ${expected.digest}`, { data: { path } });
+  throw new MigrateError(
+    'verify-mismatch',
+    `the ${expected.algorithm} of ${path} is ${found}, not ${expected.digest}`,
+    { data: { path } },
+  );
 }
 
 /** sha256 of each successive chunk of a stream that comes in pieces of any size. */

@@ -49,7 +49,14 @@ const verify: RedoableHandler<StepOf<'verify-image'>> = {
     withDisk(step, context, async ({ source, target }) => {
       const { host, plan, emit } = context;
       const commitBytes = await readCommitBytes(source, plan.image);
-      await verifyAndRepair({ source, target, image: plan.image, commitBytes, emit, dropCaches: () => host.dropCaches() });
+      await verifyAndRepair({
+        source,
+        target,
+        image: plan.image,
+        commitBytes,
+        emit,
+        dropCaches: () => host.dropCaches(),
+      });
     }),
   redo: true,
 };

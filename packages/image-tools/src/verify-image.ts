@@ -42,7 +42,8 @@ export async function verifyAndRepair(request: RepairRequest): Promise<void> {
     if (differing.length === 0) return;
     const places = differing.slice(0, 8).map((index) => `${(index * image.chunkBytes) / 1024 / 1024} MiB`);
     const text = `${differing.length} of ${image.chunkSha256.length} chunks differ, at ${places.join(', ')}${differing.length > 8 ? '…' : ''}`;
-    if (round > rounds) throw new MigrateError('verify-mismatch', `the disk does not keep what is written to it: ${text}`);
+    if (round > rounds)
+      throw new MigrateError('verify-mismatch', `the disk does not keep what is written to it: ${text}`);
     emit({ kind: 'note', level: 'warn', text: `${text}; they are written again (${round} of ${rounds})` });
     await flashImage({ source, image, target, emit, chunks: new Set(differing) });
   }

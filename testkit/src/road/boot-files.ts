@@ -1,11 +1,11 @@
 import type { Machine } from '../machine.ts';
 
-/** Everything that stage 1 may touch, as text that can be compared: names, modes, owners, times, contents. */
+/** Everything that stage 1 may touch, as text that can be compared: names, modes, owners, times of change, contents. */
 export async function bootFiles(machine: Machine): Promise<string> {
   const script = `
-    find /boot /var/lib/balena-migrate -xdev -printf '%p %y %m %U:%G %T@ %s %l\\n' 2>/dev/null | grep -v -e '^/boot/efi d' | sort
+    find /boot /var/lib/balena-migrate -xdev ! -type d -printf '%p %y %m %U:%G %T@ %s %l\\n' 2>/dev/null | sort
+    find /boot /var/lib/balena-migrate -xdev -type d -printf '%p %y %m %U:%G\\n' 2>/dev/null | sort
     find /boot -xdev -type f -exec sha256sum {} + | sort -k 2
   `;
-  const { stdout } = await machine.runShell(script);
-  return stdout;
+  return (await machine.runShell(`${script}\ntrue`)).stdout;
 }

@@ -1,0 +1,153 @@
+// From the form of the file to the form that the program works with: camelCase, defaults filled in from the schema.
+import type {
+  BackupVolume,
+  Config,
+  ExpectedHash,
+  FileReference,
+  ImageSetting,
+  PartitionArchive,
+  UbootSetting,
+  WatchdogSetting,
+} from './config.ts';
+import { type ConfigFile, configSchema } from './config-schema.ts';
+
+type Present<T> = Exclude<T, null | undefined>;
+type MigrateForm = Present<ConfigFile['migrate']>;
+type BalenaForm = Present<ConfigFile['balena']>;
+type FileForm = Present<MigrateForm['kernel']>;
+type FsForm = Present<Present<BalenaForm['image']>['fs']>;
+
+const settings = {
+  migrate: configSchema.properties.migrate.properties,
+  balena: configSchema.properties.balena.properties,
+  debug: configSchema.properties.debug.properties,
+};
+
+const checks = { none: 'none', None: 'none', ro: 'ro', Read: 'ro', rw: 'rw', ReadWrite: 'rw' } as const;
+
+/** `file` must have passed the schema. */
+export function buildConfig(file: ConfigFile): Config {
+  return {
+    migrate: buildMigrate(file.migrate ?? {}),
+    balena: buildBalena(file.balena ?? {}),
+    debug: { noFlash: file.debug?.no_flash ?? settings.debug.no_flash.default },
+  };
+}
+
+function buildMigrate(form: MigrateForm): Config['migrate'] {
+  const defaults = settings.migrate;
+  return {
+    mode: form.mode ?? defaults.mode.default,
+    workDir: form.work_dir ?? defaults.work_dir.default,
+    allWifis: form.all_wifis ?? defaults.all_wifis.default,
+    wifis: form.wifis ?? [],
+    ...given('rebootSeconds', form.reboot),
+    log: {
+      level: form.log?.level ?? defaults.log.properties.level.default,
+      ...given('drive', form.log?.drive),
+      console: form.log?.console ?? defaults.log.properties.console.default,
+    },
+    ...given('kernel', buildFile(form.kernel)),
+    ...given('initrd', buildFile(form.initrd)),
+    deviceTree: (form.device_tree ?? []).map(fileOf),
+    backup: (form.backup ?? []).map(buildVolume),
+    networkFiles: form.nwmgr_files ?? [],
+    requireNetworkConfig: form.require_nwmgr_config ?? defaults.require_nwmgr_config.default,
+    gzipInternal: form.gzip_internal ?? defaults.gzip_internal.default,
+    tarInternal: form.tar_internal ?? defaults.tar_internal.default,
+    kernelOptions: (form.kernel_opts ?? defaults.kernel_opts.default).split(/\s+/).filter((word) => word !== ''),
+    ...given('forceFlashDevice', form.force_flash_device),
+    delaySeconds: form.delay ?? defaults.delay.default,
+    watchdogs: (form.watchdogs ?? []).map(buildWatchdog),
+    failMode: (form.fail_mode ?? defaults.fail_mode.default) === 'Reboot' ? 'reboot' : 'rescue-shell',
+    ...given('uboot', form.uboot === null || form.uboot === undefined ? undefined : buildUboot(form.uboot)),
+  };
+}
+
+function buildBalena(form: BalenaForm): Config['balena'] {
+  const { api, check_vpn, check_timeout } = settings.balena;
+  return {
+    ...given('image', buildImage(form.image ?? {})),
+    ...given('config', buildFile(form.config)),
+    ...given('appName', form.app_name),
+    api: {
+      ...given('host', form.api?.host),
+      port: form.api?.port ?? api.properties.port.default,
+      check: form.api?.check ?? api.properties.check.default,
+    },
+    checkVpn: form.check_vpn ?? check_vpn.default,
+    checkTimeoutSeconds: form.check_timeout ?? check_timeout.default,
+  };
+}
+
+function buildImage({ dd, fs }: Present<BalenaForm['image']>): ImageSetting | undefined {
+  if (dd !== null && dd !== undefined) return { kind: 'dd', file: fileOf(dd) };
+  return fs === null || fs === undefined ? undefined : buildFs(fs);
+}
+
+function buildFs(form: FsForm): ImageSetting {
+  const defaults = settings.balena.image.properties.fs.properties;
+  return {
+    kind: 'fs',
+    deviceSlug: form.device_slug,
+    check: checks[form.check ?? defaults.check.default],
+    maxData: form.max_data ?? defaults.max_data.default,
+    mkfsDirect: form.mkfs_direct ?? defaults.mkfs_direct.default,
+    ...given('extendedBlocks', form.extended_blocks),
+    partitions: {
+      boot: buildPartition(form.boot),
+      rootA: buildPartition(form.root_a),
+      rootB: buildPartition(form.root_b),
+      state: buildPartition(form.state),
+      data: buildPartition(form.data),
+    },
+  };
+}
+
+function buildPartition({ blocks, archive }: FsForm['boot']): PartitionArchive {
+  return { blocks, archive: typeof archive === 'string' ? { path: archive } : fileOf(archive) };
+}
+
+function buildVolume({ volume, items }: Present<MigrateForm['backup']>[number]): BackupVolume {
+  return {
+    volume,
+    items: items.map(({ source, target, filter }) => ({
+      source,
+      ...given('target', target),
+      ...given('filter', filter),
+    })),
+  };
+}
+
+function buildWatchdog({ path, interval, close }: Present<MigrateForm['watchdogs']>[number]): WatchdogSetting {
+  return { path, ...given('intervalSeconds', interval), ...given('close', close) };
+}
+
+function buildUboot({ strategy, mmc_index }: Present<MigrateForm['uboot']>): UbootSetting {
+  const chosen = strategy ?? settings.migrate.uboot.properties.strategy.default;
+  return {
+    strategy: typeof chosen === 'string' ? { kind: 'manual' } : { kind: 'uname', uname: chosen.uname },
+    ...given('mmcIndex', mmc_index),
+  };
+}
+
+function buildFile(form: FileForm | null | undefined): FileReference | undefined {
+  return form === null || form === undefined ? undefined : fileOf(form);
+}
+
+function fileOf({ path, hash }: FileForm): FileReference {
+  return { path, ...given('hash', hash === null || hash === undefined ? undefined : hashOf(hash)) };
+}
+
+function hashOf(hash: Present<FileForm['hash']>): ExpectedHash | undefined {
+  for (const algorithm of ['sha256', 'sha1', 'md5'] as const) {
+    const digest = hash[algorithm];
+    if (digest !== undefined) return { algorithm, digest: digest.toLowerCase() };
+  }
+  return undefined;
+}
+
+/** The property, or none of it where the file leaves the setting out. */
+function given<K extends string, V>(key: K, value: V | null | undefined): { readonly [P in K]?: V } {
+  return (value === null || value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: V };
+}

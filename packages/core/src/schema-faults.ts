@@ -1,0 +1,179 @@
+// Turns what the schema checker finds into sentences with places in the file.
+import type { ErrorObject } from 'ajv/dist/2020.js';
+import { configSchema, type SettingSchema } from './config-schema.ts';
+import { nearKey } from './near-key.ts';
+import { quoted } from './quoted.ts';
+import { expectationOf, inlineYaml, kindsOf, orList } from './setting-words.ts';
+import type { YamlFault } from './yaml-syntax.ts';
+import { joinPath, type Place } from './yaml-tree.ts';
+
+/** Names that stand in more places than this say nothing about where one belongs. */
+const tellingPlaces = 2;
+
+/** One fault for each thing that a person would correct; errors must come from a checker with `verbose`. */
+export function schemaFaults(errors: readonly ErrorObject[], root: Place): readonly YamlFault[] {
+  const wrongType = new Set(errors.filter((error) => error.keyword === 'type').map((error) => error.instancePath));
+  return errors
+    .filter(({ keyword, instancePath }) => keyword === 'type' || !isAboutValue(keyword) || !wrongType.has(instancePath))
+    .map((error) => faultOf(error, root));
+}
+
+function isAboutValue(keyword: string): boolean {
+  return ['enum', 'pattern', 'minimum', 'maximum'].includes(keyword);
+}
+
+interface Spot {
+  readonly offset: number;
+  readonly path: string;
+  /** The last key of the path, without the index of a list. */
+  readonly key: string;
+  readonly place: Place | undefined;
+}
+
+function faultOf(error: ErrorObject, root: Place): YamlFault {
+  const spot = spotOf(error.instancePath, root);
+  const schema = (error.parentSchema ?? {}) as SettingSchema;
+  switch (error.keyword) {
+    case 'additionalProperties':
+      return unknownSetting(spot, String(error.params.additionalProperty), schema);
+    case 'required':
+      return missingSetting(spot, String(error.params.missingProperty), schema);
+    case 'not':
+      return fault(
+        spot,
+        'conflict',
+        'dd and fs are both given',
+        'Keep one: dd writes a whole image, fs unpacks archives',
+      );
+    case 'minProperties':
+    case 'maxProperties': {
+      const names = Object.keys(schema.properties ?? {});
+      return fault(spot, 'value', `must have exactly one of ${orList(names)}`, 'Keep the sha256');
+    }
+    case 'minItems':
+      return fault(spot, 'value', 'must have at least one item', 'Write each item on a line of its own, as "- value"');
+    case 'type':
+      return wrongType(spot, error.data, schema);
+    default:
+      return wrongValue(spot, error.data, schema);
+  }
+}
+
+function wrongType(spot: Spot, data: unknown, schema: SettingSchema): YamlFault {
+  if (data === null || data === undefined) {
+    return fault(spot, 'missing', 'has no value', `${exampleHint(spot.key, schema)}`);
+  }
+  const wanted = schema.enum === undefined ? kindsOf(schema) : expectationOf(schema);
+  // What should have been text may be a secret that was not put in quotes; other values help to see the slip.
+  const isShown = wanted !== 'text' && typeof data !== 'object';
+  const found = `${kindOf(data)}${isShown ? ` ${shown(data)}` : ''}`;
+  return fault(spot, 'type', `must be ${wanted}, not ${found}`, typeHint(spot, data, schema));
+}
+
+function typeHint(spot: Spot, data: unknown, schema: SettingSchema): string {
+  const types = [schema.type].flat();
+  if (types.includes('string') && typeof data !== 'object') return 'Put it in quotes';
+  if (types.includes('boolean') && typeof data === 'string') {
+    return /^(yes|no|on|off|true|false)$/i.test(data)
+      ? 'Write true or false, in small letters and without quotes'
+      : exampleHint(spot.key, schema);
+  }
+  if (types.includes('integer') && typeof data === 'string' && /^\d+$/.test(data)) return 'Write it without quotes';
+  if (types.includes('array')) return 'Write each item on a line of its own, as "- value"';
+  return exampleHint(spot.key, schema);
+}
+
+function wrongValue(spot: Spot, data: unknown, schema: SettingSchema): YamlFault {
+  const wanted = `must be ${expectationOf(schema)}`;
+  if (typeof data === 'string' && expectationOf(schema).endsWith('digits')) {
+    return fault(spot, 'value', `${wanted}, not ${data.length} characters`, 'Copy the whole hash, without blanks');
+  }
+  const choices = (schema.enum ?? []).filter((value) => typeof value === 'string');
+  const meant = typeof data === 'string' ? nearKey(data, choices) : undefined;
+  const hint = meant === undefined ? exampleHint(spot.key, schema) : `Did you mean ${meant}?`;
+  return fault(spot, 'value', data === '' ? `${wanted}, but is empty` : `${wanted}, not ${shown(data)}`, hint);
+}
+
+function missingSetting(spot: Spot, missing: string, schema: SettingSchema): YamlFault {
+  const hint = exampleHint(missing, schema.properties?.[missing] ?? {});
+  return fault({ ...spot, path: joinPath(spot.path, missing) }, 'missing', `${missing} is missing`, hint);
+}
+
+function unknownSetting(spot: Spot, key: string, { properties = {} }: SettingSchema): YamlFault {
+  const offset = spot.place?.keys?.get(key)?.offset ?? spot.offset;
+  const path = joinPath(spot.path, key);
+  return fault({ ...spot, offset, path }, 'unknown-setting', `there is no setting ${quoted(key)} here`, hintFor());
+
+  function hintFor(): string {
+    const belongs = placesOf(key);
+    if (belongs.length > 0) return `It belongs under ${orList(belongs.map((place) => place || 'the top level'))}`;
+    const sibling = nearKey(key, Object.keys(properties));
+    if (sibling !== undefined) return `Did you mean ${sibling}?`;
+    const elsewhere = nearKey(
+      key,
+      [...settingPlaces.keys()].filter((name) => placesOf(name).length > 0),
+    );
+    if (elsewhere !== undefined) {
+      return `Did you mean ${orList(placesOf(elsewhere).map((place) => joinPath(place, elsewhere)))}?`;
+    }
+    return `Remove it; known here: ${Object.keys(properties).join(', ')}`;
+  }
+}
+
+/** Sections in which a setting of this name stands, if they are few. */
+function placesOf(name: string): readonly string[] {
+  const places = settingPlaces.get(name) ?? [];
+  return places.length <= tellingPlaces ? places : [];
+}
+
+const settingPlaces: ReadonlyMap<string, readonly string[]> = collectPlaces(configSchema, '', new Map());
+
+function collectPlaces(schema: SettingSchema, path: string, found: Map<string, string[]>): Map<string, string[]> {
+  for (const [key, child] of Object.entries(schema.properties ?? {})) {
+    found.set(key, [...(found.get(key) ?? []), path]);
+    collectPlaces(child, joinPath(path, key), found);
+  }
+  if (schema.items !== undefined) collectPlaces(schema.items, path, found);
+  return found;
+}
+
+/** Follows a JSON pointer (RFC 6901) to where the value stands in the file. */
+function spotOf(pointer: string, root: Place): Spot {
+  let place: Place | undefined = root;
+  let [path, key] = ['', ''];
+  for (const part of pointer.split('/').slice(1)) {
+    const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
+    const isItem: boolean = place?.items !== undefined;
+    path = isItem ? `${path}[${name}]` : joinPath(path, name);
+    if (!isItem) key = name;
+    place = isItem ? place?.items?.[Number(name)] : place?.keys?.get(name);
+  }
+  return { offset: place?.offset ?? root.offset, path, key, place };
+}
+
+function exampleHint(key: string, schema: SettingSchema): string {
+  const example = schema.examples?.[0] ?? schema.default;
+  if (example !== undefined && key !== '') return `For example "${key}: ${inlineYaml(example)}"`;
+  const names = Object.keys(schema.properties ?? {});
+  return names.length > 0 ? `Settings there: ${names.join(', ')}` : 'See docs/configuration.md';
+}
+
+function kindOf(data: unknown): string {
+  if (Array.isArray(data)) return 'a list';
+  if (typeof data === 'string') return 'text';
+  return typeof data === 'object' ? 'a section' : `a ${typeof data}`;
+}
+
+function shown(data: unknown): string {
+  if (typeof data === 'string') return quoted(data);
+  return typeof data === 'object' ? kindOf(data) : String(data);
+}
+
+function fault(
+  { offset, path }: { offset: number; path: string },
+  code: string,
+  message: string,
+  hint: string,
+): YamlFault {
+  return { code, offset, path, message, hint };
+}

@@ -1,0 +1,83 @@
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { expect } from 'vitest';
+import { configJson } from '../balena-image.ts';
+import { configYaml, connection, connectionName, newSystem, type Road } from './road.ts';
+
+const mebibyte = 1024 * 1024;
+/** Promise: see docs/guarantees.md. */
+const peakMemoryKib = 128 * 1024;
+
+/** Migrates with the tool's own reboot, and checks what the new system and its disk say. */
+export async function migrateAndCheck(
+  road: Road,
+  { deviceType, firmware }: { deviceType: string; firmware: 'bios' | 'uefi' },
+): Promise<void> {
+  const { machine, image } = road;
+  await machine.writeFile(`${road.workDirectory}/balena-migrate.yml`, configYaml({ extra: ['reboot: 1'] }));
+  // Its end is not seen: the machine reboots under it.
+  await machine.runShell(
+    `cd ${road.workDirectory} && (setsid ./migrate-linux-x64/migrate --mode immediate --yes >/dev/ttyS0 2>&1 </dev/null &)`,
+  );
+  await machine.waitFor(/migrate: stage 2 init/);
+  await machine.waitFor(/point of no return/);
+  await machine.waitFor(/migration complete/);
+  const found = await newSystem(machine);
+  expect(found).toMatchObject({
+    deviceType,
+    firmware,
+    isRootIntact: true,
+    configJson: configJson(deviceType),
+    logMode: '600',
+  });
+  expect(found.connections).toEqual({ [connectionName]: connection, 'balena-sample.ignore': expect.any(String) });
+  expect(found.log).toMatch(/point of no return.*flashing.*verifying/s);
+  expect(found.log).not.toContain('canary-api-key');
+  const [, peak] = /peak memory of stage 2: (\d+) KiB/.exec(machine.log()) ?? [];
+  expect(Number(peak)).toBeGreaterThan(10_000);
+  expect(Number(peak)).toBeLessThanOrEqual(peakMemoryKib);
+  expect(machine.log()).not.toContain('canary-api-key');
+  await machine.exited;
+  await checkDisk(road.disk, image.raw);
+}
+
+/** The disk has the image: all of it but the two partitions that were configured, and nothing of the old tables. */
+async function checkDisk(disk: string, raw: string): Promise<void> {
+  const converted = join(disk, '..', 'after.raw');
+  await execa('qemu-img', ['convert', '-O', 'raw', disk, converted]);
+  const image = await open(raw);
+  const after = await open(converted);
+  try {
+    const { size } = await image.stat();
+    const differing: number[] = [];
+    const [expected, found] = [Buffer.alloc(mebibyte), Buffer.alloc(mebibyte)];
+    for (let position = 0; position < size; position += mebibyte) {
+      const { bytesRead } = await image.read(expected, 0, mebibyte, position);
+      await after.read(found, 0, mebibyte, position);
+      if (!expected.subarray(0, bytesRead).equals(found.subarray(0, bytesRead))) differing.push(position / mebibyte);
+    }
+    const configured = await configuredMebibytes(raw);
+    expect(differing.filter((position) => !configured(position))).toEqual([]);
+    expect(differing.length).toBeGreaterThan(1);
+    const tail = Buffer.alloc(33 * 512);
+    await after.read(tail, 0, tail.length, (await after.stat()).size - tail.length);
+    expect(tail.every((byte) => byte === 0)).toBe(true);
+  } finally {
+    await image.close();
+    await after.close();
+  }
+}
+
+/** Whether a MiB lies in resin-boot or resin-data: the first and the last partition of the image. */
+async function configuredMebibytes(raw: string): Promise<(position: number) => boolean> {
+  const { stdout } = await execa('sfdisk', ['--json', raw]);
+  const { partitiontable } = JSON.parse(stdout) as {
+    partitiontable: { partitions: { start: number; size: number }[] };
+  };
+  const [boot, data] = [partitiontable.partitions[0], partitiontable.partitions.at(-1)];
+  return (position) =>
+    [boot, data].some(
+      (part) => part !== undefined && position >= part.start / 2048 && position < (part.start + part.size) / 2048,
+    );
+}

@@ -1,0 +1,145 @@
+// The road that every end-to-end test takes: a brownfield machine with the bundle, an image and a configuration.
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { type BalenaImage, balenaImage, configJson } from '../balena-image.ts';
+import { makeBundle } from '../bundle/bundle.ts';
+import { type Shape, startBrownfield } from '../debian-disk.ts';
+import type { Machine, RunResult } from '../machine.ts';
+
+export const connectionName = 'ethernet-static';
+export const connection = `[connection]
+id=ethernet-static
+type=ethernet
+
+[ipv4]
+method=manual
+address1=192.0.2.10/24,192.0.2.1
+`;
+
+export interface RoadOptions {
+  readonly shape: Shape;
+  readonly memoryMib?: number;
+  readonly deviceType?: string;
+  /** Incompressible MiB in the image. */
+  readonly payloadMib?: number;
+  readonly onPhase?: (text: string) => void;
+}
+
+export interface Road {
+  readonly machine: Machine;
+  readonly image: BalenaImage;
+  /** The machine's disk; look at it when the machine is off. */
+  readonly disk: string;
+  /** Directory of the machine with image, config.json, connection and configuration. */
+  readonly workDirectory: string;
+  /** Host directory that the machine sees at /mnt/share. */
+  readonly share: string;
+  /** Runs the bundle's migrate in the machine's work directory. */
+  migrate(...args: readonly string[]): Promise<RunResult>;
+  close(): Promise<void>;
+}
+
+const workDirectory = '/root/migration';
+
+/** A configuration for the road; `extra` is added to its migrate section, `debug` to debug. */
+export function configYaml({
+  extra = [],
+  noFlash = false,
+}: {
+  extra?: readonly string[];
+  noFlash?: boolean;
+} = {}): string {
+  return [
+    'migrate:',
+    '  mode: pretend',
+    `  nwmgr_files: [${connectionName}]`,
+    ...extra.map((line) => `  ${line}`),
+    'balena:',
+    '  image:',
+    '    dd:',
+    '      path: balena.img.gz',
+    '  config:',
+    '    path: config.json',
+    'debug:',
+    `  no_flash: ${noFlash}`,
+    '',
+  ].join('\n');
+}
+
+/** Brings everything together; the machine is up and has its files when this returns. */
+export async function startRoad(options: RoadOptions): Promise<Road> {
+  const { shape, memoryMib = 1024, deviceType = 'genericx86-64-ext', payloadMib = 8, onPhase = () => {} } = options;
+  const directory = await mkdtemp(join(tmpdir(), 'migrate-road-'));
+  const share = join(directory, 'share');
+  await mkdir(share);
+  onPhase('building the bundle');
+  await makeBundle(share);
+  onPhase('building the balenaOS-shaped image');
+  const image = await balenaImage({ table: shape === 'bios-mbr' ? 'mbr' : 'gpt', deviceType, payloadMib });
+  await execa('cp', ['--reflink=auto', image.path, join(share, 'balena.img.gz')]);
+  await writeFile(join(share, 'config.json'), configJson(deviceType));
+  await writeFile(join(share, connectionName), connection);
+  onPhase('starting a Debian 12 machine (the first time it is installed and booted)');
+  const { machine, disk } = await startBrownfield({ shape, memoryMib, directory, share });
+  onPhase('copying the bundle and the image into it');
+  await machine.runShell(
+    `mkdir ${workDirectory} && cp -r /mnt/share/* ${workDirectory}/ && chmod 600 ${workDirectory}/config.json && umount /mnt/share && sync`,
+  );
+  await machine.writeFile(`${workDirectory}/balena-migrate.yml`, configYaml());
+  return {
+    machine,
+    image,
+    disk,
+    workDirectory,
+    share,
+    migrate: (...args) =>
+      machine.run(
+        '/bin/sh',
+        ['-c', `cd ${workDirectory} && exec ./migrate-linux-x64/migrate "$@"`, 'migrate', ...args],
+        { timeoutMs: 300_000 },
+      ),
+    close: async () => {
+      await machine.kill();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Reboots the machine in the way an operator would. */
+export async function reboot(machine: Machine): Promise<void> {
+  // The agent dies with the system before it can say how the command ended.
+  await machine.run('/sbin/reboot', [], { timeoutMs: 5000 }).catch(() => undefined);
+}
+
+/** What the new system printed of itself. */
+export interface NewSystem {
+  readonly deviceType: string;
+  readonly firmware: string;
+  readonly isRootIntact: boolean;
+  readonly configJson: string;
+  readonly connections: Readonly<Record<string, string>>;
+  readonly logMode: string;
+  readonly log: string;
+}
+
+/** Waits for the new system to say that it is done, and parses what it found. */
+export async function newSystem(machine: Machine): Promise<NewSystem> {
+  await machine.waitFor(/NEWOS-DONE/);
+  const text = machine.log();
+  const field = (pattern: RegExp): string[] => pattern.exec(text)?.slice(1) ?? [];
+  const decode = (base64: string | undefined): string => Buffer.from(base64 ?? '', 'base64').toString();
+  const [deviceType = '', firmware = ''] = field(/NEWOS-BOOTED (\S+) (\S+)/);
+  const [logMode = '', log] = field(/NEWOS-LOG (\S+) (\S+)/);
+  const connections = [...text.matchAll(/NEWOS-CONNECTION (\S+) (\S*)/g)].map((match) => [match[1], decode(match[2])]);
+  return {
+    deviceType,
+    firmware,
+    isRootIntact: text.includes('NEWOS-ROOT-OK'),
+    configJson: decode(field(/NEWOS-CONFIG (\S+)/)[0]),
+    connections: Object.fromEntries(connections),
+    logMode,
+    log: decode(log),
+  };
+}
