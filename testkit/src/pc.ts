@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Machine, RunOptions, RunResult } from './machine.ts';
+import type { Machine, RunOptions, RunResult, WaitOptions } from './machine.ts';
 import { type JsonChannel, openJsonChannel } from './qmp.ts';
 
 export interface PcDisk {
@@ -136,7 +136,7 @@ function serialLog(child: ChildProcess) {
     onText: (listener: (text: string) => void) => {
       listeners.add(listener);
     },
-    waitFor: (pattern: RegExp, { timeoutMs = 240_000 }: { timeoutMs?: number } = {}) =>
+    waitFor: (pattern: RegExp, { timeoutMs = 240_000, unless }: WaitOptions = {}) =>
       new Promise<RegExpExecArray>((resolve, reject) => {
         const finish = (settle: () => void): void => {
           clearTimeout(timer);
@@ -154,7 +154,8 @@ function serialLog(child: ChildProcess) {
           if (match !== null) {
             position += match.index + match[0].length;
             finish(() => resolve(match));
-          } else if (isOff) fail('the machine went off');
+          } else if (unless?.test(text.slice(position)) === true) fail(`${unless} came`);
+        else if (isOff) fail('the machine went off');
         };
         const timer = setTimeout(() => fail(`${timeoutMs} ms passed`), timeoutMs);
         checks.add(check);

@@ -97,7 +97,7 @@ export const balenaSection = {
         },
         fs,
       },
-      not: { properties: { dd: { type: 'object' }, fs: { type: 'object' } }, required: ['dd', 'fs'] },
+      not: { type: 'object', properties: { dd: { type: 'object' }, fs: { type: 'object' } }, required: ['dd', 'fs'] },
       additionalProperties: false,
       examples: [{ dd: { path: 'balena.img.gz' } }],
     },

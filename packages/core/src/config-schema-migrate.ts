@@ -1,4 +1,5 @@
 // The section `migrate` of the configuration file.
+import { backup } from './config-schema-backup.ts';
 import {
   absolutePath,
   commandLine,
@@ -16,7 +17,7 @@ const log = {
     level: {
       type: ['string', 'null'],
       enum: ['trace', 'debug', 'info', 'warn', 'error', null],
-      default: 'warn',
+      default: 'info',
       description: 'The least important messages that stage 2 still logs.',
       examples: ['info'],
     },
@@ -37,56 +38,6 @@ const log = {
     },
   },
   additionalProperties: false,
-} as const;
-
-const backup = {
-  type: ['array', 'null'],
-  default: [],
-  description: 'Files to take along; they become volumes of the same name in the new system.',
-  'x-support': 'refused',
-  items: {
-    type: 'object',
-    properties: {
-      volume: {
-        type: 'string',
-        pattern: oneLine,
-        description: 'Name of the volume, as the application of the fleet declares it.',
-        examples: ['data'],
-      },
-      items: {
-        type: 'array',
-        minItems: 1,
-        description: 'What goes into the volume.',
-        items: {
-          type: 'object',
-          properties: {
-            source: {
-              type: 'string',
-              pattern: oneLine,
-              description: 'File or directory to copy.',
-              examples: ['/home/pi/data'],
-            },
-            target: {
-              type: ['string', 'null'],
-              pattern: oneLine,
-              description: 'Directory in the volume; left out: its root.',
-              examples: ['old'],
-            },
-            filter: {
-              type: ['string', 'null'],
-              pattern: oneLine,
-              description: 'Regular expression; only files whose path matches are copied.',
-              examples: ['balena-.*'],
-            },
-          },
-          required: ['source'],
-          additionalProperties: false,
-        },
-      },
-    },
-    required: ['volume', 'items'],
-    additionalProperties: false,
-  },
 } as const;
 
 const watchdogs = {

@@ -12,7 +12,7 @@ const md5Digits = '^[0-9a-fA-F]{32}$';
 
 /** What a pattern of the schema asks for, to say "must be …". */
 export const patternMeanings: Readonly<Record<string, string>> = {
-  [oneLine]: 'one line of text that is not empty, without control characters',
+  [oneLine]: 'one line of text without control characters',
   [commandLine]: 'text without control characters',
   [absolutePath]: 'an absolute path, starting with /',
   [devicePath]: 'a path that starts with /dev/',

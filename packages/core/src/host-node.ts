@@ -336,7 +336,8 @@ function copyDurable(from: string, to: string, attributes: FileAttributes): Prom
 
 function overwriteInPlace(path: string, contents: Uint8Array): Promise<void> {
   return doing(`overwriting ${path}`, 'write-failed', async () => {
-    const handle = await open(path, 'r+');
+    // Write-only: some files of /proc refuse to be read, even by root.
+    const handle = await open(path, constants.O_WRONLY);
     try {
       const { size } = await handle.stat();
       if (size !== 0 && size !== contents.length) {

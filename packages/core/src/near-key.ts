@@ -1,15 +1,20 @@
 // Finds what somebody meant to type.
 
-/** The candidate that `word` is most likely a misspelling of; undefined when none is near. */
-export function nearKey(word: string, candidates: readonly string[]): string | undefined {
+const longestWord = 40;
+
+/** The candidate that `word` is most likely a misspelling of, with at most `mistakes`; undefined when none is near. */
+export function nearKey(
+  word: string,
+  candidates: readonly string[],
+  mistakes = Math.ceil(plain(word).length / 4),
+): string | undefined {
   const plainWord = plain(word);
-  if (plainWord.length === 0 || plainWord.length > 40) return undefined;
-  const limit = plainWord.length <= 3 ? 1 : plainWord.length <= 7 ? 2 : 3;
+  if (plainWord.length === 0 || plainWord.length > longestWord) return undefined;
   let best: string | undefined;
-  let bestDistance = limit + 1;
+  let bestDistance = Math.min(mistakes, 3) + 1;
   for (const candidate of candidates) {
     const distance = editDistance(plainWord, plain(candidate));
-    // Two letters cannot both be wrong.
+    // Of two letters not both can be wrong.
     if (distance < bestDistance && distance < plainWord.length) [best, bestDistance] = [candidate, distance];
   }
   return best;

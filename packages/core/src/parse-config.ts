@@ -39,7 +39,9 @@ function checkForm({ value, place, faults }: YamlTree): { file?: ConfigFile; fau
   if (validate(value)) return faults.length > 0 ? { faults: [] } : { file: value, faults: [] };
   // A value that could not be read has its fault already.
   const known = new Set(faults.map((fault) => fault.path).filter((path) => path !== ''));
-  return { faults: schemaFaults(validate.errors ?? [], place).filter((fault) => !known.has(fault.path)) };
+  return {
+    faults: schemaFaults(validate.errors ?? [], place, findingLimit + 1).filter((fault) => !known.has(fault.path)),
+  };
 }
 
 /** Compiled at first use: other commands never need it. */
@@ -57,7 +59,10 @@ function findingsOf(
   severity: Finding['severity'],
   { text, fileName }: { text: string; fileName: string },
 ): Finding[] {
-  const ordered = [...faults].sort((a, b) => a.offset - b.offset);
+  const ordered = oneAliasALine(
+    [...faults].sort((a, b) => a.offset - b.offset),
+    text,
+  );
   const findings = ordered.slice(0, findingLimit).map(({ code, offset, path, message, hint }) => ({
     severity,
     code: `config-${code}`,
@@ -65,8 +70,16 @@ function findingsOf(
     message,
     hint,
   }));
-  const more = ordered.length - findings.length;
-  if (more === 0) return findings;
-  const hint = 'Correct these first';
-  return [...findings, { severity, code: 'config-more', where: fileName, message: `${more} more faults follow`, hint }];
+  if (ordered.length === findings.length) return findings;
+  const more = { code: 'config-more', where: fileName, message: 'more faults follow', hint: 'Correct these first' };
+  return [...findings, { severity, ...more }];
+}
+
+/** A list of aliases is one mistake. */
+function oneAliasALine(faults: readonly YamlFault[], text: string): readonly YamlFault[] {
+  return faults.filter((fault, index) => {
+    const before = faults[index - 1];
+    if (fault.code !== 'alias' || before?.code !== 'alias') return true;
+    return text.slice(before.offset, fault.offset).includes('\n');
+  });
 }

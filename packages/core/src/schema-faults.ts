@@ -10,12 +10,18 @@ import { joinPath, type Place } from './yaml-tree.ts';
 /** Names that stand in more places than this say nothing about where one belongs. */
 const tellingPlaces = 2;
 
-/** One fault for each thing that a person would correct; errors must come from a checker with `verbose`. */
-export function schemaFaults(errors: readonly ErrorObject[], root: Place): readonly YamlFault[] {
+/**
+ * One fault for each thing that a person would correct, the first `limit` of the file; errors must come from a checker with
+ * `verbose`.
+ */
+export function schemaFaults(errors: readonly ErrorObject[], root: Place, limit: number): readonly YamlFault[] {
   const wrongType = new Set(errors.filter((error) => error.keyword === 'type').map((error) => error.instancePath));
   return errors
-    .filter(({ keyword, instancePath }) => keyword === 'type' || !isAboutValue(keyword) || !wrongType.has(instancePath))
-    .map((error) => faultOf(error, root));
+    .filter(({ keyword, instancePath }) => !isAboutValue(keyword) || !wrongType.has(instancePath))
+    .map((error) => ({ error, spot: spotOf(error, root) }))
+    .sort((a, b) => a.spot.offset - b.spot.offset)
+    .slice(0, limit)
+    .map(({ error, spot }) => faultOf(error, spot));
 }
 
 function isAboutValue(keyword: string): boolean {
@@ -25,17 +31,15 @@ function isAboutValue(keyword: string): boolean {
 interface Spot {
   readonly offset: number;
   readonly path: string;
-  /** The last key of the path, without the index of a list. */
+  /** The last key of the path, "-" for an item of a list. */
   readonly key: string;
-  readonly place: Place | undefined;
 }
 
-function faultOf(error: ErrorObject, root: Place): YamlFault {
-  const spot = spotOf(error.instancePath, root);
+function faultOf(error: ErrorObject, spot: Spot): YamlFault {
   const schema = (error.parentSchema ?? {}) as SettingSchema;
   switch (error.keyword) {
     case 'additionalProperties':
-      return unknownSetting(spot, String(error.params.additionalProperty), schema);
+      return unknownSetting(spot, schema);
     case 'required':
       return missingSetting(spot, String(error.params.missingProperty), schema);
     case 'not':
@@ -64,9 +68,9 @@ function wrongType(spot: Spot, data: unknown, schema: SettingSchema): YamlFault 
     return fault(spot, 'missing', 'has no value', `${exampleHint(spot.key, schema)}`);
   }
   const wanted = schema.enum === undefined ? kindsOf(schema) : expectationOf(schema);
-  // What should have been text may be a secret that was not put in quotes; other values help to see the slip.
-  const isShown = wanted !== 'text' && typeof data !== 'object';
-  const found = `${kindOf(data)}${isShown ? ` ${shown(data)}` : ''}`;
+  // What should have been text may be a secret without its quotes, and a file without settings anything at all.
+  const isShown = wanted !== 'text' && spot.path !== '' && typeof data !== 'object';
+  const found = isShown ? shownWithKind(data) : kindOf(data);
   return fault(spot, 'type', `must be ${wanted}, not ${found}`, typeHint(spot, data, schema));
 }
 
@@ -91,7 +95,7 @@ function wrongValue(spot: Spot, data: unknown, schema: SettingSchema): YamlFault
   const choices = (schema.enum ?? []).filter((value) => typeof value === 'string');
   const meant = typeof data === 'string' ? nearKey(data, choices) : undefined;
   const hint = meant === undefined ? exampleHint(spot.key, schema) : `Did you mean ${meant}?`;
-  return fault(spot, 'value', data === '' ? `${wanted}, but is empty` : `${wanted}, not ${shown(data)}`, hint);
+  return fault(spot, 'value', data === '' ? 'must not be empty' : `${wanted}, not ${shown(data)}`, hint);
 }
 
 function missingSetting(spot: Spot, missing: string, schema: SettingSchema): YamlFault {
@@ -99,25 +103,20 @@ function missingSetting(spot: Spot, missing: string, schema: SettingSchema): Yam
   return fault({ ...spot, path: joinPath(spot.path, missing) }, 'missing', `${missing} is missing`, hint);
 }
 
-function unknownSetting(spot: Spot, key: string, { properties = {} }: SettingSchema): YamlFault {
-  const offset = spot.place?.keys?.get(key)?.offset ?? spot.offset;
-  const path = joinPath(spot.path, key);
-  return fault({ ...spot, offset, path }, 'unknown-setting', `there is no setting ${quoted(key)} here`, hintFor());
+function unknownSetting(spot: Spot, { properties = {} }: SettingSchema): YamlFault {
+  const hint = hintForUnknown(spot.key, Object.keys(properties));
+  return fault(spot, 'unknown-setting', `there is no setting ${quoted(spot.key)} here`, hint);
+}
 
-  function hintFor(): string {
-    const belongs = placesOf(key);
-    if (belongs.length > 0) return `It belongs under ${orList(belongs.map((place) => place || 'the top level'))}`;
-    const sibling = nearKey(key, Object.keys(properties));
-    if (sibling !== undefined) return `Did you mean ${sibling}?`;
-    const elsewhere = nearKey(
-      key,
-      [...settingPlaces.keys()].filter((name) => placesOf(name).length > 0),
-    );
-    if (elsewhere !== undefined) {
-      return `Did you mean ${orList(placesOf(elsewhere).map((place) => joinPath(place, elsewhere)))}?`;
-    }
-    return `Remove it; known here: ${Object.keys(properties).join(', ')}`;
-  }
+function hintForUnknown(key: string, siblings: readonly string[]): string {
+  const belongs = placesOf(key);
+  if (belongs.length > 0) return `It belongs under ${orList(belongs.map((place) => place || 'the top level'))}`;
+  const sibling = nearKey(key, siblings);
+  if (sibling !== undefined) return `Did you mean ${sibling}?`;
+  const farNames = [...settingPlaces.keys()].filter((name) => placesOf(name).length > 0);
+  const far = nearKey(key, farNames, Math.floor(key.length / 6));
+  if (far !== undefined) return `Did you mean ${orList(placesOf(far).map((place) => joinPath(place, far)))}?`;
+  return `Remove it; known here: ${siblings.join(', ')}`;
 }
 
 /** Sections in which a setting of this name stands, if they are few. */
@@ -137,23 +136,29 @@ function collectPlaces(schema: SettingSchema, path: string, found: Map<string, s
   return found;
 }
 
-/** Follows a JSON pointer (RFC 6901) to where the value stands in the file. */
-function spotOf(pointer: string, root: Place): Spot {
+/** Follows the error's JSON pointer (RFC 6901) to where the value, or the key that is too much, stands in the file. */
+function spotOf({ instancePath, keyword, params }: ErrorObject, root: Place): Spot {
   let place: Place | undefined = root;
   let [path, key] = ['', ''];
-  for (const part of pointer.split('/').slice(1)) {
-    const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
+  const parts = instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  if (keyword === 'additionalProperties') parts.push(String(params.additionalProperty));
+  for (const name of parts) {
     const isItem: boolean = place?.items !== undefined;
     path = isItem ? `${path}[${name}]` : joinPath(path, name);
-    if (!isItem) key = name;
+    key = isItem ? '-' : name;
     place = isItem ? place?.items?.[Number(name)] : place?.keys?.get(name);
   }
-  return { offset: place?.offset ?? root.offset, path, key, place };
+  return { offset: place?.offset ?? root.offset, path, key };
 }
 
 function exampleHint(key: string, schema: SettingSchema): string {
   const example = schema.examples?.[0] ?? schema.default;
-  if (example !== undefined && key !== '') return `For example "${key}: ${inlineYaml(example)}"`;
+  if (example !== undefined && key !== '') {
+    return `For example "${key}${key === '-' ? '' : ':'} ${inlineYaml(example)}"`;
+  }
   const names = Object.keys(schema.properties ?? {});
   return names.length > 0 ? `Settings there: ${names.join(', ')}` : 'See docs/configuration.md';
 }
@@ -162,6 +167,11 @@ function kindOf(data: unknown): string {
   if (Array.isArray(data)) return 'a list';
   if (typeof data === 'string') return 'text';
   return typeof data === 'object' ? 'a section' : `a ${typeof data}`;
+}
+
+function shownWithKind(data: unknown): string {
+  if (typeof data === 'boolean') return String(data);
+  return `the ${typeof data === 'string' ? 'text' : typeof data} ${shown(data)}`;
 }
 
 function shown(data: unknown): string {

@@ -31,6 +31,7 @@ const releaseTarget: ReadingHandler<StepOf<'release-target'>> = {
       await host.unmount(oldRoot);
     const users = await usersOfDisk(host, required(context.targetPath, 'target disk'));
     if (users.length > 0) throw new MigrateError('busy', `the target disk is in use: ${users.join(', ')}`);
+    await rehearse(host);
   },
   undo: 'nothing-to-undo',
 };
@@ -86,6 +87,17 @@ async function loadFile(
     await source.close();
     await target.close();
   }
+}
+
+/** Tries what is only needed after the point of no return, while a failure still boots the old system. */
+async function rehearse(host: Host): Promise<void> {
+  await host.dropCaches();
+  const known = (await host.readText('/proc/filesystems')) ?? '';
+  for (const fileSystem of ['vfat', 'ext4']) {
+    if (!new RegExp(`\\t${fileSystem}$`, 'm').test(known)) throw new MigrateError('unsupported', `this kernel cannot mount ${fileSystem}`);
+  }
+  if ((await host.status('/dev/loop0')) === undefined) throw new MigrateError('unsupported', 'this kernel has no loop devices');
+  await host.run('losetup', ['-f']);
 }
 
 async function mountsOf(host: Host): Promise<ReturnType<typeof parseMountInfo>> {

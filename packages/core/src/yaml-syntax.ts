@@ -13,6 +13,9 @@ export interface YamlFault {
   readonly hint: string;
 }
 
+/** The first faults are the ones to correct; the rest mostly follows from them. */
+const errorLimit = 200;
+
 type Words = readonly [message: string, hint: string];
 
 const quotesHint = 'Put text with special characters in single quotes';
@@ -21,6 +24,12 @@ const keyWords: Words = [
   'this reads as a setting whose name runs over several lines',
   'Look for a missing colon here or in the line before, and for wrong indentation',
 ];
+
+const deeperWords: Words = [
+  'this line is indented more than the one above, which begins no section',
+  'Indent both by the same number of blanks, or end the one above with a colon',
+];
+const openBracketWords: Words = ['a bracket that was opened before is not closed', 'Close it with ] or }'];
 
 const words: Partial<Record<YAMLError['code'], Words>> = {
   ALIAS_PROPS: aliasWords,
@@ -36,10 +45,7 @@ const words: Partial<Record<YAMLError['code'], Words>> = {
     'a second "name: value" stands in the same line',
     `${quotesHint}; a section begins on a line of its own`,
   ],
-  BLOCK_IN_FLOW: [
-    'the brackets are not closed before the next setting',
-    'Close them, or write one item a line with "- "',
-  ],
+  BLOCK_IN_FLOW: openBracketWords,
   KEY_OVER_1024_CHARS: keyWords,
   MULTILINE_IMPLICIT_KEY: keyWords,
   MISSING_CHAR: [
@@ -59,7 +65,7 @@ const otherWords: Words = [
 
 /** One fault for each line that has any, with its cause where that lies elsewhere. */
 export function syntaxFaults(document: Document.Parsed, text: string): readonly YamlFault[] {
-  const errors = [...document.errors, ...document.warnings];
+  const errors = [...document.errors, ...document.warnings].slice(0, errorLimit);
   if (errors.length === 0) return [];
   const marker = /^[ \t]+---[ \t]*$/m.exec(text);
   if (marker !== null) {
@@ -86,8 +92,20 @@ function faultOf(error: YAMLError, document: Document.Parsed, text: string): Yam
   if (opening !== undefined) {
     return fault(opening, ['the quote that opens here is not closed', 'Close it in the same line']);
   }
-  if (error.code === 'MULTILINE_IMPLICIT_KEY' && text[offset] === undefined) return fault(offset, otherWords);
+  if (error.message.startsWith('Flow ')) return fault(offset, openBracketWords);
+  if (error.code === 'BLOCK_AS_IMPLICIT_KEY' || error.code === 'MULTILINE_IMPLICIT_KEY') {
+    const deeper = deeperLine(text, offset);
+    if (deeper !== undefined) return fault(deeper, deeperWords);
+  }
   return fault(offset, words[error.code] ?? otherWords);
+}
+
+/** Start of the text in the line after `offset`, when that line is indented more than this one. */
+function deeperLine(text: string, offset: number): number | undefined {
+  const start = text.lastIndexOf('\n', offset - 1) + 1;
+  const lines = /^( *).*\n(?:[ \t]*\n)*( *)\S/.exec(text.slice(start));
+  const [whole = '', indent = '', nextIndent = ''] = lines ?? [];
+  return nextIndent.length > indent.length ? start + whole.length - 1 : undefined;
 }
 
 /** Where the quoted text begins that was still open at `offset`. */

@@ -19,6 +19,8 @@ import { syntaxFaults, type YamlFault } from './yaml-syntax.ts';
 const sizeLimitBytes = 256 * 1024;
 /** The deepest setting lies seven levels down. */
 const depthLimit = 32;
+/** The longest sample has under a thousand words, blanks and signs; each of them can cost the parser dearly. */
+const tokenLimit = 20_000;
 const keyLengthLimit = 200;
 
 /** Where a value stands, and its parts. */
@@ -66,7 +68,14 @@ function compose(text: string, faults: YamlFault[]): Document.Parsed | undefined
   }
   const tokens: Parameters<Composer['next']>[0][] = [];
   const parser = new Parser();
+  let count = 0;
   for (const lexeme of new Lexer().lex(text)) {
+    count += 1;
+    if (count > tokenLimit) {
+      const hint = 'Check that this is the configuration and not another file';
+      faults.push(fault('too-large', parser.offset, 'the file has far more settings than there are', hint));
+      return undefined;
+    }
     for (const token of parser.next(lexeme)) tokens.push(token);
     // The composer calls itself for each level; the parser does not.
     if (parser.stack.length > depthLimit) {

@@ -4,7 +4,7 @@ import { randomFillSync } from 'node:crypto';
 import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { build } from 'tsup';
+import { bundleProgram, stage2NodeFlags } from './bundle-program.ts';
 import { type Measurement, measure, median } from './measure.ts';
 
 export interface FlashBenchOptions {
@@ -26,8 +26,6 @@ interface Contender {
 }
 
 const mebibyte = 1024 * 1024;
-/** The flags that stage 2 runs with. */
-const nodeFlags = '--max-semi-space-size=1 --max-old-space-size=64';
 
 /** Runs all contenders `rounds` times in turns; rows of medians, those of one task together. */
 export async function runFlashBench({ rounds, imageMib }: FlashBenchOptions): Promise<readonly BenchRow[]> {
@@ -38,7 +36,7 @@ export async function runFlashBench({ rounds, imageMib }: FlashBenchOptions): Pr
     const image = join(directory, 'image');
     await makeImage(image, imageMib);
     await execa('gzip', ['-6', '-k', image]);
-    const program = await bundleProgram(directory);
+    const program = await bundleProgram('image-actions', directory);
     const backing = join(directory, 'disk');
     await execa('fallocate', ['-l', `${imageMib + 64}M`, backing]);
     device = (await execa('losetup', ['--find', '--show', backing])).stdout.trim();
@@ -63,7 +61,7 @@ function listContenders({
 }): readonly Contender[] {
   const packed = join(directory, 'image.gz');
   const ours = (action: string): string =>
-    `node ${nodeFlags} ${program} ${action} ${packed} ${directory}/facts.json ${device}`;
+    `node ${stage2NodeFlags.join(' ')} ${program} ${action} ${packed} ${directory}/facts.json ${device}`;
   // Proving comes first, since the other two need the facts that it finds.
   return [
     { task: 'prove', way: 'usual', commandLine: `sha256sum ${packed} && gzip -dc ${packed} | sha256sum` },
@@ -136,27 +134,4 @@ function fillWithText(target: Buffer, seed: number): Buffer {
     );
   }
   return target;
-}
-
-/** One file, since Node 20 cannot run TypeScript and a loader would count as our memory. */
-async function bundleProgram(directory: string): Promise<string> {
-  await build({
-    entry: { 'image-actions': join(import.meta.dirname, 'image-actions.ts') },
-    outDir: directory,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    noExternal: [/.*/],
-    outExtension: () => ({ js: '.mjs' }),
-    clean: false,
-    config: false,
-    silent: true,
-    esbuildOptions: (options) => {
-      options.conditions = ['source'];
-    },
-    banner: {
-      js: "import { createRequire as createBundleRequire } from 'node:module'; const require = createBundleRequire(import.meta.url);",
-    },
-  });
-  return join(directory, 'image-actions.mjs');
 }

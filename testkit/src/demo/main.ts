@@ -1,7 +1,7 @@
 // bin/demo: a whole migration in an emulated machine, live.
 import { stripVTControlCharacters } from 'node:util';
 import type { Shape } from '../debian-disk.ts';
-import { configYaml, newSystem, type Road, startRoad } from '../road/road.ts';
+import { configYaml, failure, newSystem, type Road, startRoad } from '../road/road.ts';
 
 const shape: Shape = process.argv.includes('--uefi')
   ? 'uefi'
@@ -36,13 +36,13 @@ async function demo(road: Road): Promise<void> {
   await machine.runShell(
     `cd ${road.workDirectory} && (setsid ./migrate-linux-x64/migrate --mode immediate --yes >/dev/ttyS0 2>&1 </dev/null &)`,
   );
-  await machine.waitFor(/prepared and reboots/);
+  await machine.waitFor(/prepared and reboots/, { unless: failure });
   phase('reboot: firmware, GRUB one-shot, kernel');
-  await machine.waitFor(/migrate: stage 2 init/);
+  await machine.waitFor(/migrate: stage 2 init/, { unless: failure });
   phase('stage 2: payload to RAM, image proven');
-  await machine.waitFor(/point of no return/);
+  await machine.waitFor(/point of no return/, { unless: failure });
   phase('stage 2: flash, verify, configure, commit');
-  await machine.waitFor(/migration complete/);
+  await machine.waitFor(/migration complete/, { unless: failure });
   phase('the new system starts');
   const found = await newSystem(machine);
   await machine.exited;

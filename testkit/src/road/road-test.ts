@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect } from 'vitest';
 import { configJson } from '../balena-image.ts';
-import { configYaml, connection, connectionName, newSystem, type Road } from './road.ts';
+import { configYaml, connection, connectionName, failure, newSystem, type Road } from './road.ts';
 
 const mebibyte = 1024 * 1024;
 /** Promise: see docs/guarantees.md. */
@@ -20,9 +20,9 @@ export async function migrateAndCheck(
   await machine.runShell(
     `cd ${road.workDirectory} && (setsid ./migrate-linux-x64/migrate --mode immediate --yes >/dev/ttyS0 2>&1 </dev/null &)`,
   );
-  await machine.waitFor(/migrate: stage 2 init/);
-  await machine.waitFor(/point of no return/);
-  await machine.waitFor(/migration complete/);
+  await machine.waitFor(/migrate: stage 2 init/, { unless: failure });
+  await machine.waitFor(/point of no return/, { unless: failure });
+  await machine.waitFor(/migration complete/, { unless: failure });
   const found = await newSystem(machine);
   expect(found).toMatchObject({
     deviceType,

@@ -43,6 +43,9 @@ export interface Road {
 
 const workDirectory = '/root/migration';
 
+/** What stage 2 or its kernel prints when it cannot go on. */
+export const failure = /migrate: FAILED|Kernel panic|end Kernel panic/;
+
 /** A configuration for the road; `extra` is added to its migrate section, `debug` to debug. */
 export function configYaml({
   extra = [],
@@ -126,7 +129,7 @@ export interface NewSystem {
 
 /** Waits for the new system to say that it is done, and parses what it found. */
 export async function newSystem(machine: Machine): Promise<NewSystem> {
-  await machine.waitFor(/NEWOS-DONE/);
+  await machine.waitFor(/NEWOS-DONE/, { unless: failure });
   const text = machine.log();
   const field = (pattern: RegExp): string[] => pattern.exec(text)?.slice(1) ?? [];
   const decode = (base64: string | undefined): string => Buffer.from(base64 ?? '', 'base64').toString();
