@@ -6,14 +6,17 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { HostReader } from '@migrate/core';
+import {
+  buildInitramfs,
+  createNodeHost,
+  moduleClosure,
+  parseModuleIndex,
+  stage2CommandLine,
+  stage2Modules,
+} from '@migrate/core';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { stage2Modules } from '@migrate/core';
-import type { HostReader } from '@migrate/core';
-import { createNodeHost } from '@migrate/core';
-import { buildInitramfs } from '@migrate/core';
-import { moduleClosure, parseModuleIndex } from '@migrate/core';
-import { stage2CommandLine } from '@migrate/core';
 import { cached } from './cached.ts';
 
 const uuid = '0f0e0d0c-0b0a-4908-8706-050403020100';

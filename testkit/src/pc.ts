@@ -155,7 +155,7 @@ function serialLog(child: ChildProcess) {
             position += match.index + match[0].length;
             finish(() => resolve(match));
           } else if (unless?.test(text.slice(position)) === true) fail(`${unless} came`);
-        else if (isOff) fail('the machine went off');
+          else if (isOff) fail('the machine went off');
         };
         const timer = setTimeout(() => fail(`${timeoutMs} ms passed`), timeoutMs);
         checks.add(check);

@@ -5,7 +5,7 @@ import { checkMachine, error, type PlacedPath, placedPath, targetDisk } from './
 import { checkSettings } from './check-settings.ts';
 import type { Config } from './config.ts';
 import { type BootManager, bootManagerOf, type Device } from './device.ts';
-import type { Disk, Facts } from './facts.ts';
+import type { Facts } from './facts.ts';
 import { type Finding, refuses } from './finding.ts';
 import type { ImageFacts } from './image.ts';
 import {

@@ -32,13 +32,13 @@ export function parseConfig(text: string, fileName: string): { config?: Config; 
 function checkForm({ value, place, faults }: YamlTree): { file?: ConfigFile; faults: readonly YamlFault[] } {
   const at = { offset: 0, path: '' };
   if (value === null) {
-    const hint = 'Write the sections migrate and balena into it; docs/configuration.md has an example';
+    const hint = 'Write at least balena.image.dd.path and balena.config.path into it';
     return { faults: faults.length > 0 ? [] : [{ ...at, code: 'empty', message: 'the file is empty', hint }] };
   }
   const validate = compileSchema();
   if (validate(value)) return faults.length > 0 ? { faults: [] } : { file: value, faults: [] };
-  // A value that could not be read has its fault already.
-  const known = new Set(faults.map((fault) => fault.path).filter((path) => path !== ''));
+  // A value that was not taken over has its fault already.
+  const known = new Set(faults.filter(({ code }) => code === 'alias' || code === 'anchor').map((fault) => fault.path));
   return {
     faults: schemaFaults(validate.errors ?? [], place, findingLimit + 1).filter((fault) => !known.has(fault.path)),
   };

@@ -52,7 +52,12 @@ function faultOf(error: ErrorObject, spot: Spot): YamlFault {
     case 'minProperties':
     case 'maxProperties': {
       const names = Object.keys(schema.properties ?? {});
-      return fault(spot, 'value', `must have exactly one of ${orList(names)}`, 'Keep the sha256');
+      return fault(
+        spot,
+        'value',
+        `must have exactly one of ${orList(names)}`,
+        'Keep the sha256, or make one with sha256sum',
+      );
     }
     case 'minItems':
       return fault(spot, 'value', 'must have at least one item', 'Write each item on a line of its own, as "- value"');
@@ -65,7 +70,7 @@ function faultOf(error: ErrorObject, spot: Spot): YamlFault {
 
 function wrongType(spot: Spot, data: unknown, schema: SettingSchema): YamlFault {
   if (data === null || data === undefined) {
-    return fault(spot, 'missing', 'has no value', `${exampleHint(spot.key, schema)}`);
+    return fault(spot, 'missing', 'has no value', exampleHint(spot.key, schema));
   }
   const wanted = schema.enum === undefined ? kindsOf(schema) : expectationOf(schema);
   // What should have been text may be a secret without its quotes, and a file without settings anything at all.
@@ -110,7 +115,8 @@ function unknownSetting(spot: Spot, { properties = {} }: SettingSchema): YamlFau
 
 function hintForUnknown(key: string, siblings: readonly string[]): string {
   const belongs = placesOf(key);
-  if (belongs.length > 0) return `It belongs under ${orList(belongs.map((place) => place || 'the top level'))}`;
+  if (belongs.includes('')) return 'It belongs at the top level, without indentation';
+  if (belongs.length > 0) return `It belongs under ${orList(belongs)}`;
   const sibling = nearKey(key, siblings);
   if (sibling !== undefined) return `Did you mean ${sibling}?`;
   const farNames = [...settingPlaces.keys()].filter((name) => placesOf(name).length > 0);
@@ -160,7 +166,7 @@ function exampleHint(key: string, schema: SettingSchema): string {
     return `For example "${key}${key === '-' ? '' : ':'} ${inlineYaml(example)}"`;
   }
   const names = Object.keys(schema.properties ?? {});
-  return names.length > 0 ? `Settings there: ${names.join(', ')}` : 'See docs/configuration.md';
+  return names.length > 0 ? `Settings there: ${names.join(', ')}` : 'Correct or remove it';
 }
 
 function kindOf(data: unknown): string {

@@ -94,9 +94,11 @@ async function rehearse(host: Host): Promise<void> {
   await host.dropCaches();
   const known = (await host.readText('/proc/filesystems')) ?? '';
   for (const fileSystem of ['vfat', 'ext4']) {
-    if (!new RegExp(`\\t${fileSystem}$`, 'm').test(known)) throw new MigrateError('unsupported', `this kernel cannot mount ${fileSystem}`);
+    if (!new RegExp(`\\t${fileSystem}$`, 'm').test(known))
+      throw new MigrateError('unsupported', `this kernel cannot mount ${fileSystem}`);
   }
-  if ((await host.status('/dev/loop0')) === undefined) throw new MigrateError('unsupported', 'this kernel has no loop devices');
+  if ((await host.status('/dev/loop0')) === undefined)
+    throw new MigrateError('unsupported', 'this kernel has no loop devices');
   await host.run('losetup', ['-f']);
 }
 

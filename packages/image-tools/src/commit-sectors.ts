@@ -32,15 +32,24 @@ export async function wipeOldTables(target: ByteWriter, image: ImageFacts): Prom
   await target.flush();
 }
 
-/** Writes the commit sectors, the one that makes the disk bootable last, each durable before the next, and reads them back. */
-export async function writeCommitSectors(target: ByteWriter, commitBytes: Uint8Array): Promise<void> {
+/**
+ * Writes the commit sectors, the one that makes the disk bootable last, each durable before the next, and reads them back:
+ * sector 0 decides, since firmware looks for boot code there or for the protective MBR without which a GPT does not count.
+ * `dropCaches` makes that read come from the medium. Throws `verify-mismatch`; it may be run again.
+ */
+export async function writeCommitSectors(
+  target: ByteWriter,
+  commitBytes: Uint8Array,
+  dropCaches: () => Promise<void> = async () => {},
+): Promise<void> {
   for (let startByte = commitBytes.length - imageSectorBytes; startByte >= 0; startByte -= imageSectorBytes) {
     await target.write(commitBytes.subarray(startByte, startByte + imageSectorBytes), startByte);
     await target.flush();
   }
-  const found = new Uint8Array(commitBytes.length);
+  await dropCaches();
+  const found = Buffer.alloc(commitBytes.length);
   await target.read(found, 0);
-  if (Buffer.compare(Buffer.from(found), Buffer.from(commitBytes)) !== 0) {
+  if (found.compare(commitBytes) !== 0) {
     throw new MigrateError('verify-mismatch', 'the disk did not keep the first sectors');
   }
 }

@@ -16,7 +16,7 @@ export interface FlashRequest {
 
 /**
  * Inflates an image onto a disk, all but its commit sectors, and flushes. The last block is exact: not a byte beyond the
- * image is written. Throws `write-failed` naming the place, `wrong-image` where the source is not the image that was proven.
+ * image is written. A write that fails is tried again twice. Throws `write-failed` naming the place, `wrong-image` where the source is not the image that was proven.
  */
 export async function flashImage({ source, image, target, emit, chunks }: FlashRequest): Promise<void> {
   if (image.sizeBytes > target.sizeBytes)
@@ -28,7 +28,7 @@ export async function flashImage({ source, image, target, emit, chunks }: FlashR
     if (startByte + bytes.length > image.sizeBytes) throw notTheImage();
     if (chunks?.has(index) !== false) {
       const skip = Math.max(0, Math.min(bytes.length, withheldBytes - startByte));
-      await target.write(bytes.subarray(skip), startByte + skip);
+      await writePersistently(target, bytes.subarray(skip), startByte + skip);
     }
     doneBytes += bytes.length;
     emit({
@@ -41,6 +41,21 @@ export async function flashImage({ source, image, target, emit, chunks }: FlashR
   });
   if (doneBytes !== image.sizeBytes) throw notTheImage();
   await target.flush();
+}
+
+/** Pauses before a failed write is tried again: a bus that was reset needs a moment. */
+const retryPausesMs = [100, 500];
+
+async function writePersistently(target: ByteWriter, bytes: Uint8Array, position: number): Promise<void> {
+  for (const pauseMs of retryPausesMs) {
+    try {
+      return await target.write(bytes, position);
+    } catch (thrown) {
+      if (!(thrown instanceof MigrateError) || thrown.code !== 'write-failed') throw thrown;
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
+  }
+  await target.write(bytes, position);
 }
 
 /** The withheld first bytes of the image, taken from its start. */

@@ -1,5 +1,4 @@
 import { type ByteReader, MigrateError } from '@migrate/core';
-import type { KeptBytes } from './kept-bytes.ts';
 import { type ImageCompression, inflate } from './open-image.ts';
 
 export interface ForwardReaderOptions {
@@ -12,49 +11,25 @@ export interface ForwardReaderOptions {
   readonly onImageBytes?: (bytes: Uint8Array) => void;
 }
 
-export interface StreamReaderOptions {
-  /** Starts the image from its first byte. */
-  readonly open: () => AsyncGenerator<Uint8Array>;
-  readonly sizeBytes: number;
-  /** Answers reads without inflating anything. */
-  readonly kept?: KeptBytes;
-}
-
 export interface ForwardReader extends ByteReader {
   /** Reads the image to its end and returns its size in bytes. */
   drain(): Promise<number>;
 }
 
 /** What lies behind the position and is still at hand, so that small steps back do not start the stream again. */
-const windowBytes = 8 * 1024 * 1024;
+const windowBytes = 2 * 1024 * 1024;
 /** A sound image needs one or two; more means tables or a file system made to send their reader to and fro. */
 const maximumRestarts = 24;
 
 /**
  * A ByteReader over an image that can only be inflated forward. Nothing is spilt to disk and memory is bounded: reads ahead
  * inflate on, a read behind starts a second stream from the beginning, and the first one waits where it is, so that hashes
- * made on the way see all bytes once. Where the size is unknown before the end, it is the largest there is. One read at a
- * time. Throws `invalid-input` where an image sends it back too often.
+ * made on the way see all bytes once. The size is unknown before the end, so it is the largest there is. One read at a time.
+ * Throws `invalid-input` where an image sends it back too often.
  */
-export function forwardReader(options: StreamReaderOptions): ForwardReader;
-export function forwardReader(source: ByteReader, options: ForwardReaderOptions): ForwardReader;
-export function forwardReader(first: ByteReader | StreamReaderOptions, options?: ForwardReaderOptions): ForwardReader {
-  if ('open' in first) return over(first.open(), first);
-  if (options === undefined) throw new TypeError('forwardReader needs options');
-  const { path, compression, onImageBytes } = options;
-  const open = (): AsyncGenerator<Uint8Array> => inflate(first, { path, compression });
-  return over(inflate(first, options), {
-    open,
-    sizeBytes: Number.MAX_SAFE_INTEGER,
-    ...(onImageBytes === undefined ? {} : { onImageBytes }),
-  });
-}
-
-function over(
-  stream: AsyncGenerator<Uint8Array>,
-  { open, sizeBytes, kept, onImageBytes }: StreamReaderOptions & Pick<ForwardReaderOptions, 'onImageBytes'>,
-): ForwardReader {
-  const first = slidingStream(stream, onImageBytes);
+export function forwardReader(source: ByteReader, options: ForwardReaderOptions): ForwardReader {
+  const { path, compression } = options;
+  const first = slidingStream(inflate(source, options), options.onImageBytes);
   let second: SlidingStream | undefined;
   let restarts = 0;
 
@@ -63,25 +38,20 @@ function over(
     if (second !== undefined && position >= second.startByte()) return second;
     restarts += 1;
     if (restarts > maximumRestarts) {
-      throw new MigrateError('invalid-input', 'the image is damaged: it leads its reader back and forth without end');
+      throw new MigrateError('invalid-input', `${path} is damaged: it leads its reader back and forth without end`);
     }
     await second?.close();
-    second = slidingStream(open());
+    second = slidingStream(inflate(source, { path, compression }));
     return second;
   };
 
-  const bytesAt = async (position: number): Promise<Uint8Array> => {
-    const known = kept?.at(position);
-    return known !== undefined && known.length > 0 ? known : (await streamFor(position)).bytesAt(position);
-  };
-
   return {
-    sizeBytes,
+    sizeBytes: Number.MAX_SAFE_INTEGER,
     read: async (target, position) => {
-      const length = Math.max(0, Math.min(target.length, sizeBytes - position));
       let done = 0;
-      while (done < length) {
-        const bytes = (await bytesAt(position + done)).subarray(0, length - done);
+      while (done < target.length) {
+        const stream = await streamFor(position + done);
+        const bytes = (await stream.bytesAt(position + done)).subarray(0, target.length - done);
         if (bytes.length === 0) break;
         target.set(bytes, done);
         done += bytes.length;
@@ -120,7 +90,7 @@ function slidingStream(stream: AsyncGenerator<Uint8Array>, onBytes?: (bytes: Uin
       return chunk?.bytes.subarray(position - chunk.startByte) ?? new Uint8Array();
     },
     drain: async (): Promise<number> => {
-      while (await advance());
+      while (await advance()) window = window.slice(-1);
       return endByte;
     },
     close: async (): Promise<void> => {

@@ -15,7 +15,7 @@ export interface ImageStreamOptions {
   /** Largest size of the image once inflated; beyond it `invalid-input` is thrown. */
   readonly maximumBytes?: number;
   /** Sees each byte of the file once and in order; the bytes are valid only during the call. */
-  readonly onSource?: (bytes: Uint8Array) => void;
+  readonly onFileBytes?: (bytes: Uint8Array) => void;
 }
 
 /**
@@ -38,13 +38,13 @@ export async function* readImageBytes(source: ByteReader, options: ImageStreamOp
   }
 }
 
-async function* readRaw(source: ByteReader, { onSource }: ImageStreamOptions): AsyncGenerator<Uint8Array> {
+async function* readRaw(source: ByteReader, { onFileBytes }: ImageStreamOptions): AsyncGenerator<Uint8Array> {
   for (let position = 0; ; ) {
     const chunk = Buffer.allocUnsafeSlow(outputChunkBytes);
     const count = await source.read(chunk, position);
     if (count === 0) return;
     position += count;
-    onSource?.(chunk.subarray(0, count));
+    onFileBytes?.(chunk.subarray(0, count));
     yield chunk.subarray(0, count);
   }
 }
@@ -64,7 +64,7 @@ async function* inflate(source: ByteReader, options: ImageStreamOptions): AsyncG
 }
 
 /** Puts the file into zlib slice by slice, the next slice being read while the one before is inflated. */
-function feed(gunzip: Gunzip, source: ByteReader, { onSource }: ImageStreamOptions) {
+function feed(gunzip: Gunzip, source: ByteReader, { onFileBytes }: ImageStreamOptions) {
   // Node leaves the callback of a write uncalled where the stream ends before the input does.
   const closed = new Promise<void>((resolve) => gunzip.once('close', resolve));
   const slices = [Buffer.allocUnsafeSlow(sliceBytes), Buffer.allocUnsafeSlow(sliceBytes)] as const;
@@ -83,7 +83,7 @@ function feed(gunzip: Gunzip, source: ByteReader, { onSource }: ImageStreamOptio
         return;
       }
       position += count;
-      onSource?.(slice.subarray(0, count));
+      onFileBytes?.(slice.subarray(0, count));
       writing = write(slice.subarray(0, count));
     }
   };
@@ -104,7 +104,7 @@ async function checkTail(
     if (count === 0) return;
     const bytes = slice.subarray(0, count);
     const unseen = Math.max(0, feeder.positionByte() - position);
-    if (unseen < count) options.onSource?.(bytes.subarray(unseen));
+    if (unseen < count) options.onFileBytes?.(bytes.subarray(unseen));
     const garbage = bytes.findIndex((byte) => byte !== 0);
     if (garbage >= 0) {
       throw damaged(options.path, position + garbage, 'something that is not gzip follows the end of the image');

@@ -28,11 +28,17 @@ export async function inspectImage(reader: ByteReader): Promise<Inspection> {
   return { table, kind: kindOf(labels), labels, ...files };
 }
 
-/** Label → index into the table: GPT names, else the labels of the file systems. */
+/** What balenaOS calls its partitions; of a secure-boot image only the boot partitions are called balena. */
+const balenaLabel = /^((resin|flash)-(boot|rootA|rootB|state|data)|balena-(boot|efi))$/;
+
+/** Label → index into the table: the GPT's names where they are balenaOS's, else the labels of the file systems. */
 async function readLabels(reader: ByteReader, table: PartitionTable): Promise<Record<string, number>> {
   const labels: Record<string, number> = {};
   for (const [index, partition] of table.partitions.entries()) {
-    const label = partition.name ?? (await readFileSystemSignature(reader, partition.startByte))?.label;
+    const isNamed = partition.name !== undefined && balenaLabel.test(partition.name);
+    const label = isNamed
+      ? partition.name
+      : ((await readFileSystemSignature(reader, partition.startByte))?.label ?? partition.name);
     if (label !== undefined && labels[label] === undefined) labels[label] = index;
   }
   return labels;

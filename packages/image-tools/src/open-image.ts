@@ -1,5 +1,5 @@
 import { type ByteReader, MigrateError } from '@migrate/core';
-import { readImageBytes } from './inflate-image.ts';
+import { type ImageStreamOptions, readImageBytes } from './inflate-image.ts';
 
 export type ImageCompression = 'gzip' | 'none';
 
@@ -36,20 +36,12 @@ export async function compressionOf(source: ByteReader, path: string): Promise<I
   return startsWith(gzipMagic) ? 'gzip' : 'none';
 }
 
-export const recognizeCompression = compressionOf;
-
-export interface InflateOptions {
-  /** Name of the file for messages. */
-  readonly path: string;
-  readonly compression: ImageCompression;
-  /** Sees each byte of the file once and in order; the bytes are valid only during the call. */
-  readonly onFileBytes?: (bytes: Uint8Array) => void;
-}
+export type InflateOptions = Omit<ImageStreamOptions, 'maximumBytes'>;
 
 /** The bytes of an image in order, inflated where needed; see readImageBytes for bounds and errors. */
 export function inflate(
   source: ByteReader,
   { path, compression, onFileBytes }: InflateOptions,
 ): AsyncGenerator<Uint8Array> {
-  return readImageBytes(source, { path, compression, ...(onFileBytes === undefined ? {} : { onSource: onFileBytes }) });
+  return readImageBytes(source, { path, compression, ...(onFileBytes === undefined ? {} : { onFileBytes }) });
 }

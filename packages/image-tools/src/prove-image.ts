@@ -12,7 +12,7 @@ import { inspectImage } from './inspect-image.ts';
 import { compressionOf } from './open-image.ts';
 
 /** Chunks that are hashed, written and verified one by one. */
-export const chunkBytes = 4 * 1024 * 1024;
+export const chunkBytes = 2 * 1024 * 1024;
 
 export interface ProofRequest {
   readonly host: HostReader;

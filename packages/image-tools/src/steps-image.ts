@@ -65,7 +65,8 @@ const commit: RedoableHandler<StepOf<'commit-image'>> = {
   describe: () => 'write the first sectors of the image: from here the new system boots',
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
-      await writeCommitSectors(target, await readCommitBytes(source, context.plan.image));
+      const { host, plan } = context;
+      await writeCommitSectors(target, await readCommitBytes(source, plan.image), () => host.dropCaches());
     }),
   redo: true,
 };

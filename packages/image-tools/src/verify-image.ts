@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type ByteReader, type ByteWriter, type Emit, type ImageFacts, MigrateError } from '@migrate/core';
-import { forEachChunk } from './chunks.ts';
+import type { ByteRange } from './commit-sectors.ts';
 import { flashImage } from './flash-image.ts';
 
 export interface VerifyRequest {
@@ -11,17 +11,44 @@ export interface VerifyRequest {
   readonly emit: Emit;
 }
 
-/** Reads a flashed disk back and returns the numbers of the chunks that are not what was proven. */
+/**
+ * Reads a flashed disk back and returns the numbers of the chunks that are not what was proven, or that cannot be read: writing
+ * a bad sector again lets a disk replace it. Caches must be dropped before, or the bytes come from memory.
+ */
 export async function differingChunks({ target, image, commitBytes, emit }: VerifyRequest): Promise<readonly number[]> {
   const differing: number[] = [];
-  let doneBytes = 0;
-  await forEachChunk(bytesOf(target, image.sizeBytes), image.chunkBytes, async (bytes, index) => {
-    if (index === 0) bytes.set(commitBytes.subarray(0, bytes.length));
-    if (createHash('sha256').update(bytes).digest('hex') !== image.chunkSha256[index]) differing.push(index);
-    doneBytes += bytes.length;
-    emit({ kind: 'progress', text: 'verifying', done: doneBytes, total: image.sizeBytes, unit: 'bytes' });
-  });
+  // While one chunk is hashed, the next is read.
+  const buffers = [Buffer.allocUnsafe(image.chunkBytes), Buffer.allocUnsafe(image.chunkBytes)] as const;
+  const read = (index: number): Promise<Buffer | undefined> =>
+    readChunk(target, buffers[index % 2 === 0 ? 0 : 1], {
+      startByte: index * image.chunkBytes,
+      endByte: Math.min((index + 1) * image.chunkBytes, image.sizeBytes),
+    });
+  let reading = read(0);
+  for (const [index, digest] of image.chunkSha256.entries()) {
+    const bytes = await reading;
+    if (index + 1 < image.chunkSha256.length) reading = read(index + 1);
+    if (index === 0) bytes?.set(commitBytes.subarray(0, bytes.length));
+    if (bytes === undefined || createHash('sha256').update(bytes).digest('hex') !== digest) differing.push(index);
+    const done = Math.min((index + 1) * image.chunkBytes, image.sizeBytes);
+    emit({ kind: 'progress', text: 'verifying', done, total: image.sizeBytes, unit: 'bytes' });
+  }
   return differing;
+}
+
+/** Undefined where the range cannot be read to its end. */
+async function readChunk(
+  target: ByteReader,
+  buffer: Buffer,
+  { startByte, endByte }: ByteRange,
+): Promise<Buffer | undefined> {
+  const bytes = buffer.subarray(0, endByte - startByte);
+  try {
+    return (await target.read(bytes, startByte)) === bytes.length ? bytes : undefined;
+  } catch (thrown) {
+    if (thrown instanceof MigrateError && thrown.code === 'read-failed') return undefined;
+    throw thrown;
+  }
 }
 
 const rounds = 3;
@@ -49,13 +76,4 @@ export async function verifyAndRepair(request: RepairRequest): Promise<void> {
   }
 }
 
-async function* bytesOf(reader: ByteReader, sizeBytes: number): AsyncGenerator<Uint8Array, void, undefined> {
-  const stepBytes = 1024 * 1024;
-  for (let position = 0; position < sizeBytes; ) {
-    const bytes = Buffer.allocUnsafe(Math.min(stepBytes, sizeBytes - position));
-    const length = await reader.read(bytes, position);
-    if (length === 0) throw new MigrateError('read-failed', `the disk ends at byte ${position}`);
-    position += length;
-    yield bytes.subarray(0, length);
-  }
-}
+/** The receiver copies each piece before it asks for the next, so that one buffer serves all. */
