@@ -108,8 +108,9 @@ async function readConnection(host: HostReader, path: string, findings: Finding[
   return { ...file, name };
 }
 
+/** FAT does not tell upper from lower case. */
 function sameNames(connections: readonly ConnectionAsset[]): Finding[] {
-  const names = connections.map((connection) => connection.name);
+  const names = connections.map((connection) => connection.name.toLowerCase());
   const twice = names.filter((name, index) => names.indexOf(name) !== index);
   return twice.map((name) =>
     error(
