@@ -49,6 +49,12 @@ describe('the direction of dependencies', () => {
 
   it('keeps core to the libraries that were chosen', () => {
     const core = manifests.find(({ name }) => name === '@migrate/core');
-    expect(Object.keys(core?.dependencies ?? {}).sort()).toEqual(['ajv', 'execa', 'fzstd', 'json-schema-to-ts', 'yaml']);
+    expect(Object.keys(core?.dependencies ?? {}).sort()).toEqual([
+      'ajv',
+      'execa',
+      'fzstd',
+      'json-schema-to-ts',
+      'yaml',
+    ]);
   });
 });

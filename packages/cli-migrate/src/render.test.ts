@@ -14,11 +14,21 @@ describe('renderLines', () => {
     const plain = output(false);
     let now = 0;
     const emit = renderLines(plain, () => now);
-    for (const [milliseconds, done] of [[0, 1], [500, 10], [1000, 20], [1001, 100]] as const) {
+    for (const [milliseconds, done] of [
+      [0, 1],
+      [500, 10],
+      [1000, 20],
+      [1001, 100],
+    ] as const) {
       now = milliseconds;
       emit(progress(done));
     }
-    expect(plain.text().split('\n').map((line) => line.slice(11, 16))).toEqual(['  1 %', ' 20 %', '100 %', '']);
+    expect(
+      plain
+        .text()
+        .split('\n')
+        .map((line) => line.slice(11, 16)),
+    ).toEqual(['  1 %', ' 20 %', '100 %', '']);
   });
 
   it('moves one line on a terminal and leaves it before the next', () => {
@@ -41,9 +51,12 @@ describe('renderJson', () => {
 describe('renderFindings', () => {
   it('puts what refuses before what warns', () => {
     const finding = { code: 'c', where: 'w', message: 'm', hint: 'h' };
-    expect(renderFindings([{ ...finding, severity: 'warning' }, { ...finding, severity: 'error' }])).toBe(
-      'error: w: m [c]\n       h\nwarning: w: m [c]\n       h\n',
-    );
+    expect(
+      renderFindings([
+        { ...finding, severity: 'warning' },
+        { ...finding, severity: 'error' },
+      ]),
+    ).toBe('error: w: m [c]\n       h\nwarning: w: m [c]\n       h\n');
   });
 });
 
@@ -58,13 +71,16 @@ describe('the log of stage 2', () => {
     emit({ kind: 'note', level: 'info', text: 'quiet' });
     emit({ kind: 'note', level: 'error', text: 'loud' });
     for (const done of [1, 5, 9, 10, 11]) emit(progress(done));
-    expect(new TextDecoder().decode(bytes())).toBe('[    1.0] ! loud\n[    1.0]   flashing   1 % of 1 MiB\n[    1.0]   flashing  10 % of 1 MiB\n');
+    expect(new TextDecoder().decode(bytes())).toBe(
+      '[    1.0] ! loud\n[    1.0]   flashing   1 % of 1 MiB\n[    1.0]   flashing  10 % of 1 MiB\n',
+    );
     expect(printed).toHaveLength(3);
   });
 
   it('keeps the last MiB', () => {
     const { emit, bytes } = log('info');
-    for (let index = 0; index < 3000; index += 1) emit({ kind: 'note', level: 'info', text: `${index} ${'x'.repeat(1000)}` });
+    for (let index = 0; index < 3000; index += 1)
+      emit({ kind: 'note', level: 'info', text: `${index} ${'x'.repeat(1000)}` });
     const text = new TextDecoder().decode(bytes());
     expect(text.length).toBeLessThanOrEqual(1024 * 1024);
     expect(text).toContain('2999 x');

@@ -1,4 +1,5 @@
 import { readExactly } from './byte-reader.ts';
+import { luks, lvm, mdAtEnd, mdAtStart, plainUuid, text, withText } from './container-signature.ts';
 import type { ByteReader } from './host.ts';
 
 /** What the superblock at the start of a partition says. */
@@ -10,47 +11,33 @@ export interface FileSystemSignature {
   readonly label?: string;
 }
 
-/** Enough for every superblock below, of which btrfs' and md 0.90's are the last near the start. */
+/** Enough for every superblock near the start, of which that of btrfs is the last. */
 const headBytes = 72 * 1024;
 
-/** Recognises the file system that starts at `offsetBytes`. Undefined where none is known. Never throws for content. */
+/**
+ * Recognises the file system that starts at `offsetBytes`. Undefined where none is known. Never throws for content. Only with
+ * `sizeBytes`, the size of its partition, are members of old RAID mirrors known, whose mark stands at the end.
+ */
 export async function readFileSystemSignature(
   reader: ByteReader,
   offsetBytes: number,
+  sizeBytes?: number,
 ): Promise<FileSystemSignature | undefined> {
   const head = Buffer.alloc(headBytes);
   await reader.read(head, offsetBytes);
+  const raid = sizeBytes === undefined ? undefined : await mdAtEnd(reader, { offsetBytes, sizeBytes });
+  if (raid !== undefined) return raid;
   for (const recognise of recognisers) {
     const found = recognise(head);
     if (found !== undefined) return found;
   }
-  return swap(head) ?? (await isoImage(reader, offsetBytes));
+  return isoImage(reader, offsetBytes);
 }
 
 type Recogniser = (head: Buffer) => FileSystemSignature | undefined;
 
 /** Containers first: what is inside of them may show through at its usual place. */
-const recognisers: readonly Recogniser[] = [luks, lvm, md, ext, xfs, btrfs, f2fs, squashfs, ntfs, fat];
-
-/** LUKS on-disk format: magic at 0, text UUID at 168 in both versions. */
-function luks(head: Buffer): FileSystemSignature | undefined {
-  if (head.toString('latin1', 0, 6) !== 'LUKS\xba\xbe') return undefined;
-  return withText('crypto_LUKS', { uuid: text(head, 168, 40) });
-}
-
-/** LVM2: the label may stand in any of the first four sectors. */
-function lvm(head: Buffer): FileSystemSignature | undefined {
-  const isThere = [0, 1, 2, 3].some((sector) => head.toString('latin1', sector * 512, sector * 512 + 8) === 'LABELONE');
-  return isThere ? { type: 'LVM2_member' } : undefined;
-}
-
-/** md 1.1 and 1.2 at the start (Documentation/admin-guide/md.rst); 1.0 and 0.90 lie at the end and are seen as holders. */
-function md(head: Buffer): FileSystemSignature | undefined {
-  const isThere = [0, 4096].some(
-    (offset) => head.readUInt32LE(offset) === 0xa92b4efc && head.readUInt32LE(offset + 4) === 1,
-  );
-  return isThere ? { type: 'linux_raid_member' } : undefined;
-}
+const recognisers: readonly Recogniser[] = [luks, lvm, mdAtStart, ext, xfs, btrfs, f2fs, squashfs, ntfs, fat, swap];
 
 /** Documentation/filesystems/ext4/super.rst. ext3 has a journal; ext4 also features that ext3 does not know. */
 function ext(head: Buffer): FileSystemSignature | undefined {
@@ -138,23 +125,12 @@ function swap(head: Buffer): FileSystemSignature | undefined {
   return undefined;
 }
 
+/** ECMA-119, section 8.4: the primary volume descriptor; its time of change serves as UUID, as in libblkid. */
 async function isoImage(reader: ByteReader, offsetBytes: number): Promise<FileSystemSignature | undefined> {
-  const descriptor = await readExactly(reader, offsetBytes + 32768, 72);
+  const descriptor = await readExactly(reader, offsetBytes + 32768, 2048);
   if (descriptor?.toString('latin1', 1, 6) !== 'CD001') return undefined;
-  return withText('iso9660', { label: descriptor.toString('latin1', 40, 72).trimEnd() });
-}
-
-/** A UUID in plain byte order; all zeros is none. */
-function plainUuid(head: Buffer, offset: number): string {
-  const hex = head.toString('hex', offset, offset + 16);
-  if (/^0+$/.test(hex)) return '';
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
-}
-
-function text(head: Buffer, offset: number, length: number): string {
-  return head.toString('utf8', offset, offset + length).replace(/\0.*$/s, '');
-}
-
-function withText(type: string, { uuid = '', label = '' }: { uuid?: string; label?: string }): FileSystemSignature {
-  return { type, ...(uuid === '' ? {} : { uuid }), ...(label === '' ? {} : { label }) };
+  const [created = '', changed = ''] = [813, 830].map((offset) => descriptor.toString('latin1', offset, offset + 16));
+  const digits =
+    /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(/[1-9]/.test(changed) ? changed : created)?.slice(1) ?? [];
+  return withText('iso9660', { uuid: digits.join('-'), label: descriptor.toString('latin1', 40, 72).trimEnd() });
 }

@@ -15,7 +15,13 @@ describe('captured machines', () => {
 
   it.each(names)('%s gets its plan', async (name) => {
     const facts = JSON.parse(readFileSync(join(machines, name, 'facts.json'), 'utf8')) as Facts;
-    const { plan, findings } = makePlan({ config: pcConfig(), facts, assets: pcAssets(), devices: x86Devices, toolVersion: '0.1.0' });
+    const { plan, findings } = makePlan({
+      config: pcConfig(),
+      facts,
+      assets: pcAssets(),
+      devices: x86Devices,
+      toolVersion: '0.1.0',
+    });
     expect(findings).toEqual([]);
     await expect(`${JSON.stringify(plan, null, 2)}\n`).toMatchFileSnapshot(join(machines, name, 'plan.json'));
   });

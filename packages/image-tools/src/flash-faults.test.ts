@@ -115,7 +115,8 @@ describe('a disk that fails', () => {
       write: (bytes, position) => disk.write(bytes, position % trueBytes),
     };
     const distinct = Buffer.from(raw);
-    for (let index = 0; index < 6; index += 1) distinct.fill(index + 1, index * chunkBytes, (index + 1) * chunkBytes);
+    for (let index = 0; index < 6; index += 1)
+      distinct.fill(index + 1, index * chunkBytes, Math.min((index + 1) * chunkBytes, raw.length));
     const chunkSha256 = [0, 1, 2, 3, 4, 5].map((index) =>
       createHash('sha256')
         .update(distinct.subarray(index * chunkBytes, (index + 1) * chunkBytes))

@@ -1,8 +1,11 @@
 import { join } from 'node:path';
 import { build } from 'tsup';
 
-/** The flags that stage 2 runs with. */
-export const stage2NodeFlags = ['--max-semi-space-size=1', '--max-old-space-size=64'] as const;
+/**
+ * Flags for little memory. Without the last, a busy machine keeps the collector's threads from freeing what zlib has put out:
+ * the peak was seen anywhere between 101 and 138 MiB, with it always within 3 MiB of 103.
+ */
+export const stage2NodeFlags = ['--max-semi-space-size=1', '--max-old-space-size=64', '--single-threaded-gc'] as const;
 
 /**
  * Bundles a program of this folder into one file in `directory` and returns its path: Node 20 cannot run TypeScript, and a
