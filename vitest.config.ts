@@ -5,6 +5,9 @@ const shared = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditio
 // unit: pure code, no root, seconds. disk: root and loop devices. machine: emulated machines, minutes.
 export default defineConfig({
   test: {
+    // Vitest would leave one of two processors idle; emulated machines run side by side.
+    maxWorkers: 2,
+    minWorkers: 1,
     projects: [
       { ...shared, test: { name: 'unit', include: ['{packages/*,testkit}/src/**/*.test.ts'] } },
       {
@@ -19,7 +22,6 @@ export default defineConfig({
           testTimeout: 900_000,
           hookTimeout: 900_000,
           pool: 'forks',
-          poolOptions: { forks: { maxForks: 2, minForks: 1 } },
         },
       },
     ],

@@ -30,7 +30,7 @@ const packages = [
   'efibootmgr',
   'qemu-guest-agent',
 ];
-const diskBytes = 3 * 1024 ** 3;
+export const diskBytes = 2 * 1024 ** 3;
 const espSectors = 131_072;
 export const snapshotName = 'booted';
 
@@ -88,22 +88,26 @@ export interface BuiltDisk {
 /** A disk of that shape, powered off. */
 export async function debianDisk(shape: Shape): Promise<BuiltDisk> {
   const root = await debianRoot();
-  const directory = await cached(`debian-${shape}`, { recipe, packages, installer, shape }, async (unfinished) => {
-    const raw = join(unfinished, 'disk.raw');
-    await execa('truncate', ['-s', String(diskBytes), raw]);
-    await execa('sfdisk', ['-q', raw], { input: tables[shape] });
-    await execa('bash', ['-c', installer, 'install', raw, join(root, 'root'), shape, String(espSectors)]);
-    await execa('qemu-img', ['convert', '-O', 'qcow2', raw, join(unfinished, 'disk.qcow2')]);
-    await execa('rm', [raw]);
-    if (shape === 'uefi')
-      await execa('qemu-img', [
-        'convert',
-        '-O',
-        'qcow2',
-        '/usr/share/OVMF/OVMF_VARS_4M.fd',
-        join(unfinished, 'variables.qcow2'),
-      ]);
-  });
+  const directory = await cached(
+    `debian-${shape}`,
+    { recipe, packages, installer, shape, diskBytes },
+    async (unfinished) => {
+      const raw = join(unfinished, 'disk.raw');
+      await execa('truncate', ['-s', String(diskBytes), raw]);
+      await execa('sfdisk', ['-q', raw], { input: tables[shape] });
+      await execa('bash', ['-c', installer, 'install', raw, join(root, 'root'), shape, String(espSectors)]);
+      await execa('qemu-img', ['convert', '-O', 'qcow2', raw, join(unfinished, 'disk.qcow2')]);
+      await execa('rm', [raw]);
+      if (shape === 'uefi')
+        await execa('qemu-img', [
+          'convert',
+          '-O',
+          'qcow2',
+          '/usr/share/OVMF/OVMF_VARS_4M.fd',
+          join(unfinished, 'variables.qcow2'),
+        ]);
+    },
+  );
   return builtIn(directory, shape);
 }
 

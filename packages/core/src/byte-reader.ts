@@ -31,6 +31,8 @@ export async function readExactly(
   position: number,
   sizeBytes: number,
 ): Promise<Buffer | undefined> {
+  // Places that no file can have come from damaged tables, and would make Node throw a RangeError.
+  if (position < 0 || !Number.isSafeInteger(position + sizeBytes)) return undefined;
   const bytes = Buffer.alloc(sizeBytes);
   return (await reader.read(bytes, position)) === sizeBytes ? bytes : undefined;
 }

@@ -74,10 +74,10 @@ async function readContents(host: HostReader, path: string, sectorSize: number):
     await reader.read(bootCode, 0);
     const table = await readPartitionTable(reader, sectorSize);
     for (const partition of table?.partitions ?? []) {
-      const signature = await readFileSystemSignature(reader, partition.startByte);
+      const signature = await readFileSystemSignature(reader, partition.startByte, partition.sizeBytes);
       if (signature !== undefined) partitionFileSystems.set(partition.number, signature);
     }
-    const fileSystem = table === undefined ? await readFileSystemSignature(reader, 0) : undefined;
+    const fileSystem = table === undefined ? await readFileSystemSignature(reader, 0, reader.sizeBytes) : undefined;
     return {
       bootCode: Buffer.from(bootCode).toString('base64'),
       partitionFileSystems,

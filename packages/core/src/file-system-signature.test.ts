@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   closeSync,
+  existsSync,
   ftruncateSync,
   mkdirSync,
   mkdtempSync,
@@ -13,16 +14,19 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readerOf } from './byte-reader.ts';
 import { readFileSystemSignature } from './file-system-signature.ts';
 import type { ByteReader } from './host.ts';
 
 const mebibyte = 1024 * 1024;
 const uuid = '01234567-89ab-4def-8123-456789abcdef';
+// Some tools take their time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 let directory: string;
+// In memory where possible: the tools flush what they write.
 beforeAll(() => {
-  directory = mkdtempSync(join(tmpdir(), 'signatures-'));
+  directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'signatures-'));
   mkdirSync(join(directory, 'tree'));
   writeFileSync(join(directory, 'tree', 'file'), 'contents');
 });
@@ -156,7 +160,7 @@ describe('RAID members', () => {
 describe('LVM', () => {
   it('is known by its label in any of the first sectors', async () => {
     for (const sector of [0, 1, 2, 3]) {
-      const bytes = Buffer.alloc(mebibyte);
+      const bytes = Buffer.alloc(8 * mebibyte);
       bytes.write('LABELONE', sector * 512);
       bytes.writeBigUInt64LE(BigInt(sector), sector * 512 + 8);
       bytes.writeUInt32LE(32, sector * 512 + 20);
@@ -167,7 +171,8 @@ describe('LVM', () => {
       writeFileSync(path, bytes);
       const found = await signatureOf(path);
       expect(found).toEqual({ type: 'LVM2_member', uuid: '012345-6789-abcd-efgh-ijAB-CDEF-GHIJ01' });
-      expect(found).toEqual(blkid(path));
+      // libblkid looks in the first two sectors only.
+      if (sector < 2) expect(found).toEqual(blkid(path));
     }
   });
 });

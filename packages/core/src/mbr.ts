@@ -62,7 +62,15 @@ export async function readMbr(
     const logical = await readLogical(reader, { extended: entry, sectorSize });
     for (const [position, found] of logical.entries()) add(5 + position, found);
   }
+  // Boot sectors often have zeros where a table would have entries.
+  if (partitions.length === 0 && isBootSectorOfFileSystem(first)) return undefined;
   return { kind: 'mbr', id, partitions };
+}
+
+/** FAT, exFAT and NTFS start with a jump over their parameter block, which begins with a sector size or with its absence. */
+function isBootSectorOfFileSystem(sector: Buffer): boolean {
+  const startsWithJump = (sector[0] === 0xeb && sector[2] === 0x90) || sector[0] === 0xe9;
+  return startsWithJump && [0, 512, 1024, 2048, 4096].includes(sector.readUInt16LE(11)) && (sector[16] ?? 0) <= 2;
 }
 
 /** Follows the chain of extended boot records: each names one logical partition, and the next record relative to the first. */

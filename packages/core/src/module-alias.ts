@@ -4,7 +4,14 @@
 export interface AliasTable {
   readonly exact: ReadonlyMap<string, readonly string[]>;
   /** By bus ("pci:", "usb:"); under "" those whose bus is not literal. */
-  readonly byBus: ReadonlyMap<string, readonly { readonly pattern: string; readonly module: string }[]>;
+  readonly byBus: ReadonlyMap<string, readonly AliasRow[]>;
+}
+
+interface AliasRow {
+  readonly pattern: string;
+  /** What the pattern starts with before its first wildcard: most look-ups end there. */
+  readonly literal: string;
+  readonly module: string;
 }
 
 /** Longer than any bus makes them; what is longer stands for no device. */
@@ -13,7 +20,7 @@ const patternLimit = 4096;
 /** Builds the table from pairs of pattern and module name. */
 export function makeAliasTable(pairs: Iterable<readonly [pattern: string, module: string]>): AliasTable {
   const exact = new Map<string, string[]>();
-  const byBus = new Map<string, { pattern: string; module: string }[]>();
+  const byBus = new Map<string, AliasRow[]>();
   for (const [written, module] of pairs) {
     if (written.length > patternLimit) continue;
     const pattern = normalizeAlias(written);
@@ -21,7 +28,7 @@ export function makeAliasTable(pairs: Iterable<readonly [pattern: string, module
     if (literal === pattern) {
       listIn(exact, pattern).push(module);
     } else {
-      listIn(byBus, busOf(literal)).push({ pattern, module });
+      listIn(byBus, busOf(literal)).push({ pattern, literal, module });
     }
   }
   return { exact, byBus };
@@ -33,8 +40,8 @@ export function modulesForAlias(table: AliasTable, written: string): readonly st
   const alias = normalizeAlias(written);
   const found = new Set(table.exact.get(alias));
   for (const bus of new Set([busOf(alias), ''])) {
-    for (const { pattern, module } of table.byBus.get(bus) ?? []) {
-      if (!found.has(module) && matchesPattern(pattern, alias)) found.add(module);
+    for (const { pattern, literal, module } of table.byBus.get(bus) ?? []) {
+      if (alias.startsWith(literal) && matchesPattern(pattern, alias)) found.add(module);
     }
   }
   return [...found];

@@ -1,6 +1,7 @@
 // Unpacks .xz files held in memory: one stream, as `xz` and the kernel's build make them
 // (https://tukaani.org/xz/xz-file-format.txt, sections given below).
 import { createHash } from 'node:crypto';
+import { crc32 } from './crc32.ts';
 import { MigrateError } from './error.ts';
 import { decodeLzma2 } from './lzma2.ts';
 import { undoX86Branches } from './x86-branches.ts';
@@ -150,18 +151,6 @@ function readInteger(bytes: Buffer, start: number): { value: number; end: number
 
 function roundUp4(value: number): number {
   return Math.ceil(value / 4) * 4;
-}
-
-const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let i = 0; i < 8; i += 1) value = (value >>> 1) ^ ((value & 1) === 0 ? 0 : 0xedb88320);
-  return value;
-});
-
-function crc32(bytes: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (const byte of bytes) crc = (crc >>> 8) ^ (crcTable[(crc ^ byte) & 0xff] ?? 0);
-  return (crc ^ 0xffffffff) >>> 0;
 }
 
 function damaged(what: string): MigrateError {

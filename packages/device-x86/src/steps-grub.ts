@@ -1,7 +1,6 @@
 import {
   MigrateError,
   type ReadingHandler,
-  type Saved,
   type StepHandlers,
   type StepOf,
   savedFile,
@@ -20,21 +19,25 @@ const setVariable: UndoableHandler<StepOf<'set-grub-variable'>> = {
     if (found !== step.value) throw new MigrateError('verify-mismatch', `${step.path} did not keep ${step.name}`);
   },
   undo: async (step, saved, { host }) => {
-    const before = savedFile(step.path, saved as Saved);
+    const before = savedFile(step.path, saved);
     const block = await readBlock(host, step.path);
-    const ours = setGrubVariable(Buffer.from(before.contents).toString('latin1'), step.name, step);
-    if (block === ours) {
+    if (sameButFor(step.name, { block, other: Buffer.from(before.contents).toString('latin1'), path: step.path })) {
       await host.overwriteInPlace(step.path, before.contents);
       await host.setAttributes(step.path, before.attributes);
-    } else if (parseGrubEnvironment(block, step.path).get(step.name) === step.value) {
+    } else {
       // Someone changed other variables meanwhile: only ours is taken back.
-      await host.overwriteInPlace(
-        step.path,
-        latin1(setGrubVariable(block, step.name, { value: undefined, path: step.path })),
-      );
+      const cleared = setGrubVariable(block, step.name, { value: undefined, path: step.path });
+      await host.overwriteInPlace(step.path, latin1(cleared));
     }
   },
 };
+
+/** Whether two blocks differ at most in one variable: GRUB itself leaves it behind, emptied. */
+function sameButFor(name: string, blocks: { block: string; other: string; path: string }): boolean {
+  const { block, other, path } = blocks;
+  const without = (text: string): string => setGrubVariable(text, name, { value: undefined, path });
+  return without(block) === without(other);
+}
 
 const confirmCleared: ReadingHandler<StepOf<'confirm-grub-variable-cleared'>> = {
   describe: (step) =>

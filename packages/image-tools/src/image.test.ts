@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { createNodeHost, type ImageFacts, MigrateError, readerOf } from '@migrate/core';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { commitRange, wipeOldTables, writeCommitSectors } from './commit-sectors.ts';
 import { openFat } from './fat-reader.ts';
 import { flashImage, readCommitBytes } from './flash-image.ts';
@@ -25,6 +25,9 @@ import { memoryDisk } from './memory-disk.ts';
 import { inflate } from './open-image.ts';
 import { proveImage } from './prove-image.ts';
 import { differingChunks, verifyAndRepair } from './verify-image.ts';
+
+// Inflating takes its time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 const mebibyte = 1024 * 1024;
 const host = createNodeHost();

@@ -1,13 +1,37 @@
+import { join } from 'node:path';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Road, startRoad } from './road.ts';
+import { configYaml, type Road, startRoad } from './road.ts';
 import { migrateAndCheck } from './road-test.ts';
 
 describe('a Debian 12 machine with BIOS, GPT and 512 MiB of RAM', () => {
   let road: Road;
   beforeAll(async () => {
-    road = await startRoad({ shape: 'bios-gpt', memoryMib: 512, deviceType: 'generic-amd64', payloadMib: 136 });
+    road = await startRoad({
+      shape: 'bios-gpt',
+      memoryMib: 512,
+      deviceType: 'generic-amd64',
+      payloadMib: 144,
+      // The same image followed by what does not compress.
+      addFiles: async (share, image) => {
+        const script = '{ cat "$1"; head -c 150M /dev/urandom | gzip -1; } >"$2"';
+        await execa('sh', ['-c', script, 'grow', image.path, join(share, 'larger-than-memory.img.gz')]);
+      },
+    });
   });
   afterAll(() => road?.close());
+
+  it('refuses an image that does not fit into RAM, with the arithmetic', async () => {
+    await road.machine.writeFile(
+      `${road.workDirectory}/balena-migrate.yml`,
+      configYaml().replace('balena.img.gz', 'larger-than-memory.img.gz'),
+    );
+    const { exitCode, stderr } = await road.migrate('--mode', 'immediate', '--yes');
+    expect([exitCode, stderr]).toEqual([
+      3,
+      expect.stringMatching(/stage 2 needs \d+ MiB of RAM, the machine has \d+ MiB/),
+    ]);
+  });
 
   it('becomes balenaOS by itself with an image of 150 MiB', async () => {
     expect(road.image.fileBytes).toBeGreaterThan(150 * 1024 * 1024);

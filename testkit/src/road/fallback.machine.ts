@@ -14,9 +14,7 @@ describe('a stage 2 that does not finish gives way to the old system, untouched'
   });
   afterEach(async () => {
     expect((await road.migrate('undo')).exitCode).toBe(0);
-    // GRUB itself has rewritten its environment block when it cleared next_entry; its contents are the old ones.
-    const withoutTime = (files: string): string => files.replace(/^(\/boot\/grub\/grubenv f \S+ \S+) \S+/m, '$1');
-    expect(withoutTime(await bootFiles(road.machine))).toBe(withoutTime(before));
+    expect(await bootFiles(road.machine)).toBe(before);
   });
 
   async function armAndReboot(config: string): Promise<void> {
@@ -67,6 +65,6 @@ describe('a stage 2 that does not finish gives way to the old system, untouched'
       state: 'fell-back',
       reason: expect.stringContaining('rehearsal complete'),
     });
-    expect(road.machine.log()).not.toContain('point of no return');
+    expect(road.machine.log()).not.toContain('wipe the old partition table');
   });
 });

@@ -24,6 +24,8 @@ export interface RoadOptions {
   readonly deviceType?: string;
   /** Incompressible MiB in the image. */
   readonly payloadMib?: number;
+  /** Puts more files for the work directory beside the image. */
+  readonly addFiles?: (share: string, image: BalenaImage) => Promise<void>;
   readonly onPhase?: (text: string) => void;
 }
 
@@ -84,6 +86,7 @@ export async function startRoad(options: RoadOptions): Promise<Road> {
   await execa('cp', ['--reflink=auto', image.path, join(share, 'balena.img.gz')]);
   await writeFile(join(share, 'config.json'), configJson(deviceType));
   await writeFile(join(share, connectionName), connection);
+  await options.addFiles?.(share, image);
   onPhase('starting a Debian 12 machine (the first time it is installed and booted)');
   const { machine, disk } = await startBrownfield({ shape, memoryMib, directory, share });
   onPhase('copying the bundle and the image into it');
