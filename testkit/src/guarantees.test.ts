@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 const root = join(import.meta.dirname, '../..');
 const rows = readFileSync(join(root, 'docs/guarantees.md'), 'utf8')
   .split('\n')
-  .filter((line) => /^\|.*\.ts \|/.test(line))
+  .filter((line) => /^\|.*\.ts\s+\|/.test(line))
   .map((line) => line.split('|').map((cell) => cell.trim()))
   .map(([, promise = '', file = '', test = '']) => ({ promise, file, test }));
 

@@ -25,6 +25,9 @@ const payloadPath = '/var/lib/balena-migrate/payload';
 const point = '/run/migrate/point-of-no-return';
 const init = join(import.meta.dirname, '../../packages/cli-migrate/init/init.sh');
 
+/** How long a machine must stay up after the pattern that is waited for. */
+const lingerMs = 10_000;
+
 let work: string;
 /** A root directory with the kernel, its modules, and a sysfs that shows a virtio disk. */
 let root: string;
@@ -90,9 +93,10 @@ interface Run {
   /** Whether the machine restarted by itself; otherwise it was still up when what was waited for came. */
   readonly restarted: boolean;
   readonly diskIsUnchanged: boolean;
+  readonly disk: string;
 }
 
-/** Runs a machine until it restarts, or until the pattern shows up on its console. */
+/** Runs a machine until it restarts, or until it is still up some time after the pattern showed up on its console. */
 async function run(scenario: Scenario, until?: RegExp): Promise<Run> {
   const directory = await mkdtemp(join(work, 'run-'));
   const disk = await makeDisk(directory, scenario);
@@ -120,7 +124,7 @@ async function run(scenario: Scenario, until?: RegExp): Promise<Run> {
   await writeFile(initrd, await buildInitramfs({ host, modules, busybox: '/bin/busybox', init, settings }));
   const before = await sha256(disk);
   const result = await boot({ initrd, disk, kernelArguments: scenario.kernelArguments ?? [] }, until);
-  return { ...result, diskIsUnchanged: (await sha256(disk)) === before };
+  return { ...result, diskIsUnchanged: (await sha256(disk)) === before, disk };
 }
 
 async function makeDisk(directory: string, scenario: Scenario): Promise<string> {
@@ -174,7 +178,7 @@ $
 function boot(
   { initrd, disk, kernelArguments }: { initrd: string; disk: string; kernelArguments: readonly string[] },
   until: RegExp | undefined,
-): Promise<Omit<Run, 'diskIsUnchanged'>> {
+): Promise<Pick<Run, 'log' | 'restarted'>> {
   const commandLine = stage2CommandLine('console=ttyS0 root=/dev/nowhere', ['quiet', ...kernelArguments]).join(' ');
   const child = spawn(
     'qemu-system-x86_64',
@@ -188,6 +192,7 @@ function boot(
   );
   return new Promise((resolve, reject) => {
     let log = '';
+    let wasSeen = false;
     let wasStopped = false;
     const limit = setTimeout(() => {
       child.kill('SIGKILL');
@@ -195,10 +200,11 @@ function boot(
     }, 240_000);
     child.stdout.on('data', (data: Buffer) => {
       log += data.toString('latin1').replaceAll('\r', '');
-      if (until?.test(log)) {
-        wasStopped = true;
-        child.kill('SIGKILL');
-      }
+      if (wasSeen || !until?.test(log)) return;
+      wasSeen = true;
+      setTimeout(() => {
+        wasStopped = child.kill('SIGKILL');
+      }, lingerMs);
     });
     child.once('exit', () => {
       clearTimeout(limit);
@@ -214,6 +220,10 @@ async function sha256(path: string): Promise<string> {
 }
 
 const showArguments = 'echo "STAGE2 $*"';
+
+test('ShellCheck finds nothing in init', async () => {
+  expect((await execa('shellcheck', [init])).stdout).toBe('');
+});
 
 describe('init', () => {
   test('loads the payload, runs stage 2 from RAM and restarts when it is done', async () => {
@@ -246,7 +256,9 @@ exit 0`;
     const result = await run({ stage2: 'grep /migrate/old /proc/mounts; exit 0', fileSystem });
     expect(result.log).toMatch(new RegExp(`/dev/vda /migrate/old ${fileSystem} ro,`));
     expect(result.log).toContain('stage 2 is done; restarting\n');
-    expect(result).toMatchObject({ restarted: true, diskIsUnchanged: true });
+    // XFS clears the free part of its log at every mount, read-only or not (xlog_clear_stale_blocks).
+    if (fileSystem === 'xfs') await execa('xfs_repair', ['-n', result.disk]);
+    expect(result).toMatchObject({ restarted: true, diskIsUnchanged: fileSystem !== 'xfs' });
   });
 
   test('gives way to the old system when stage 2 fails before the point of no return', async () => {
@@ -255,9 +267,13 @@ exit 0`;
     expect(result).toMatchObject({ restarted: true, diskIsUnchanged: true });
   });
 
-  test('gives way when stage 2 hangs, even where it ignores signals', async () => {
-    const result = await run({ stage2: 'trap "" TERM INT HUP; while :; do sleep 100; done', timeoutSeconds: 8 });
-    expect(result.log).toContain('FAILED: the point of no return was not reached within 8 s');
+  test('gives way when stage 2 takes too long, and stops it before it decides', async () => {
+    const script = 'trap "" TERM INT HUP; while :; do echo WORKING; sleep 0.2; done';
+    const result = await run({ stage2: script, timeoutSeconds: 8 });
+    const [before, after] = result.log.split('FAILED: the point of no return was not reached within 8 s');
+    expect(before).toContain('WORKING\n');
+    expect(after).toContain('the old system starts again; restarting');
+    expect(after).not.toContain('WORKING');
     expect(result).toMatchObject({ restarted: true, diskIsUnchanged: true });
   });
 
@@ -269,7 +285,7 @@ case $* in *--resume) exit 5 ;; esac
 sleep 12
 echo STILL-HERE
 exit 4`;
-    const result = await run({ stage2: script, timeoutSeconds: 8 }, /(so the machine waits[^\n]*\n[\s\S]*){2}/);
+    const result = await run({ stage2: script, timeoutSeconds: 8 }, /so the machine waits/);
     expect(result.log).toContain('STILL-HERE\nmigrate: stage 2 ended with status 4; starting it again, 1 of 3\n');
     expect(result.log.match(/^STAGE2 .*$/gm)).toHaveLength(4);
     expect(result.log.match(/^STAGE2 .* --resume$/gm)).toHaveLength(3);
@@ -349,7 +365,10 @@ describe('the closure over the modules of the Debian kernel', () => {
     const { stdout } = await execa('modprobe', ['-d', root, '-S', release, '-C', config, '--show-depends', '-a', name]);
     const expected = [...stdout.matchAll(/^insmod (\S+)/gm)].map((match) => match[1]?.slice(directory.length + 1));
     expect(modules.length).toBeGreaterThan(0);
-    expect(modules.map((module) => module.path).sort()).toEqual([...new Set(expected)].sort());
+    // kmod heeds only the first of several softdep lines for a module; the kernel would ask for the others while it runs.
+    const more: readonly string[] =
+      name === 'btrfs' ? ['kernel/arch/x86/crypto/sha256-ssse3.ko', 'kernel/crypto/xxhash_generic.ko'] : [];
+    expect(modules.map((module) => module.path).sort()).toEqual([...new Set([...expected, ...more])].sort());
     expect(missing).toEqual([]);
   });
 });

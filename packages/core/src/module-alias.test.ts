@@ -31,7 +31,9 @@ describe('matchesPattern', () => {
     const patterns = fc.array(fc.constantFrom('a', 'b', 'c', '*', '?', '[ab]', '[!a]', '[b-c]'), { maxLength: 8 });
     fc.assert(
       fc.property(texts, patterns, (text, parts) => {
-        const expression = parts.map((part) => (({ '*': '.*', '?': '.', '[!a]': '[^a]' }) as Record<string, string>)[part] ?? part).join('');
+        const expression = parts
+          .map((part) => (({ '*': '.*', '?': '.', '[!a]': '[^a]' }) as Record<string, string>)[part] ?? part)
+          .join('');
         expect(matchesPattern(parts.join(''), text)).toBe(new RegExp(`^${expression}$`).test(text));
       }),
       { numRuns: 2000 },
