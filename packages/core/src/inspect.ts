@@ -50,7 +50,12 @@ export async function inspect(host: HostReader, inspection: Inspection): Promise
     swaps: parseSwaps((await host.readText('/proc/swaps')) ?? ''),
     places,
     bootFiles: [],
-    modules: await inspectModules(host, { release: kernel.release, disks, uefi: firmware.kind === 'uefi' }),
+    modules: await inspectModules(host, {
+      release: kernel.release,
+      disks,
+      uefi: firmware.kind === 'uefi',
+      placeFileSystems: places.map((place) => mountOf(mounts, place.existing)?.fileSystem ?? ''),
+    }),
     inContainer: await isContainer(host),
   };
   return { ...facts, bootFiles: await readBootFiles(host, inspection.bootFiles(facts)) };
@@ -78,17 +83,21 @@ async function inspectHardware(host: HostReader): Promise<Facts['hardware']> {
   };
 }
 
-/** File systems that stage 2 must be able to mount: those the payload may lie on, and those it will configure. */
-const stage2FileSystems = ['ext4', 'xfs', 'vfat'] as const;
+/** File systems of the new system, which stage 2 configures. */
+const targetFileSystems = ['ext4', 'vfat'] as const;
+/** Further ones that the payload may lie on; their modules are taken only where it does. */
+const payloadFileSystems: readonly string[] = ['xfs'];
 
 async function inspectModules(
   host: HostReader,
-  { release, disks, uefi }: { release: string; disks: readonly Disk[]; uefi: boolean },
+  request: { release: string; disks: readonly Disk[]; uefi: boolean; placeFileSystems: readonly string[] },
 ): Promise<Facts['modules']> {
+  const { release, disks, uefi } = request;
+  const ofPlaces = payloadFileSystems.filter((name) => request.placeFileSystems.includes(name));
   const { modules, missing } = await stage2Modules(host, {
     release,
     blockDevices: disks.map((disk) => disk.name),
-    fileSystems: stage2FileSystems,
+    fileSystems: [...targetFileSystems, ...ofPlaces],
     uefi,
   });
   return { needed: modules, missing };

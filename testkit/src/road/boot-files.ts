@@ -1,11 +1,15 @@
 import type { Machine } from '../machine.ts';
 
-/** Everything that stage 1 may touch, as text that can be compared: names, modes, owners, times of change, contents. */
+/**
+ * Everything that stage 1 may touch, as text that can be compared: names, modes, owners, contents, and times of change, which
+ * Node can set to the microsecond only.
+ */
 export async function bootFiles(machine: Machine): Promise<string> {
   const script = `
     find /boot /var/lib/balena-migrate -xdev ! -type d -printf '%p %y %m %U:%G %T@ %s %l\\n' 2>/dev/null | sort
     find /boot /var/lib/balena-migrate -xdev -type d -printf '%p %y %m %U:%G\\n' 2>/dev/null | sort
     find /boot -xdev -type f -exec sha256sum {} + | sort -k 2
   `;
-  return (await machine.runShell(`${script}\ntrue`)).stdout;
+  const { stdout } = await machine.runShell(`${script}\ntrue`);
+  return stdout.replace(/(\d{10}\.\d{5})\d+/g, '$1');
 }

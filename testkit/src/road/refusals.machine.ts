@@ -97,7 +97,7 @@ describe('stage 1 on a running Debian 12 machine', () => {
     [
       'another hash than configured',
       'true',
-      configYaml().replace('balena.img.gz\n', `balena.img.gz\n      hash:\n        sha256: ${'0'.repeat(64)}\n`),
+      configYaml().replace('balena.img.gz\n', `balena.img.gz\n      hash:\n        sha256: ${'a1'.repeat(32)}\n`),
       ['asset-verify-mismatch'],
     ],
     [
