@@ -2,7 +2,7 @@ import type { Machine } from '../machine.ts';
 
 /**
  * Everything that stage 1 may touch, as text that can be compared: names, modes, owners, contents, and times of change, which
- * Node can set to the microsecond only.
+ * Node can set to about a microsecond only.
  */
 export async function bootFiles(machine: Machine): Promise<string> {
   const script = `
@@ -11,5 +11,5 @@ export async function bootFiles(machine: Machine): Promise<string> {
     find /boot -xdev -type f -exec sha256sum {} + | sort -k 2
   `;
   const { stdout } = await machine.runShell(`${script}\ntrue`);
-  return stdout.replace(/(\d{10}\.\d{5})\d+/g, '$1');
+  return stdout.replace(/(\d{10}\.\d{3})\d+/g, '$1');
 }
