@@ -1,0 +1,37 @@
+import type { Config } from '../config/config.ts';
+import type { Finding } from '../plan/finding.ts';
+import type { ImageFacts } from './image.ts';
+
+/** A file that the migration takes along, as it was read before anything was changed. */
+export interface AssetFile {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
+export interface ConnectionAsset extends AssetFile {
+  /** File name in system-connections. */
+  readonly name: string;
+}
+
+/** The stage-2 runtime: what the bundle ships beside the command. */
+export interface RuntimeAsset {
+  readonly directory: string;
+  /** Paths relative to `directory`. */
+  readonly files: readonly { readonly path: string; readonly sizeBytes: number; readonly isExecutable: boolean }[];
+}
+
+/** Everything read from files that planning needs. What could not be had is a finding instead. */
+export interface Assets {
+  readonly image?: ImageFacts;
+  readonly configJson?: AssetFile & { readonly deviceType: string; readonly applicationName?: string };
+  readonly connections: readonly ConnectionAsset[];
+  readonly runtime?: RuntimeAsset;
+  readonly findings: readonly Finding[];
+}
+
+/** What planning starts from. */
+export interface PlanInput {
+  readonly config: Config;
+  readonly assets: Assets;
+}

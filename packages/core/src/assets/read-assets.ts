@@ -1,0 +1,181 @@
+import { createHash } from 'node:crypto';
+import { basename, resolve } from 'node:path';
+import type { Config, ExpectedHash, FileReference } from '../config/config.ts';
+import { MigrateError } from '../error.ts';
+import type { HostReader } from '../host/host.ts';
+import { error } from '../plan/check-machine.ts';
+import type { Finding } from '../plan/finding.ts';
+import type { AssetFile, Assets, ConnectionAsset, RuntimeAsset } from './assets.ts';
+import { parseConfigJson } from './config-json.ts';
+import { parseConnectionFile } from './connection-file.ts';
+import type { ImageFacts } from './image.ts';
+
+export interface AssetSources {
+  readonly config: Config;
+  /** Absolute work directory. */
+  readonly workDirectory: string;
+  /** Directory of the unpacked bundle (runtime/ and app/). */
+  readonly bundleDirectory: string;
+  /** Reads a whole image and proves it; throws MigrateError for one that is not sound. */
+  readonly proveImage: (request: { path: string; expectedHash?: ExpectedHash }) => Promise<ImageFacts>;
+}
+
+/** Files of the bundle that must be there for stage 2. */
+const requiredRuntimeFiles = ['runtime/node', 'runtime/busybox', 'app/stage2.js', 'app/init'];
+
+/** Absolute path of a file that the configuration names. */
+export function assetPath(workDirectory: string, reference: FileReference): string {
+  return resolve(workDirectory, reference.path);
+}
+
+/** Reads and checks every file that a migration takes along; what is missing or broken becomes a finding. */
+export async function readAssets(host: HostReader, sources: AssetSources): Promise<Assets> {
+  const findings: Finding[] = [];
+  const { config, workDirectory } = sources;
+  const image = await orFinding(findings, () => readImage(host, sources));
+  const configJson = await orFinding(findings, () => readConfigJson(host, sources, findings));
+  const connections: ConnectionAsset[] = [];
+  for (const path of config.migrate.networkFiles) {
+    const connection = await orFinding(findings, () => readConnection(host, resolve(workDirectory, path), findings));
+    if (connection !== undefined) connections.push(connection);
+  }
+  findings.push(...sameNames(connections));
+  const runtime = await orFinding(findings, () => readRuntime(host, sources.bundleDirectory));
+  return {
+    connections,
+    findings,
+    ...(image === undefined ? {} : { image }),
+    ...(configJson === undefined ? {} : { configJson }),
+    ...(runtime === undefined ? {} : { runtime }),
+  };
+}
+
+async function orFinding<T>(findings: Finding[], read: () => Promise<T | undefined>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (thrown) {
+    if (!(thrown instanceof MigrateError)) throw thrown;
+    const where = typeof thrown.data.path === 'string' ? thrown.data.path : 'files';
+    findings.push(error(`asset-${thrown.code}`, where, thrown.message, hintFor(thrown)));
+    return undefined;
+  }
+}
+
+function hintFor({ code }: MigrateError): string {
+  switch (code) {
+    case 'not-found':
+      return 'Correct the path; relative ones start in migrate.work_dir';
+    case 'verify-mismatch':
+      return 'Get the file again, or correct its hash in the configuration';
+    case 'invalid-input':
+    case 'wrong-image':
+      return 'Get the file again from its source';
+    default:
+      return 'Make the file readable';
+  }
+}
+
+async function readImage(
+  host: HostReader,
+  { config, workDirectory, proveImage }: AssetSources,
+): Promise<ImageFacts | undefined> {
+  const setting = config.balena.image;
+  if (setting?.kind !== 'dd') return undefined;
+  const path = await existing(host, assetPath(workDirectory, setting.file), 'balena.image.dd');
+  return proveImage({ path, ...(setting.file.hash === undefined ? {} : { expectedHash: setting.file.hash }) });
+}
+
+async function readConfigJson(
+  host: HostReader,
+  { config, workDirectory }: AssetSources,
+  findings: Finding[],
+): Promise<Assets['configJson'] | undefined> {
+  const reference = config.balena.config;
+  if (reference === undefined) return undefined;
+  const { file, text } = await readTextAsset(host, assetPath(workDirectory, reference), 'balena.config');
+  if (reference.hash !== undefined) await checkHash(host, file.path, reference.hash);
+  const parsed = parseConfigJson(text, file.path);
+  findings.push(...parsed.findings);
+  if (parsed.configJson === undefined) return undefined;
+  const { deviceType, applicationName } = parsed.configJson;
+  return { ...file, deviceType, ...(applicationName === undefined ? {} : { applicationName }) };
+}
+
+async function readConnection(host: HostReader, path: string, findings: Finding[]): Promise<ConnectionAsset> {
+  const { file, text } = await readTextAsset(host, path, 'migrate.nwmgr_files');
+  const name = basename(path);
+  findings.push(...parseConnectionFile(name, text).findings);
+  return { ...file, name };
+}
+
+/** FAT does not tell upper from lower case. */
+function sameNames(connections: readonly ConnectionAsset[]): Finding[] {
+  const names = connections.map((connection) => connection.name.toLowerCase());
+  const twice = names.filter((name, index) => names.indexOf(name) !== index);
+  return twice.map((name) =>
+    error(
+      'connection-name',
+      'migrate.nwmgr_files',
+      `two files are called ${name}; one would replace the other`,
+      'Rename one of them',
+    ),
+  );
+}
+
+async function readRuntime(host: HostReader, directory: string): Promise<RuntimeAsset> {
+  for (const path of requiredRuntimeFiles) {
+    if ((await host.status(`${directory}/${path}`))?.kind !== 'file') {
+      throw new MigrateError('not-found', `this is not the complete bundle: ${directory}/${path} is missing`, {
+        data: { path: directory },
+      });
+    }
+  }
+  const files: { path: string; sizeBytes: number; isExecutable: boolean }[] = [];
+  for (const top of ['runtime', 'app']) await collect(host, directory, top, files);
+  return { directory, files };
+}
+
+async function collect(
+  host: HostReader,
+  directory: string,
+  path: string,
+  files: { path: string; sizeBytes: number; isExecutable: boolean }[],
+): Promise<void> {
+  for (const name of await host.list(`${directory}/${path}`)) {
+    const child = `${path}/${name}`;
+    const status = await host.status(`${directory}/${child}`);
+    if (status?.kind === 'directory') await collect(host, directory, child, files);
+    // Stage 1 itself has nothing to do in stage 2.
+    if (status?.kind === 'file' && child !== 'app/migrate.js') {
+      files.push({ path: child, sizeBytes: status.sizeBytes, isExecutable: (status.mode & 0o111) !== 0 });
+    }
+  }
+}
+
+async function readTextAsset(
+  host: HostReader,
+  path: string,
+  setting: string,
+): Promise<{ file: AssetFile; text: string }> {
+  const found = await existing(host, path, setting);
+  const bytes = await host.readFile(found);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  return { file: { path: found, sizeBytes: bytes.length, sha256 }, text: new TextDecoder().decode(bytes) };
+}
+
+async function existing(host: HostReader, path: string, setting: string): Promise<string> {
+  const real = await host.realPath(path);
+  if (real === undefined) throw new MigrateError('not-found', `${path} does not exist`, { data: { path: setting } });
+  return real;
+}
+
+async function checkHash(host: HostReader, path: string, { algorithm, digest }: ExpectedHash): Promise<void> {
+  const found = createHash(algorithm)
+    .update(await host.readFile(path))
+    .digest('hex');
+  if (found !== digest) {
+    throw new MigrateError('verify-mismatch', `the ${algorithm} of ${path} is ${found}, not ${digest}`, {
+      data: { path },
+    });
+  }
+}

@@ -1,0 +1,38 @@
+import type { ByteReader } from '../host/host.ts';
+
+/** Reads from bytes in memory. */
+export function readerOf(bytes: Uint8Array): ByteReader {
+  return {
+    sizeBytes: bytes.length,
+    read: async (target, position) => {
+      const part = bytes.subarray(position, position + target.length);
+      target.set(part);
+      return part.length;
+    },
+    close: async () => {},
+  };
+}
+
+/** A part of a reader as a reader of its own; closing it leaves the whole open. Reads end at its end. */
+export function windowOf(reader: ByteReader, offsetBytes: number, sizeBytes: number): ByteReader {
+  return {
+    sizeBytes,
+    read: (target, position) => {
+      const length = Math.max(0, Math.min(target.length, sizeBytes - position));
+      return length === 0 ? Promise.resolve(0) : reader.read(target.subarray(0, length), offsetBytes + position);
+    },
+    close: async () => {},
+  };
+}
+
+/** Exactly `sizeBytes` from `position`, or undefined where the reader ends before. */
+export async function readExactly(
+  reader: ByteReader,
+  position: number,
+  sizeBytes: number,
+): Promise<Buffer | undefined> {
+  // Places that no file can have come from damaged tables, and would make Node throw a RangeError.
+  if (position < 0 || !Number.isSafeInteger(position + sizeBytes)) return undefined;
+  const bytes = Buffer.alloc(sizeBytes);
+  return (await reader.read(bytes, position)) === sizeBytes ? bytes : undefined;
+}

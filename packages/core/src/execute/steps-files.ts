@@ -1,0 +1,135 @@
+// Stage-1 steps that put files in place. Each takes back exactly what it did, wherever it was cut.
+import { MigrateError } from '../error.ts';
+import type { FileAttributes, Host } from '../host/host.ts';
+import { buildInitramfs } from '../initramfs/initramfs.ts';
+import { type Step, type StepOf, serializePlan } from '../plan/plan.ts';
+import type { StepContext, StepHandlers, UndoableHandler } from './execute.ts';
+import type { Saved } from './journal.ts';
+
+type FileStepKind = 'make-directory' | 'copy-files' | 'write-plan' | 'build-initramfs' | 'write-file';
+
+const makeDirectory: UndoableHandler<StepOf<'make-directory'>> = {
+  describe: (step) => `make the directory ${step.path}`,
+  prepare: async (step, { host }) => ({ existed: (await host.linkStatus(step.path)) !== undefined }),
+  apply: async (step, { host }) => {
+    if ((await host.linkStatus(step.path)) === undefined) await host.makeDirectory(step.path, step.mode);
+  },
+  undo: async (step, saved, { host }) => {
+    if (!existed(saved)) await host.removeDirectory(step.path);
+  },
+};
+
+const copyFiles: UndoableHandler<StepOf<'copy-files'>> = {
+  describe: (step) => `copy ${step.files.length} files of stage 2 (${mebibytes(step.files)} MiB)`,
+  prepare: async (step, { host }) => {
+    for (const file of step.files) await refuseExisting(host, file.to);
+    return null;
+  },
+  apply: async (step, { host, emit }) => {
+    const total = step.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+    let done = 0;
+    for (const file of step.files) {
+      await host.copyDurable(file.from, file.to, { mode: file.mode });
+      done += file.sizeBytes;
+      emit({ kind: 'progress', text: 'copying stage 2', done, total, unit: 'bytes' });
+    }
+  },
+  undo: async (step, _saved, { host }) => {
+    for (const file of step.files) await host.removeFile(file.to);
+  },
+};
+
+const writePlan = newFile<StepOf<'write-plan'>>(
+  (step) => `write the plan for stage 2 to ${step.path}`,
+  async (_step, { plan }) => new TextEncoder().encode(serializePlan(plan)),
+  0o600,
+);
+
+const buildInitramfsStep = newFile<StepOf<'build-initramfs'>>(
+  (step) => `build the stage-2 initramfs ${step.path} with ${step.modules.length} kernel modules`,
+  (step, { host, plan }) =>
+    buildInitramfs({
+      host,
+      modules: step.modules,
+      busybox: step.busybox,
+      init: step.init,
+      settings: { ...step.settings, planId: plan.id },
+    }),
+  0o600,
+);
+
+const writeFile: UndoableHandler<StepOf<'write-file'>> = {
+  describe: (step) => `write ${step.path}`,
+  prepare: (step, { host }) => saveFile(host, step.path),
+  apply: (step, { host }) => host.writeDurable(step.path, new TextEncoder().encode(step.text), { mode: step.mode }),
+  undo: (step, saved, { host }) => restoreFile(host, step.path, saved),
+};
+
+export const fileSteps: Pick<StepHandlers, FileStepKind> = {
+  'make-directory': makeDirectory,
+  'copy-files': copyFiles,
+  'write-plan': writePlan,
+  'build-initramfs': buildInitramfsStep,
+  'write-file': writeFile,
+};
+
+function newFile<S extends Step & { readonly path: string }>(
+  describe: (step: S) => string,
+  contents: (step: S, context: StepContext) => Promise<Uint8Array>,
+  mode: number,
+): UndoableHandler<S> {
+  return {
+    describe,
+    prepare: async (step, { host }) => {
+      await refuseExisting(host, step.path);
+      return null;
+    },
+    apply: async (step, context) => context.host.writeDurable(step.path, await contents(step, context), { mode }),
+    undo: (step, _saved, { host }) => host.removeFile(step.path),
+  };
+}
+
+async function refuseExisting(host: Host, path: string): Promise<void> {
+  if ((await host.linkStatus(path)) !== undefined) {
+    throw new MigrateError('busy', `${path} exists already and is not ours to overwrite`);
+  }
+}
+
+/** Contents and attributes of a file as undo needs them; null where there is none. */
+export async function saveFile(host: Host, path: string): Promise<Saved> {
+  const status = await host.linkStatus(path);
+  if (status === undefined) return null;
+  if (status.kind !== 'file') throw new MigrateError('busy', `${path} is not a regular file`);
+  const { mode, uid, gid, modifiedMs } = status;
+  return { contents: Buffer.from(await host.readFile(path)).toString('base64'), mode, uid, gid, modifiedMs };
+}
+
+/** Puts back what `saveFile` saved. */
+export async function restoreFile(host: Host, path: string, saved: Saved): Promise<void> {
+  if (saved === null) return host.removeFile(path);
+  const { contents, attributes } = savedFile(path, saved);
+  await host.writeDurable(path, contents, attributes);
+}
+
+/** Types a saved file that was read back from the journal. */
+export function savedFile(path: string, saved: Saved): { contents: Uint8Array; attributes: Required<FileAttributes> } {
+  const { contents, mode, uid, gid, modifiedMs } = (saved ?? {}) as Partial<Record<string, unknown>>;
+  if (
+    typeof contents !== 'string' ||
+    typeof mode !== 'number' ||
+    typeof uid !== 'number' ||
+    typeof gid !== 'number' ||
+    typeof modifiedMs !== 'number'
+  ) {
+    throw new MigrateError('undo-failed', `the journal's record of ${path} is damaged`);
+  }
+  return { contents: Buffer.from(contents, 'base64'), attributes: { mode, uid, gid, modifiedMs } };
+}
+
+function existed(saved: Saved): boolean {
+  return typeof saved === 'object' && saved !== null && 'existed' in saved && saved.existed === true;
+}
+
+function mebibytes(files: readonly { readonly sizeBytes: number }[]): number {
+  return Math.round(files.reduce((sum, file) => sum + file.sizeBytes, 0) / 1024 / 1024);
+}

@@ -1,0 +1,121 @@
+// Writing files so that a power cut leaves the old one or the new one.
+import { constants } from 'node:fs';
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { doing, isSystemError, MigrateError } from '../error.ts';
+import type { FileAttributes } from './host.ts';
+import { absentAsUndefined, writeAll } from './node-bytes.ts';
+
+const copyChunkBytes = 1024 * 1024;
+
+/** Makes the names in a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Sets mode, owner and time of an open file. */
+export async function applyAttributes(handle: FileHandle, attributes: FileAttributes): Promise<void> {
+  if (attributes.uid !== undefined && attributes.gid !== undefined) await handle.chown(attributes.uid, attributes.gid);
+  // After chown, which clears set-id bits.
+  await handle.chmod(attributes.mode);
+  if (attributes.modifiedMs !== undefined)
+    await handle.utimes(attributes.modifiedMs / 1000, attributes.modifiedMs / 1000);
+}
+
+/** Name of an unfinished file. */
+export function temporaryName(path: string): string {
+  // Always the same name, so that what a killed run left is found again and removed.
+  return join(dirname(path), `.${basename(path)}.migrate-part`);
+}
+
+async function replaceDurably(
+  path: string,
+  attributes: FileAttributes,
+  fill: (handle: FileHandle) => Promise<void>,
+): Promise<void> {
+  const temporary = temporaryName(path);
+  await absentAsUndefined(unlink(temporary));
+  // 0600 until the wanted attributes are set: the contents may be secret.
+  const handle = await open(temporary, 'wx', 0o600);
+  try {
+    await fill(handle);
+    await applyAttributes(handle, attributes);
+    await handle.sync();
+  } catch (thrown) {
+    await handle.close();
+    await absentAsUndefined(unlink(temporary));
+    throw thrown;
+  }
+  await handle.close();
+  await rename(temporary, path);
+  await syncDirectory(dirname(path));
+}
+
+/** See Host.writeDurable. */
+export function writeDurable(path: string, contents: Uint8Array, attributes: FileAttributes): Promise<void> {
+  return doing(`writing ${path}`, 'write-failed', () =>
+    replaceDurably(path, attributes, (handle) => writeAll(handle, contents, null)),
+  );
+}
+
+/** See Host.copyDurable. */
+export function copyDurable(from: string, to: string, attributes: FileAttributes): Promise<void> {
+  return doing(`copying ${from} to ${to}`, 'write-failed', async () => {
+    const source = await open(from, 'r');
+    try {
+      await replaceDurably(to, attributes, async (target) => {
+        const chunk = Buffer.allocUnsafe(copyChunkBytes);
+        for (;;) {
+          const { bytesRead } = await source.read(chunk, 0, chunk.length, null);
+          if (bytesRead === 0) return;
+          await writeAll(target, chunk.subarray(0, bytesRead), null);
+        }
+      });
+    } finally {
+      await source.close();
+    }
+  });
+}
+
+/** See Host.overwriteInPlace. */
+export function overwriteInPlace(path: string, contents: Uint8Array): Promise<void> {
+  return doing(`overwriting ${path}`, 'write-failed', async () => {
+    // Write-only: some files of /proc refuse to be read, even by root.
+    const handle = await open(path, constants.O_WRONLY);
+    try {
+      const { size } = await handle.stat();
+      if (size !== 0 && size !== contents.length) {
+        throw new MigrateError('write-failed', `its size is ${size} bytes, not the expected ${contents.length}`);
+      }
+      await writeAll(handle, contents, 0);
+      if (size !== 0) await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  });
+}
+
+/** See Host.createExclusive. */
+export async function createExclusive(path: string, contents: Uint8Array, mode: number): Promise<void> {
+  try {
+    const handle = await open(path, 'wx', mode);
+    try {
+      await writeAll(handle, contents, null);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await syncDirectory(dirname(path));
+  } catch (thrown) {
+    if (isSystemError(thrown) && thrown.code === 'EEXIST')
+      throw new MigrateError('locked', `${path} exists`, { cause: thrown });
+    throw await doing(`creating ${path}`, 'write-failed', () => Promise.reject(thrown)).catch(
+      (wrapped: unknown) => wrapped,
+    );
+  }
+}

@@ -1,0 +1,109 @@
+// The one real Host. With durable-files.ts, node-bytes.ts and run-command.ts it is all of the product that touches node:fs or
+// starts programs.
+import { constants } from 'node:fs';
+import { lstat, mkdir, open, readdir, readlink, realpath, rmdir, stat, statfs, unlink } from 'node:fs/promises';
+import { machine } from 'node:os';
+import { dirname } from 'node:path';
+import { doing } from '../error.ts';
+import {
+  applyAttributes,
+  copyDurable,
+  createExclusive,
+  overwriteInPlace,
+  syncDirectory,
+  temporaryName,
+  writeDurable,
+} from './durable-files.ts';
+import type { CommandOptions, CommandResult, Host, MountRequest } from './host.ts';
+import { absentAsUndefined, openBytes, readWhole, toStatus } from './node-bytes.ts';
+import { runCommand } from './run-command.ts';
+
+const defaultReadLimitBytes = 8 * 1024 * 1024;
+
+/** The Host of the machine that this process runs on. */
+export function createNodeHost(): Host {
+  const run = (command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult> =>
+    runCommand([command, ...args], options);
+  return {
+    userId: process.getuid?.() ?? -1,
+    machine: machine(),
+    now: () => new Date(),
+    readFile: (path, readOptions) => readWhole(path, readOptions?.limitBytes ?? defaultReadLimitBytes),
+    readText: async (path) => {
+      const bytes = await absentAsUndefined(readWhole(path, defaultReadLimitBytes));
+      return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+    },
+    list: async (path) =>
+      (await absentAsUndefined(doing(`listing ${path}`, 'read-failed', () => readdir(path))))?.sort() ?? [],
+    status: async (path) =>
+      toStatus(await absentAsUndefined(doing(`examining ${path}`, 'read-failed', () => stat(path)))),
+    linkStatus: async (path) =>
+      toStatus(await absentAsUndefined(doing(`examining ${path}`, 'read-failed', () => lstat(path)))),
+    readLink: (path) => absentAsUndefined(readlink(path), ['ENOENT', 'EINVAL', 'ENOTDIR']),
+    realPath: (path) => absentAsUndefined(realpath(path)),
+    freeSpace: (path) =>
+      doing(`asking for the free space of ${path}`, 'read-failed', async () => {
+        const space = await statfs(path);
+        return { availableBytes: space.bavail * space.bsize, availableInodes: space.ffree };
+      }),
+    openRead: (path) => openBytes(path, constants.O_RDONLY),
+    openWrite: (path) => openBytes(path, constants.O_RDWR),
+    makeDirectory: (path, mode) =>
+      doing(`making the directory ${path}`, 'write-failed', async () => {
+        await mkdir(path, { mode });
+        await syncDirectory(dirname(path));
+      }),
+    writeDurable,
+    copyDurable,
+    overwriteInPlace,
+    writeVariableFile: (path, contents) =>
+      doing(`writing the firmware variable ${path}`, 'write-failed', async () => {
+        const handle = await open(path, constants.O_WRONLY | constants.O_CREAT, 0o644);
+        try {
+          await handle.write(contents, 0, contents.length);
+        } finally {
+          await handle.close();
+        }
+      }),
+    setAttributes: (path, attributes) =>
+      doing(`setting the attributes of ${path}`, 'write-failed', async () => {
+        const handle = await open(path, constants.O_RDONLY);
+        try {
+          await applyAttributes(handle, attributes);
+          await handle.sync();
+        } finally {
+          await handle.close();
+        }
+      }),
+    removeFile: (path) =>
+      doing(`removing ${path}`, 'write-failed', async () => {
+        await absentAsUndefined(unlink(temporaryName(path)));
+        await absentAsUndefined(unlink(path));
+        await absentAsUndefined(syncDirectory(dirname(path)));
+      }),
+    removeDirectory: (path) =>
+      doing(`removing the directory ${path}`, 'write-failed', async () => {
+        await absentAsUndefined(rmdir(path));
+        await absentAsUndefined(syncDirectory(dirname(path)));
+      }),
+    createExclusive,
+    run,
+    mount: async (request) => {
+      await run('mount', mountArguments(request));
+    },
+    unmount: async (target) => {
+      await run('umount', [target]);
+    },
+    dropCaches: async () => {
+      await run('sync', []);
+      await overwriteInPlace('/proc/sys/vm/drop_caches', new TextEncoder().encode('3\n'));
+    },
+    reboot: async () => {
+      await run('reboot', []);
+    },
+  };
+}
+
+function mountArguments({ source, target, fileSystem, options }: MountRequest): string[] {
+  return ['-t', fileSystem, ...(options.length === 0 ? [] : ['-o', options.join(',')]), source, target];
+}

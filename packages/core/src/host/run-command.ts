@@ -1,0 +1,33 @@
+import { ExecaError, execa } from 'execa';
+import { MigrateError } from '../error.ts';
+import type { CommandOptions, CommandResult } from './host.ts';
+
+const stderrTailBytes = 2000;
+const defaultTimeoutMs = 60_000;
+
+/** Runs a program by its argument array; throws `command-failed` or `timeout` with the tail of what it said. */
+export async function runCommand(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+  const [command = '', ...args] = argv;
+  try {
+    const result = await execa(command, args, {
+      stdin: options.input === undefined ? 'ignore' : 'pipe',
+      ...(options.input === undefined ? {} : { input: options.input }),
+      timeout: options.timeoutMs ?? defaultTimeoutMs,
+      // Machine-readable output must not depend on the operator's language.
+      env: { LC_ALL: 'C', LANGUAGE: 'C' },
+      stripFinalNewline: false,
+    });
+    return { stdout: result.stdout, stderr: result.stderr };
+  } catch (thrown) {
+    if (!(thrown instanceof ExecaError)) throw thrown;
+    const stderr = String(thrown.stderr ?? '').slice(-stderrTailBytes);
+    throw new MigrateError(
+      thrown.timedOut ? 'timeout' : 'command-failed',
+      `${thrown.shortMessage}${stderr ? `: ${stderr.trim()}` : ''}`,
+      {
+        cause: thrown,
+        data: { argv: [...argv], exitStatus: thrown.exitCode ?? null, stderr },
+      },
+    );
+  }
+}

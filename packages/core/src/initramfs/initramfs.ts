@@ -1,0 +1,115 @@
+// The initramfs of stage 2: busybox, the init script, its settings, and the kernel modules of this machine. Everything lies
+// below one directory of its own: an entry for /lib or /bin would replace the links of an initramfs unpacked before it.
+import { Readable } from 'node:stream';
+import { createGzip } from 'node:zlib';
+import { doing, MigrateError } from '../error.ts';
+import type { HostReader } from '../host/host.ts';
+import { type CpioEntry, writeCpio } from './cpio.ts';
+import { decompressModule } from './module-decompress.ts';
+
+/** What init must know before it can reach the plan. Written by stage 1 into /migrate/boot.conf. */
+export interface Stage2BootSettings {
+  /** UUID of the file system that holds the payload, as /dev/disk/by-uuid writes it. */
+  readonly payloadUuid: string;
+  /** Its type, as mount -t takes it. */
+  readonly payloadFileSystem: string;
+  /** Directory of the payload, absolute within that file system. */
+  readonly payloadPath: string;
+  /** Seconds after which init gives way to the old system unless the point of no return was passed. */
+  readonly timeoutSeconds: number;
+  /** Id of the plan in the payload; init refuses any other. */
+  readonly planId: string;
+}
+
+export interface InitramfsParts {
+  readonly host: HostReader;
+  /** In load order. */
+  readonly modules: readonly { readonly name: string; readonly path: string }[];
+  /** Path of a static busybox. */
+  readonly busybox: string;
+  /** Path of the init script. */
+  readonly init: string;
+  readonly settings: Stage2BootSettings;
+}
+
+const top = 'migrate';
+const fileLimitBytes = 64 * 1024 * 1024;
+/** Longer than any migration takes before it writes; a timer beyond it would be no timer. */
+const timeoutLimitSeconds = 7 * 24 * 3600;
+
+/**
+ * The initramfs as a gzip-compressed cpio archive, which every kernel with initramfs support unpacks; start it with
+ * rdinit=/migrate/init. Equal parts give equal bytes. Throws `invalid-input` for unusable settings or module files.
+ */
+export async function buildInitramfs(parts: InitramfsParts): Promise<Uint8Array> {
+  return doing('building the initramfs', 'read-failed', async () => {
+    const gzip = createGzip({ level: 6 });
+    const source = Readable.from(writeCpio(initramfsEntries(parts)));
+    source.on('error', (thrown) => gzip.destroy(thrown));
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of source.pipe(gzip)) chunks.push(chunk as Uint8Array);
+    return Buffer.concat(chunks);
+  });
+}
+
+/** One module at a time is in memory. */
+async function* initramfsEntries({
+  host,
+  modules,
+  busybox,
+  init,
+  settings,
+}: InitramfsParts): AsyncGenerator<CpioEntry> {
+  const text = (path: string, contents: string): CpioEntry => ({
+    path,
+    mode: 0o600,
+    node: { kind: 'file', contents: new TextEncoder().encode(contents) },
+  });
+  const program = async (path: string, from: string): Promise<CpioEntry> => ({
+    path,
+    mode: 0o755,
+    node: { kind: 'file', contents: await host.readFile(from, { limitBytes: fileLimitBytes }) },
+  });
+  // The kernel opens it for init before there is a devtmpfs (init/main.c); without it init would be silent.
+  yield { path: 'dev/console', mode: 0o600, node: { kind: 'character-device', major: 5, minor: 1 } };
+  yield text(`${top}/boot.conf`, renderBootSettings(settings));
+  yield await program(`${top}/busybox`, busybox);
+  yield await program(`${top}/init`, init);
+  yield text(`${top}/modules/order`, modules.map(({ name }) => `${checkedModuleName(name)}\n`).join(''));
+  for (const { name, path } of modules) {
+    const packed = await host.readFile(path, { limitBytes: fileLimitBytes });
+    const contents = await decompressModule(path, packed);
+    yield { path: `${top}/modules/${name}.ko`, mode: 0o600, node: { kind: 'file', contents } };
+  }
+}
+
+/** Shell assignments for init, in single quotes. Throws `invalid-input` for any value that has no plain form. */
+export function renderBootSettings(settings: Stage2BootSettings): string {
+  const { timeoutSeconds } = settings;
+  if (!Number.isInteger(timeoutSeconds) || timeoutSeconds < 1 || timeoutSeconds > timeoutLimitSeconds) {
+    throw new MigrateError(
+      'invalid-input',
+      `timeoutSeconds ${timeoutSeconds} is not between 1 and ${timeoutLimitSeconds}`,
+    );
+  }
+  const isPlainPath = !settings.payloadPath.split('/').some((name) => name === '.' || name === '..');
+  const values: readonly (readonly [name: string, value: string, isUsable: boolean])[] = [
+    ['PAYLOAD_UUID', settings.payloadUuid, /^[0-9A-Fa-f]{4,12}(-[0-9A-Fa-f]{4,12}){1,4}$/.test(settings.payloadUuid)],
+    ['PAYLOAD_FILE_SYSTEM', settings.payloadFileSystem, /^[a-z][a-z0-9_]{0,15}$/.test(settings.payloadFileSystem)],
+    ['PAYLOAD_PATH', settings.payloadPath, isPlainPath && /^(\/[\w.@+,:=~ -]+)+$/.test(settings.payloadPath)],
+    ['TIMEOUT_SECONDS', String(timeoutSeconds), true],
+    ['PLAN_ID', settings.planId, /^[A-Za-z0-9-]{1,64}$/.test(settings.planId)],
+  ];
+  return values
+    .map(([name, value, isUsable]) => {
+      if (!isUsable) throw new MigrateError('invalid-input', `${name} of stage 2 cannot be ${JSON.stringify(value)}`);
+      return `${name}='${value}'\n`;
+    })
+    .join('');
+}
+
+function checkedModuleName(name: string): string {
+  if (!/^[A-Za-z0-9_]+$/.test(name))
+    throw new MigrateError('invalid-input', `${JSON.stringify(name)} is no module name`);
+  return name;
+}

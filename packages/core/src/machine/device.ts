@@ -1,0 +1,47 @@
+import type { ImageFacts } from '../assets/image.ts';
+import type { Finding } from '../plan/finding.ts';
+import type { Step } from '../plan/plan.ts';
+import type { Architecture, Facts } from './facts.ts';
+
+/** A board or class of machines that can be migrated: plain data and pure functions. */
+export interface Device {
+  readonly name: string;
+  /** balenaOS device types that run on it. */
+  readonly deviceTypes: readonly string[];
+  readonly architecture: Architecture;
+  matches(facts: Facts): boolean;
+  readonly bootManagers: readonly BootManager[];
+}
+
+/** What the boot manager must start once. */
+export interface BootPayload {
+  /** sha256-derived name that no other boot entry has. */
+  readonly entryId: string;
+  readonly kernelPath: string;
+  readonly initramfsPath: string;
+  readonly commandLine: readonly string[];
+}
+
+/** Turns "start this kernel once" into steps; acts on nothing itself. */
+export interface BootManager {
+  readonly kind: string;
+  /** Files to capture as facts, so that `check` and `bootOnce` can be pure. */
+  bootFiles(facts: Facts): readonly string[];
+  /** True where this boot manager, and no other, starts the machine. */
+  isInCharge(facts: Facts): boolean;
+  /** All that stands against booting once through it. */
+  check(facts: Facts): readonly Finding[];
+  /** Directory for the initramfs, readable by the boot manager. */
+  bootDirectory(facts: Facts): string;
+  /** Stage-1 steps that make the payload boot exactly once, in order; the last one arms. */
+  bootOnce(payload: BootPayload, facts: Facts): readonly Step[];
+  /** Stage-2 steps that restore the old boot path, or confirm that the one-shot is spent. */
+  restoreBoot(facts: Facts): readonly Step[];
+  /** Stage-2 steps before the point of no return that let the firmware find the new system. */
+  bootTarget(facts: Facts, image: ImageFacts): readonly Step[];
+}
+
+/** The boot manager in charge of a machine. */
+export function bootManagerOf(device: Device, facts: Facts): BootManager | undefined {
+  return device.bootManagers.find((manager) => manager.isInCharge(facts));
+}

@@ -1,0 +1,150 @@
+import type { HostReader } from '../host/host.ts';
+import { stage2Modules } from '../initramfs/hardware-modules.ts';
+import { inspectDisks } from './disks.ts';
+import {
+  type BootFile,
+  type Disk,
+  type Facts,
+  type Mount,
+  mountOf,
+  type OperatingSystem,
+  type Place,
+} from './facts.ts';
+import { architectureOfElf, inspectKernel } from './kernel.ts';
+import { parseMountInfo, parseSwaps } from './mount-table.ts';
+import { parseOsRelease } from './os-release.ts';
+import { inspectFirmware } from './uefi.ts';
+
+/** A menu of this size is no menu; its text is then left empty, which no boot manager accepts. */
+const bootFileLimitBytes = 1024 * 1024;
+
+export interface Inspection {
+  /** Paths whose file system the plan depends on: work directory, state directory, image. */
+  readonly places: readonly string[];
+  /** Boot configuration files to capture, chosen by the device packages once the rest is known. */
+  readonly bootFiles: (facts: Facts) => readonly string[];
+}
+
+/** Takes a snapshot of a machine. Nothing is written, mounted or started. */
+export async function inspect(host: HostReader, inspection: Inspection): Promise<Facts> {
+  const [kernel, disks, firmware, os] = await Promise.all([
+    inspectKernel(host),
+    inspectDisks(host),
+    inspectFirmware(host),
+    inspectOperatingSystem(host),
+  ]);
+  const mounts = parseMountInfo((await host.readText('/proc/self/mountinfo')) ?? '');
+  const places = await Promise.all(inspection.places.map((path) => inspectPlace(host, mounts, path)));
+  const facts: Facts = {
+    version: 1,
+    userId: host.userId,
+    hostname: ((await host.readText('/proc/sys/kernel/hostname')) ?? '').trim(),
+    os,
+    kernel,
+    userland: await architectureOfElf(host, (await host.realPath('/bin/sh')) ?? '/bin/sh'),
+    memory: parseMemInfo((await host.readText('/proc/meminfo')) ?? ''),
+    firmware,
+    hardware: await inspectHardware(host),
+    disks,
+    mounts,
+    swaps: parseSwaps((await host.readText('/proc/swaps')) ?? ''),
+    places,
+    bootFiles: [],
+    modules: await inspectModules(host, {
+      release: kernel.release,
+      disks,
+      uefi: firmware.kind === 'uefi',
+      placeFileSystems: places.map((place) => mountOf(mounts, place.existing)?.fileSystem ?? ''),
+    }),
+    inContainer: await isContainer(host),
+  };
+  return { ...facts, bootFiles: await readBootFiles(host, inspection.bootFiles(facts)) };
+}
+
+async function inspectOperatingSystem(host: HostReader): Promise<OperatingSystem> {
+  const text = (await host.readText('/etc/os-release')) ?? (await host.readText('/usr/lib/os-release'));
+  return parseOsRelease(text ?? '');
+}
+
+async function inspectHardware(host: HostReader): Promise<Facts['hardware']> {
+  const read = async (path: string): Promise<string | undefined> => {
+    const text = (await host.readText(path))?.replaceAll('\0', '').trim();
+    return text === '' ? undefined : text;
+  };
+  const vendor = await read('/sys/class/dmi/id/sys_vendor');
+  const product = await read('/sys/class/dmi/id/product_name');
+  const board = await read('/sys/class/dmi/id/board_name');
+  const deviceTreeModel = await read('/proc/device-tree/model');
+  return {
+    ...(vendor === undefined ? {} : { vendor }),
+    ...(product === undefined ? {} : { product }),
+    ...(board === undefined ? {} : { board }),
+    ...(deviceTreeModel === undefined ? {} : { deviceTreeModel }),
+  };
+}
+
+/** File systems of the new system, which stage 2 configures. */
+const targetFileSystems = ['ext4', 'vfat'] as const;
+/** Further ones that the payload may lie on; their modules are taken only where it does. */
+const payloadFileSystems: readonly string[] = ['xfs'];
+
+async function inspectModules(
+  host: HostReader,
+  request: { release: string; disks: readonly Disk[]; uefi: boolean; placeFileSystems: readonly string[] },
+): Promise<Facts['modules']> {
+  const { release, disks, uefi } = request;
+  const ofPlaces = payloadFileSystems.filter((name) => request.placeFileSystems.includes(name));
+  const { modules, missing } = await stage2Modules(host, {
+    release,
+    blockDevices: disks.map((disk) => disk.name),
+    fileSystems: [...targetFileSystems, ...ofPlaces],
+    uefi,
+  });
+  return { needed: modules, missing };
+}
+
+async function inspectPlace(host: HostReader, mounts: readonly Mount[], path: string): Promise<Place> {
+  let ancestor = path;
+  let existing = await host.realPath(ancestor);
+  while (existing === undefined && ancestor !== '/') {
+    ancestor = ancestor.slice(0, Math.max(ancestor.lastIndexOf('/'), 1)).replace(/^$/, '/');
+    existing = await host.realPath(ancestor);
+  }
+  const found = existing ?? '/';
+  return {
+    path,
+    existing: found,
+    rest: path.slice(ancestor === '/' ? 0 : ancestor.length).replace(/^\//, ''),
+    mountTarget: mountOf(mounts, found)?.target ?? '/',
+    availableBytes: (await host.freeSpace(found)).availableBytes,
+  };
+}
+
+/** MemTotal and MemAvailable of /proc/meminfo (proc(5)), which counts in KiB; before Linux 3.14 free plus cached. */
+export function parseMemInfo(text: string): Facts['memory'] {
+  const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) * 1024;
+  const available = field('MemAvailable');
+  return {
+    totalBytes: field('MemTotal'),
+    availableBytes: available > 0 ? available : field('MemFree') + field('Cached'),
+  };
+}
+
+async function readBootFiles(host: HostReader, paths: readonly string[]): Promise<readonly BootFile[]> {
+  const files: BootFile[] = [];
+  for (const path of paths) {
+    const status = await host.status(path);
+    if (status?.kind !== 'file') continue;
+    const text = status.sizeBytes > bootFileLimitBytes ? '' : ((await host.readText(path)) ?? '');
+    files.push({ path, sizeBytes: status.sizeBytes, mode: status.mode, text });
+  }
+  return files;
+}
+
+/** systemd's container interface, and the marker files of docker and podman. */
+async function isContainer(host: HostReader): Promise<boolean> {
+  for (const marker of ['/run/systemd/container', '/.dockerenv', '/run/.containerenv']) {
+    if ((await host.status(marker)) !== undefined) return true;
+  }
+  return false;
+}

@@ -1,0 +1,107 @@
+// The arithmetic of memory and disk space that a plan rests on; shown to the operator item by item.
+import type { RuntimeAsset } from '../assets/assets.ts';
+import type { Facts } from '../machine/facts.ts';
+import { error } from './check-machine.ts';
+import type { Finding } from './finding.ts';
+import type { Budget, BudgetItem, CopiedFile, PayloadFile } from './plan.ts';
+
+const mebibyte = 1024 * 1024;
+
+/** Measured peak of stage 2's own process, with room: see docs/guarantees.md. */
+const stage2ProcessBytes = 128 * mebibyte;
+/** What the kernel takes of MemTotal for its own structures, page tables and drivers while stage 2 runs. */
+const kernelReserveBytes = 40 * mebibyte;
+/** Left free on the file systems that stage 1 writes to, so that the old system goes on working. */
+const spaceReserveBytes = 50 * mebibyte;
+
+interface Checked {
+  readonly budget: Budget;
+  readonly findings: readonly Finding[];
+}
+
+/** RAM in stage 2: nothing is swapped there, and the image lies in RAM while the disk is flashed. */
+export function memoryBudget({
+  facts,
+  runtime,
+  payload,
+}: {
+  facts: Facts;
+  runtime: RuntimeAsset;
+  payload: readonly PayloadFile[];
+}): Checked {
+  const needed: BudgetItem[] = [
+    { what: 'kernel reserve', bytes: kernelReserveBytes },
+    { what: 'initramfs with kernel modules', bytes: initramfsBytes(facts, runtime) },
+    { what: 'runtime', bytes: sum(runtime.files.map((file) => file.sizeBytes)) },
+    { what: 'image and configuration', bytes: sum(payload.map((file) => file.sizeBytes)) },
+    { what: 'stage 2 at work', bytes: stage2ProcessBytes },
+  ];
+  const budget = { needed, availableBytes: facts.memory.totalBytes };
+  return {
+    budget,
+    findings: shortage(budget).map((bytes) =>
+      error(
+        'memory-too-small',
+        'memory',
+        `stage 2 needs ${inMebibytes(totalOf(budget))} MiB of RAM, the machine has ${inMebibytes(budget.availableBytes)} MiB: ${inMebibytes(bytes)} MiB too little`,
+        'Use a smaller image',
+      ),
+    ),
+  };
+}
+
+/** Disk space that stage 1 takes in its state directory and for the initramfs. */
+export function spaceBudget({
+  facts,
+  runtime,
+  copied,
+  path,
+  availableBytes,
+}: {
+  facts: Facts;
+  runtime: RuntimeAsset;
+  copied: readonly CopiedFile[];
+  path: string;
+  availableBytes: number;
+}): Checked {
+  const needed: BudgetItem[] = [
+    { what: 'runtime', bytes: sum(runtime.files.map((file) => file.sizeBytes)) },
+    { what: 'files copied for stage 2', bytes: sum(copied.map((file) => file.sizeBytes)) },
+    { what: 'initramfs (at most)', bytes: initramfsBytes(facts, runtime) },
+    { what: 'left free for the running system', bytes: spaceReserveBytes },
+  ];
+  const budget = { needed, availableBytes };
+  return {
+    budget,
+    findings: shortage(budget).map((bytes) =>
+      error(
+        'space-too-small',
+        path,
+        `stage 1 needs ${inMebibytes(totalOf(budget))} MiB there, ${inMebibytes(availableBytes)} MiB are free: ${inMebibytes(bytes)} MiB too little`,
+        'Free some space',
+      ),
+    ),
+  };
+}
+
+export function totalOf(budget: Budget): number {
+  return sum(budget.needed.map((item) => item.bytes));
+}
+
+function shortage(budget: Budget): number[] {
+  const missing = totalOf(budget) - budget.availableBytes;
+  return missing > 0 ? [missing] : [];
+}
+
+function initramfsBytes(facts: Facts, runtime: RuntimeAsset): number {
+  const busybox = runtime.files.find((file) => file.path === 'runtime/busybox')?.sizeBytes ?? 0;
+  return busybox + sum(facts.modules.needed.map((module) => module.sizeBytes));
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function inMebibytes(bytes: number): number {
+  return Math.ceil(bytes / mebibyte);
+}

@@ -1,0 +1,94 @@
+import { handlerOf, type StepHandlers } from '../execute/execute.ts';
+import type { Disk, Facts } from '../machine/facts.ts';
+import { totalOf } from './budget.ts';
+import type { Budget, Plan } from './plan.ts';
+
+/** The plan for a person: what will be written where, the disk before and after, the arithmetic, and power cuts. */
+export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; handlers: StepHandlers }): string {
+  const disk = facts.disks.find((candidate) => candidate.path === plan.target.pathInStage1);
+  const { image } = plan;
+  const sections: string[][] = [
+    [
+      `Plan ${plan.id}`,
+      `  machine   ${facts.hostname}: ${[facts.hardware.vendor, facts.hardware.product].filter(Boolean).join(' ') || plan.device}, ${facts.os.prettyName}, kernel ${facts.kernel.release}, ${facts.firmware.kind.toUpperCase()}`,
+      `  image     ${image.path} (${image.deviceType ?? 'unknown'}${image.version === undefined ? '' : ` ${image.version}`}, ${mib(image.fileBytes)} MiB, inflated ${mib(image.sizeBytes)} MiB), proven to its last byte`,
+      `  target    ${plan.target.pathInStage1} (${mib(plan.target.sizeBytes)} MiB${plan.target.serial === undefined ? '' : `, serial ${plan.target.serial}`})`,
+    ],
+    [
+      'Stage 1, on the running system (undone exactly if anything fails, or by "migrate undo")',
+      ...numbered(plan.stage1, handlers),
+    ],
+    ['Stage 2, in RAM', ...stage2Lines(plan, handlers)],
+    ...(disk === undefined ? [] : [['Disk before', ...diskBefore(disk)]]),
+    plan.pointOfNoReturn === undefined
+      ? ['Disk after', '  as before: debug.no_flash is set']
+      : ['Disk after', ...diskAfter(plan)],
+    ['Memory in stage 2', ...budgetLines(plan.memory)],
+    [`Space in ${plan.space.path}`, ...budgetLines(plan.space)],
+    ['If the power is cut', ...powerCuts(plan)],
+  ];
+  return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
+}
+
+function numbered(steps: Plan['stage1'], handlers: StepHandlers): string[] {
+  return steps.map((step, index) => `  ${String(index + 1).padStart(2)}. ${handlerOf(handlers, step).describe(step)}`);
+}
+
+function stage2Lines(plan: Plan, handlers: StepHandlers): string[] {
+  const lines: string[] = [];
+  plan.stage2.forEach((step, index) => {
+    if (step.id === plan.pointOfNoReturn)
+      lines.push('      --- point of no return: before it any failure boots the old system ---');
+    lines.push(`  ${String(index + 1).padStart(2)}. ${handlerOf(handlers, step).describe(step)}`);
+  });
+  return lines;
+}
+
+function diskBefore(disk: Disk): string[] {
+  return disk.partitions.map((partition) =>
+    row(
+      partition.path,
+      partition.startByte,
+      partition.sizeBytes,
+      [partition.fileSystem?.type, partition.fileSystem?.label].filter(Boolean).join(' '),
+    ),
+  );
+}
+
+function diskAfter(plan: Plan): string[] {
+  const names = new Map(Object.entries(plan.image.labels).map(([label, index]) => [index, label]));
+  const lines = plan.image.table.partitions.map((partition, index) =>
+    row(`partition ${partition.number}`, partition.startByte, partition.sizeBytes, names.get(index) ?? ''),
+  );
+  return [
+    ...lines,
+    `  balenaOS grows resin-data to the end of the disk (${mib(plan.target.sizeBytes)} MiB) on its first boot`,
+  ];
+}
+
+function row(name: string, startByte: number, sizeBytes: number, text: string): string {
+  return `  ${name.padEnd(18)} from ${String(mib(startByte)).padStart(7)} MiB  ${String(mib(sizeBytes)).padStart(7)} MiB  ${text}`.trimEnd();
+}
+
+function budgetLines(budget: Budget): string[] {
+  const lines = budget.needed.map((item) => `  ${String(mib(item.bytes)).padStart(7)} MiB  ${item.what}`);
+  return [...lines, `  ${String(mib(totalOf(budget))).padStart(7)} MiB  needed, of ${mib(budget.availableBytes)} MiB`];
+}
+
+function powerCuts(plan: Plan): string[] {
+  const safe = [
+    '  in stage 1                      the old system boots; "migrate undo" removes what was prepared',
+    '  between arming and stage 2      stage 2 starts once',
+    '  in stage 2, before flashing     the old system boots; nothing of it was changed',
+  ];
+  if (plan.pointOfNoReturn === undefined) return safe;
+  return [
+    ...safe,
+    `  while flashing and configuring  the machine does not boot (grade ${plan.grade}: the image is in RAM only); ${mib(plan.image.sizeBytes)} MiB are written in that time`,
+    '  after the commit                balenaOS boots',
+  ];
+}
+
+function mib(bytes: number): number {
+  return Math.ceil(bytes / 1024 / 1024);
+}

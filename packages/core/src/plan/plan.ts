@@ -1,0 +1,158 @@
+import { createHash } from 'node:crypto';
+import type { ImageFacts } from '../assets/image.ts';
+import type { Stage2BootSettings } from '../initramfs/initramfs.ts';
+
+export const planVersion = 1;
+
+/** What makes a disk this very disk, whatever name a kernel gives it. */
+export interface DiskIdentity {
+  /** Path under the running system, for people; never used to find the disk in stage 2. */
+  readonly pathInStage1: string;
+  readonly sizeBytes: number;
+  readonly logicalSectorSize: number;
+  /** MBR signature or GPT disk GUID. */
+  readonly tableId?: string;
+  readonly serial?: string;
+  readonly wwid?: string;
+}
+
+/** A file that stage 2 needs, copied to RAM before anything is flashed. */
+export interface PayloadFile {
+  /** Name in stage 2's RAM directory. */
+  readonly name: string;
+  /** Path on the payload's file system, from the root of that file system. */
+  readonly pathInFileSystem: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
+export interface CopiedFile {
+  readonly from: string;
+  readonly to: string;
+  readonly mode: number;
+  readonly sizeBytes: number;
+}
+
+/** A file for a partition of the new system. */
+export interface PlacedFile {
+  /** Name among the payload files. */
+  readonly payload: string;
+  readonly partition: 'resin-boot' | 'resin-data';
+  /** Absolute path in that partition. */
+  readonly path: string;
+  readonly mode: number;
+}
+
+/** The closed union of everything a migration does. A kind without a handler does not compile (see execute.ts). */
+export type Step =
+  // Stage 1, on the living system: each of these is undone exactly.
+  | { readonly kind: 'make-directory'; readonly id: string; readonly path: string; readonly mode: number }
+  | { readonly kind: 'copy-files'; readonly id: string; readonly files: readonly CopiedFile[] }
+  | { readonly kind: 'write-plan'; readonly id: string; readonly path: string }
+  | {
+      readonly kind: 'build-initramfs';
+      readonly id: string;
+      readonly path: string;
+      readonly busybox: string;
+      readonly init: string;
+      readonly modules: readonly { readonly name: string; readonly path: string; readonly sizeBytes: number }[];
+      readonly settings: Stage2BootSettings;
+    }
+  | {
+      readonly kind: 'write-file';
+      readonly id: string;
+      readonly path: string;
+      readonly text: string;
+      readonly mode: number;
+    }
+  | {
+      readonly kind: 'set-grub-variable';
+      readonly id: string;
+      /** Path of GRUB's environment block. */
+      readonly path: string;
+      readonly name: string;
+      readonly value: string;
+    }
+  // Stage 2, before the point of no return: nothing on the old system's disk is changed.
+  | {
+      readonly kind: 'confirm-grub-variable-cleared';
+      readonly id: string;
+      /** Path of the environment block inside its file system, and what identifies that file system. */
+      readonly pathInFileSystem: string;
+      readonly fileSystemUuid: string;
+      readonly fileSystemType: string;
+      readonly name: string;
+    }
+  | { readonly kind: 'load-payload'; readonly id: string; readonly files: readonly PayloadFile[] }
+  | { readonly kind: 'prove-image'; readonly id: string; readonly payload: string }
+  | { readonly kind: 'release-target'; readonly id: string }
+  | {
+      readonly kind: 'set-uefi-boot-entry';
+      readonly id: string;
+      readonly description: string;
+      readonly filePath: string;
+      readonly partitionLabel: string;
+    }
+  // Stage 2, after the point of no return: each of these can be run again from its start.
+  | { readonly kind: 'flash-image'; readonly id: string; readonly payload: string }
+  | { readonly kind: 'verify-image'; readonly id: string; readonly payload: string }
+  | {
+      readonly kind: 'configure-image';
+      readonly id: string;
+      readonly files: readonly PlacedFile[];
+      readonly logPath: string;
+    }
+  | { readonly kind: 'commit-image'; readonly id: string; readonly payload: string };
+
+export type StepKind = Step['kind'];
+export type StepOf<K extends StepKind> = Extract<Step, { kind: K }>;
+
+/** One line of an arithmetic that the plan rests on. */
+export interface BudgetItem {
+  readonly what: string;
+  readonly bytes: number;
+}
+
+export interface Budget {
+  readonly needed: readonly BudgetItem[];
+  readonly availableBytes: number;
+}
+
+/** Everything that will happen, as data: no functions, no secrets. Steps before `pointOfNoReturn` are undone on failure. */
+export interface Plan {
+  readonly version: typeof planVersion;
+  /** sha256 of all the rest, so that stage 2 can tell that it runs the plan which stage 1 made. */
+  readonly id: string;
+  readonly toolVersion: string;
+  readonly device: string;
+  readonly deviceType: string;
+  readonly bootManager: string;
+  readonly target: DiskIdentity;
+  readonly image: ImageFacts;
+  /** How safe the machine is against a power cut: C = the image is in RAM while flashing. */
+  readonly grade: 'A' | 'B' | 'C';
+  readonly memory: Budget;
+  readonly space: Budget & { readonly path: string };
+  /** Seconds until the reboot into stage 2; absent: the operator reboots. */
+  readonly rebootSeconds?: number;
+  readonly delaySeconds: number;
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+  readonly stateDirectory: string;
+  /** State directory inside the file system that holds it, for stage 2. */
+  readonly stateDirectoryInFileSystem: string;
+  readonly payloadFileSystem: { readonly uuid: string; readonly type: string };
+  readonly stage1: readonly Step[];
+  readonly stage2: readonly Step[];
+  /** Id of the first stage-2 step that cannot be undone; absent where nothing is flashed (`no_flash`). */
+  readonly pointOfNoReturn?: string;
+}
+
+/** The plan with its id filled in; the same content always gives the same id. */
+export function identifyPlan(plan: Omit<Plan, 'id'>): Plan {
+  const id = createHash('sha256').update(JSON.stringify(plan)).digest('hex').slice(0, 32);
+  return { ...plan, id };
+}
+
+export function serializePlan(plan: Plan): string {
+  return `${JSON.stringify(plan, null, 1)}\n`;
+}

@@ -1,0 +1,381 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { createNodeHost, type ImageFacts, MigrateError, readerOf } from '@migrate/core';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { openFat } from '../fat/fat-reader.ts';
+import { memoryDisk } from '../memory-disk.ts';
+import { forwardReader } from '../open/forward-reader.ts';
+import { inflate } from '../open/open-image.ts';
+import { commitRange, wipeOldTables, writeCommitSectors } from './commit-sectors.ts';
+import { flashImage, readCommitBytes } from './flash-image.ts';
+import { proveImage } from './prove-image.ts';
+import { differingChunks, verifyAndRepair } from './verify-image.ts';
+
+// Inflating takes its time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
+
+const mebibyte = 1024 * 1024;
+const host = createNodeHost();
+const emit = (): void => {};
+let directory: string;
+/** A small balenaOS-shaped image of an odd size: 19 MiB, 3 sectors and 7 bytes. */
+let raw: Buffer;
+let path: string;
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'image-'));
+  raw = makeImage({
+    deviceType: 'intel-nuc',
+    labels: ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'],
+  });
+  path = save('good.img.gz', gzipSync(raw));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function save(name: string, bytes: Uint8Array): string {
+  const file = join(directory, name);
+  writeFileSync(file, bytes);
+  return file;
+}
+
+function makeImage({
+  deviceType,
+  labels,
+  table = 'gpt',
+}: {
+  deviceType: string;
+  labels: readonly string[];
+  table?: 'gpt' | 'dos';
+}): Buffer {
+  const work = mkdtempSync(join(directory, 'make-'));
+  const image = join(work, 'disk.img');
+  const descriptor = openSync(image, 'w+');
+  ftruncateSync(descriptor, 19 * mebibyte + 3 * 512 + 7);
+  const starts = labels.map((_, index) => 1 + index * 3 + (table === 'dos' && index >= 3 ? 1 : 0));
+  const lines = labels.map(
+    (label, index) => `start=${(starts[index] ?? 0) * 2048},size=4096${table === 'gpt' ? `,name=${label}` : ''}`,
+  );
+  const extended = table === 'dos' ? [`start=${10 * 2048},size=${8 * 2048},type=5`] : [];
+  execFileSync('sfdisk', ['-q', '--force', image], {
+    input: [`label: ${table}`, ...lines.slice(0, 3), ...extended, ...lines.slice(3), ''].join('\n'),
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  labels.forEach((label, index) => {
+    const part = join(work, label);
+    const size = openSync(part, 'w');
+    ftruncateSync(size, 2 * mebibyte);
+    closeSync(size);
+    if (index === 0) {
+      execFileSync('mkfs.vfat', ['-n', label, part], { stdio: 'ignore' });
+      writeFileSync(join(work, 'device-type.json'), JSON.stringify({ slug: deviceType }));
+      writeFileSync(join(work, 'os-release'), 'VERSION="5.1.20"\n');
+      execFileSync('mcopy', ['-i', part, join(work, 'device-type.json'), join(work, 'os-release'), '::']);
+    } else {
+      execFileSync('mkfs.ext4', ['-q', '-F', '-L', label, part], { stdio: 'ignore' });
+    }
+    writeSync(descriptor, readFileSync(part), 0, 2 * mebibyte, (starts[index] ?? 0) * mebibyte);
+  });
+  closeSync(descriptor);
+  const bytes = readFileSync(image);
+  rmSync(work, { recursive: true });
+  // Something in the odd bytes at the end.
+  bytes.fill(0x5a, bytes.length - 7);
+  return bytes;
+}
+
+function prove(file: string): Promise<ImageFacts> {
+  return proveImage({ host, path: file, emit });
+}
+
+describe('proveImage', () => {
+  it('tells what the image is, and hashes file and chunks as sha256sum would', async () => {
+    const facts = await prove(path);
+    expect(facts).toMatchObject({
+      compression: 'gzip',
+      sizeBytes: raw.length,
+      kind: 'balena-raw',
+      deviceType: 'intel-nuc',
+      version: '5.1.20',
+    });
+    expect(facts.labels).toEqual({
+      'resin-boot': 0,
+      'resin-rootA': 1,
+      'resin-rootB': 2,
+      'resin-state': 3,
+      'resin-data': 4,
+    });
+    expect(facts.fileSha256).toBe(execFileSync('sha256sum', [path]).toString().slice(0, 64));
+    const expected = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18].map((mib) =>
+      createHash('sha256')
+        .update(raw.subarray(mib * mebibyte, (mib + 2) * mebibyte))
+        .digest('hex'),
+    );
+    expect(facts.chunkSha256).toEqual(expected);
+  });
+
+  it('reads raw images and those of several gzip members alike', async () => {
+    const { chunkSha256 } = await prove(path);
+    expect((await prove(save('raw.img', raw))).chunkSha256).toEqual(chunkSha256);
+    const members = Buffer.concat([gzipSync(raw.subarray(0, 5_000_000)), gzipSync(raw.subarray(5_000_000))]);
+    expect((await prove(save('members.img.gz', members))).chunkSha256).toEqual(chunkSha256);
+  });
+
+  it('finds the labels behind the extended partition of an MBR', async () => {
+    const image = makeImage({
+      deviceType: 'intel-nuc',
+      table: 'dos',
+      labels: ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'],
+    });
+    const facts = await prove(save('mbr.img.gz', gzipSync(image)));
+    expect(facts.kind).toBe('balena-raw');
+    expect(facts.table.partitions[facts.labels['resin-data'] ?? 0]).toMatchObject({
+      number: 6,
+      startByte: 14 * mebibyte,
+    });
+  });
+
+  it('knows a flasher image', async () => {
+    const image = makeImage({
+      deviceType: 'intel-nuc',
+      labels: ['flash-boot', 'flash-rootA', 'flash-rootB', 'flash-state', 'flash-data'],
+    });
+    expect((await prove(save('flasher.img.gz', gzipSync(image)))).kind).toBe('balena-flasher');
+  });
+
+  it('compares with the hash that was expected, old kinds too', async () => {
+    for (const algorithm of ['sha256', 'sha1', 'md5'] as const) {
+      const digest = createHash(algorithm).update(readFileSync(path)).digest('hex');
+      expect((await proveImage({ host, path, emit, expectedHash: { algorithm, digest } })).sizeBytes).toBe(raw.length);
+      const wrong = digest.replace(/^./, (first) => (first === '0' ? '1' : '0'));
+      await expect(proveImage({ host, path, emit, expectedHash: { algorithm, digest: wrong } })).rejects.toMatchObject({
+        code: 'verify-mismatch',
+      });
+    }
+  });
+
+  it('refuses a file that is cut, at many places', async () => {
+    const compressed = readFileSync(path);
+    for (let part = 0; part < 20; part += 1) {
+      const cut = save('cut.img.gz', compressed.subarray(0, Math.floor((compressed.length * part) / 20)));
+      await expect(prove(cut), `${part}/20`).rejects.toBeInstanceOf(MigrateError);
+    }
+    await expect(prove(save('cut.img.gz', compressed.subarray(0, -1)))).rejects.toMatchObject({
+      code: 'invalid-input',
+    });
+  });
+
+  it('refuses a file with one byte flipped, at many places', async () => {
+    const compressed = readFileSync(path);
+    for (let part = 1; part < 40; part += 1) {
+      const bytes = Buffer.from(compressed);
+      const at = Math.floor((bytes.length * part) / 40);
+      bytes[at] = (bytes[at] ?? 0) ^ 0x10;
+      await expect(prove(save('flipped.img.gz', bytes)), `byte ${at}`).rejects.toBeInstanceOf(MigrateError);
+    }
+  });
+
+  it('refuses rubbish behind the image', async () => {
+    await expect(
+      prove(save('trailing.img.gz', Buffer.concat([readFileSync(path), Buffer.from('rubbish')]))),
+    ).rejects.toBeInstanceOf(MigrateError);
+  });
+
+  it('names other formats and their cure', async () => {
+    for (const [name, command] of [
+      ['xz', 'xz'],
+      ['zstd', 'zstd'],
+      ['bzip2', 'bzip2'],
+    ] as const) {
+      const bytes =
+        command === 'bzip2' ? Buffer.from('BZh9') : execFileSync(command, ['-c'], { input: raw.subarray(0, 4096) });
+      await expect(prove(save(`image.${name}`, bytes))).rejects.toThrow(
+        new RegExp(`packed as ${name}; images must be raw or gzip`),
+      );
+    }
+    await expect(prove(save('empty', Buffer.alloc(0)))).rejects.toThrow(/no partition table/);
+    await expect(prove(save('text.img', Buffer.alloc(mebibyte, 'text')))).rejects.toThrow(/no partition table/);
+  });
+});
+
+describe('forwardReader', () => {
+  it('gives the same bytes as the file, in any order', async () => {
+    const source = readerOf(gzipSync(raw));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(raw.length + 1000), fc.nat(100_000)), { maxLength: 6 }),
+        async (reads) => {
+          const reader = forwardReader(source, { path: 'x', compression: 'gzip' });
+          for (const [position, length] of reads) {
+            const target = Buffer.alloc(length);
+            const count = await reader.read(target, position);
+            expect(target.subarray(0, count).equals(raw.subarray(position, position + length))).toBe(true);
+          }
+          await reader.close();
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+});
+
+describe('readFatFile', () => {
+  it.each([
+    ['12', 2],
+    ['16', 20],
+    ['32', 64],
+  ])('reads what mtools wrote into FAT%s', async (kind, sizeMib) => {
+    const image = join(directory, `fat${kind}`);
+    execFileSync('truncate', ['-s', `${sizeMib}M`, image]);
+    execFileSync('mkfs.vfat', ['-F', kind, image], { stdio: 'ignore' });
+    const tree = join(directory, `tree${kind}`);
+    mkdirSync(join(tree, 'system-connections'), { recursive: true });
+    const large = Buffer.alloc(300_000, 'abcdefg');
+    writeFileSync(join(tree, 'system-connections', 'A connection with a long name.ignore'), large);
+    for (let index = 0; index < 40; index += 1) writeFileSync(join(tree, `file-${index}.json`), String(index));
+    execFileSync('sh', ['-c', 'mcopy -s -i "$1" "$2"/* ::', 'copy', image, tree]);
+    const volume = await openFat(readerOf(readFileSync(image)));
+    expect(volume.type).toBe(`FAT${kind}`);
+    expect(
+      Buffer.from(await volume.readFile('/system-connections/a connection with a long name.IGNORE')).equals(large),
+    ).toBe(true);
+    expect(Buffer.from(await volume.readFile('/file-39.json')).toString()).toBe('39');
+    expect(await volume.find('/none')).toBeUndefined();
+    await expect(volume.readFile('/system-connections')).rejects.toThrow(/no file/);
+    expect((await volume.list('/')).map((entry) => entry.name)).toContain('file-7.json');
+  });
+
+  it('survives any damage with one kind of error', async () => {
+    const original = readFileSync(join(directory, 'fat12'));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(20_000), fc.nat(255)), { minLength: 1, maxLength: 30 }),
+        async (changes) => {
+          const bytes = Buffer.from(original);
+          for (const [offset, value] of changes) bytes[offset] = value;
+          const read = openFat(readerOf(bytes)).then((volume) => volume.list('/system-connections'));
+          await read.catch((thrown: unknown) => expect(thrown).toBeInstanceOf(MigrateError));
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe('flashing', () => {
+  const source = () => readerOf(readFileSync(path));
+
+  it('writes the image exactly, its first sectors last, and not a byte behind it', async () => {
+    const image = await prove(path);
+    const disk = memoryDisk(40 * mebibyte);
+    await wipeOldTables(disk, image);
+    await flashImage({ source: source(), image, target: disk, emit });
+    expect(Buffer.from(disk.bytes.subarray(1024, raw.length)).equals(raw.subarray(1024))).toBe(true);
+    expect(disk.bytes.subarray(0, 1024).every((byte) => byte === 0)).toBe(true);
+    const commitBytes = await readCommitBytes(source(), image);
+    expect(await differingChunks({ target: disk, image, commitBytes, emit })).toEqual([]);
+    const before = disk.operations.length;
+    await writeCommitSectors(disk, commitBytes);
+    expect(disk.operations.slice(before)).toEqual(['write 512+512', 'flush', 'write 0+512', 'flush']);
+    expect(Buffer.from(disk.bytes.subarray(0, raw.length)).equals(raw)).toBe(true);
+    const behind = disk.bytes.subarray(raw.length, disk.bytes.length - 33 * 512);
+    expect(behind.every((byte) => byte === 0xaa)).toBe(true);
+    expect(disk.bytes.subarray(-33 * 512).every((byte) => byte === 0)).toBe(true);
+  });
+
+  it('wipes the backup table before the first sectors, each durable before the next', async () => {
+    const disk = memoryDisk(40 * mebibyte);
+    await wipeOldTables(disk, await prove(path));
+    expect(disk.operations).toEqual([
+      `write ${40 * mebibyte - 33 * 512}+${33 * 512}`,
+      'flush',
+      'write 0+1024',
+      'flush',
+    ]);
+  });
+
+  it('withholds one sector of an MBR image, two of a GPT image', () => {
+    const table = { id: '', partitions: [] };
+    expect(commitRange({ ...table, kind: 'mbr' })).toEqual({ startByte: 0, endByte: 512 });
+    expect(commitRange({ ...table, kind: 'gpt' })).toEqual({ startByte: 0, endByte: 1024 });
+  });
+
+  it('repairs a disk that dropped, changed or misplaced writes once', async () => {
+    const image = await prove(path);
+    for (const spoil of [
+      (bytes: Uint8Array) => bytes.subarray(0, 100),
+      (bytes: Uint8Array) => Uint8Array.from(bytes).fill(1, 5000, 5001),
+      () => undefined,
+    ]) {
+      const disk = memoryDisk(20 * mebibyte, {
+        onWrite: (bytes, _position, count) => (count === 3 ? spoil(bytes) : bytes),
+      });
+      await flashImage({ source: source(), image, target: disk, emit });
+      const commitBytes = await readCommitBytes(source(), image);
+      expect(await differingChunks({ target: disk, image, commitBytes, emit })).toHaveLength(1);
+      await verifyAndRepair({ source: source(), target: disk, image, commitBytes, emit, dropCaches: async () => {} });
+      expect(Buffer.from(disk.bytes.subarray(1024, raw.length)).equals(raw.subarray(1024))).toBe(true);
+    }
+  });
+
+  it('gives up on a disk that keeps lying, and says where', async () => {
+    const image = await prove(path);
+    const disk = memoryDisk(20 * mebibyte, {
+      onWrite: (bytes, position) => (position === 8 * mebibyte ? undefined : bytes),
+    });
+    await flashImage({ source: source(), image, target: disk, emit });
+    const commitBytes = await readCommitBytes(source(), image);
+    const repair = verifyAndRepair({
+      source: source(),
+      target: disk,
+      image,
+      commitBytes,
+      emit,
+      dropCaches: async () => {},
+    });
+    await expect(repair).rejects.toThrow(/1 of 10 chunks differ, at 8 MiB/);
+  });
+
+  it('stops at a write error', async () => {
+    const image = await prove(path);
+    const disk = memoryDisk(20 * mebibyte, {
+      onWrite: () => {
+        throw new MigrateError('write-failed', 'I/O error');
+      },
+    });
+    await expect(flashImage({ source: source(), image, target: disk, emit })).rejects.toThrow('I/O error');
+  });
+
+  it('refuses a disk that is one byte too small, and an image that is not the proven one', async () => {
+    const image = await prove(path);
+    await expect(
+      flashImage({ source: source(), image, target: memoryDisk(raw.length - 1), emit }),
+    ).rejects.toMatchObject({ code: 'no-space' });
+    const other = readerOf(gzipSync(raw.subarray(0, -1)));
+    await expect(flashImage({ source: other, image, target: memoryDisk(20 * mebibyte), emit })).rejects.toMatchObject({
+      code: 'wrong-image',
+    });
+  });
+});
+
+describe('inflate', () => {
+  it('gives what gzip -dc gives', async () => {
+    const parts: Uint8Array[] = [];
+    for await (const bytes of inflate(readerOf(readFileSync(path)), { path, compression: 'gzip' })) parts.push(bytes);
+    expect(Buffer.concat(parts).equals(execFileSync('gzip', ['-dc', path], { maxBuffer: 64 * mebibyte }))).toBe(true);
+  });
+});
