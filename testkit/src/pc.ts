@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Machine, RunOptions, RunResult, WaitOptions } from './machine.ts';
@@ -34,6 +34,7 @@ process.on('exit', () => {
 /** Starts a PC under software emulation. qemu64 is the fastest processor there: newer features cost much. */
 export async function startPc(options: PcOptions): Promise<Machine> {
   const directory = await mkdtemp(join(tmpdir(), 'migrate-pc-'));
+  await mkdir(join(directory, 'no-share'));
   const child = spawn('qemu-system-x86_64', qemuArguments(options, directory), { stdio: ['ignore', 'pipe', 'pipe'] });
   running.add(child);
   const serial = serialLog(child);
@@ -44,7 +45,7 @@ export async function startPc(options: PcOptions): Promise<Machine> {
       void rm(directory, { recursive: true, force: true }).then(resolve);
     });
   });
-  const qmp = await openJsonChannel(join(directory, 'qmp'), { greets: true });
+  const qmp = await Promise.race([openJsonChannel(join(directory, 'qmp'), { greets: true }), serial.diesEarly]);
   const agent = guestAgent(join(directory, 'agent'));
   const run = (command: string, args: readonly string[] = [], runOptions: RunOptions = {}) =>
     agent.run(command, args, runOptions);
@@ -107,7 +108,10 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
       ],
     ]),
     // Always there, so that a snapshot fits machines with and without a share.
-    ...['-virtfs', `local,path=${options.share ?? '/var/empty'},mount_tag=share,security_model=none,readonly=on`],
+    ...[
+      '-virtfs',
+      `local,path=${options.share ?? `${directory}/no-share`},mount_tag=share,security_model=none,readonly=on`,
+    ],
     ...(options.snapshot === undefined ? [] : ['-loadvm', options.snapshot]),
     ...(options.noReboot === true ? ['-no-reboot'] : []),
   ];
@@ -121,6 +125,13 @@ function serialLog(child: ChildProcess) {
   const checks = new Set<() => void>();
   const errors: string[] = [];
   child.stderr?.on('data', (data: Buffer) => errors.push(data.toString()));
+  const diesEarly = new Promise<never>((_resolve, reject) => {
+    child.once('exit', (code) =>
+      reject(new Error(`the machine went off with exit status ${code}: ${errors.join('')}`)),
+    );
+  });
+  // Most machines go off when nobody waits for this any more.
+  diesEarly.catch(() => {});
   child.stdout?.on('data', (data: Buffer) => {
     const added = data.toString('latin1');
     text += added;
@@ -128,6 +139,7 @@ function serialLog(child: ChildProcess) {
     for (const check of [...checks]) check();
   });
   return {
+    diesEarly,
     text: () => text,
     end: () => {
       isOff = true;
