@@ -9,6 +9,7 @@ export * from './config/parse-config.ts';
 export * from './disk/byte-reader.ts';
 export * from './disk/crc32.ts';
 export * from './disk/file-system-signature.ts';
+export * from './disk/file-tree.ts';
 export * from './disk/partition-table.ts';
 export * from './error.ts';
 export * from './execute/event.ts';

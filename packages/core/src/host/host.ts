@@ -31,6 +31,12 @@ export interface ByteReader {
   close(): Promise<void>;
 }
 
+/** A half-open range of bytes. */
+export interface ByteRange {
+  readonly startByte: number;
+  readonly endByte: number;
+}
+
 /** A file or block device open for writing. Writes are complete or throw; they are durable after `flush`. */
 export interface ByteWriter extends ByteReader {
   write(source: Uint8Array, position: number): Promise<void>;

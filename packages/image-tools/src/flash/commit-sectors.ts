@@ -1,11 +1,5 @@
-import { type ByteWriter, type ImageFacts, MigrateError, type PartitionTable } from '@migrate/core';
+import { type ByteRange, type ByteWriter, type ImageFacts, MigrateError, type PartitionTable } from '@migrate/core';
 import { imageSectorBytes } from '../inspect/inspect-image.ts';
-
-/** A half-open range of bytes on a disk. */
-export interface ByteRange {
-  readonly startByte: number;
-  readonly endByte: number;
-}
 
 /**
  * The sectors without which no firmware takes the disk for bootable: sector 0 with boot code and MBR, and for GPT also its

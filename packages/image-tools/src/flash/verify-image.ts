@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto';
-import { type ByteReader, type ByteWriter, type Emit, type ImageFacts, MigrateError } from '@migrate/core';
-import type { ByteRange } from './commit-sectors.ts';
+import {
+  type ByteRange,
+  type ByteReader,
+  type ByteWriter,
+  type Emit,
+  type ImageFacts,
+  MigrateError,
+} from '@migrate/core';
 import { flashImage } from './flash-image.ts';
 
 export interface VerifyRequest {
