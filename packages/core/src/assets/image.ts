@@ -1,4 +1,4 @@
-import type { PartitionTable } from '../disk/partition-table.ts';
+import type { PartitionTable } from '../disk/partition.ts';
 
 /** What is known of an image after it was read to its end and proven. */
 export interface ImageFacts {

@@ -2,7 +2,7 @@
 
 import type { ByteReader } from '../host/host.ts';
 import { readExactly } from './byte-reader.ts';
-import type { FileSystemSignature } from './file-system-signature.ts';
+import { type FileSystemSignature, plainUuid, text, withText } from './signature-fields.ts';
 
 /** LUKS1 and LUKS2 on-disk formats: magic at 0, version at 6, text UUID at 168 in both; a label at 24 in LUKS2. */
 export function luks(head: Buffer): FileSystemSignature | undefined {
@@ -60,24 +60,4 @@ function mdVersion0(block: Buffer): FileSystemSignature | undefined {
     words.writeUInt32BE(block.readUInt32LE(offset), index * 4);
   });
   return withText('linux_raid_member', { uuid: plainUuid(words, 0) });
-}
-
-/** A UUID in plain byte order; all zeros is none. */
-export function plainUuid(head: Buffer, offset: number): string {
-  const hex = head.toString('hex', offset, offset + 16);
-  if (/^0+$/.test(hex)) return '';
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
-}
-
-/** Text up to its first NUL. */
-export function text(head: Buffer, offset: number, length: number): string {
-  return head.toString('utf8', offset, offset + length).replace(/\0.*$/s, '');
-}
-
-/** A signature without what is empty. */
-export function withText(
-  type: string,
-  { uuid = '', label = '' }: { uuid?: string; label?: string },
-): FileSystemSignature {
-  return { type, ...(uuid === '' ? {} : { uuid }), ...(label === '' ? {} : { label }) };
 }

@@ -1,15 +1,7 @@
 import type { ByteReader } from '../host/host.ts';
 import { readExactly } from './byte-reader.ts';
-import { luks, lvm, mdAtEnd, mdAtStart, plainUuid, text, withText } from './container-signature.ts';
-
-/** What the superblock at the start of a partition says. */
-export interface FileSystemSignature {
-  /** Name as Linux knows it: ext2, ext3, ext4, xfs, btrfs, vfat, swap, ntfs, crypto_LUKS, LVM2_member, linux_raid_member, squashfs… */
-  readonly type: string;
-  /** As /dev/disk/by-uuid writes it: lower-case UUID, or "ABCD-1234" for FAT. */
-  readonly uuid?: string;
-  readonly label?: string;
-}
+import { luks, lvm, mdAtEnd, mdAtStart } from './container-signature.ts';
+import { type FileSystemSignature, plainUuid, text, withText } from './signature-fields.ts';
 
 /** Enough for every superblock near the start, of which that of btrfs is the last. */
 const headBytes = 72 * 1024;

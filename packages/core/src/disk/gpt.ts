@@ -2,11 +2,11 @@
 
 import { MigrateError } from '../error.ts';
 import type { ByteReader } from '../host/host.ts';
-import { formatGuid } from '../machine/uefi.ts';
 import { readExactly } from './byte-reader.ts';
 import { crc32 } from './crc32.ts';
+import { formatGuid } from './guid.ts';
 import { mbrEntries } from './mbr.ts';
-import type { Partition, PartitionTable } from './partition-table.ts';
+import type { Partition, PartitionTable } from './partition.ts';
 
 const signature = 'EFI PART';
 const minimumHeaderBytes = 92;

@@ -3,7 +3,7 @@
 import { MigrateError } from '../error.ts';
 import type { ByteReader } from '../host/host.ts';
 import { readExactly } from './byte-reader.ts';
-import { isExtended, type Partition, type PartitionTable } from './partition-table.ts';
+import { isExtended, type Partition, type PartitionTable } from './partition.ts';
 
 const signatureOffset = 0x1fe;
 const diskIdOffset = 0x1b8;

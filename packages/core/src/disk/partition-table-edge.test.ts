@@ -18,7 +18,8 @@ import type { ByteReader } from '../host/host.ts';
 import { createNodeHost } from '../host/host-node.ts';
 import { readerOf } from './byte-reader.ts';
 import { crc32 } from './crc32.ts';
-import { type PartitionTable, readPartitionTable } from './partition-table.ts';
+import type { PartitionTable } from './partition.ts';
+import { readPartitionTable } from './partition-table.ts';
 
 const mebibyte = 1024 * 1024;
 // Some tools take their time on a busy machine.

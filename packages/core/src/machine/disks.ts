@@ -1,5 +1,7 @@
-import { type FileSystemSignature, readFileSystemSignature } from '../disk/file-system-signature.ts';
-import { type PartitionTable, readPartitionTable } from '../disk/partition-table.ts';
+import { readFileSystemSignature } from '../disk/file-system-signature.ts';
+import type { PartitionTable } from '../disk/partition.ts';
+import { readPartitionTable } from '../disk/partition-table.ts';
+import type { FileSystemSignature } from '../disk/signature-fields.ts';
 import { MigrateError, messageOf } from '../error.ts';
 import type { ByteReader, HostReader } from '../host/host.ts';
 import type { Disk, DiskPartition } from './facts.ts';

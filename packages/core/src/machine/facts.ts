@@ -1,5 +1,5 @@
-import type { FileSystemSignature } from '../disk/file-system-signature.ts';
-import type { PartitionTable } from '../disk/partition-table.ts';
+import type { PartitionTable } from '../disk/partition.ts';
+import type { FileSystemSignature } from '../disk/signature-fields.ts';
 
 /** A plain, serializable snapshot of a machine: all that planning may know of it. */
 export interface Facts {

@@ -1,15 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { formatGuid, guidBytes } from '../disk/guid.ts';
 import { createMemoryHost } from '../host/memory-host.ts';
-import {
-  efivarsDirectory,
-  formatGuid,
-  globalVariableGuid,
-  guidBytes,
-  inspectFirmware,
-  loadOption,
-  parseLoadOption,
-} from './uefi.ts';
+import { efivarsDirectory, globalVariableGuid, inspectFirmware, loadOption, parseLoadOption } from './uefi.ts';
 
 const guid = fc.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/);
 

@@ -1,6 +1,7 @@
 // UEFI variables as Linux shows them in efivarfs (Documentation/filesystems/efivarfs.rst): four bytes of attributes,
 // then the data.
 
+import { formatGuid, guidBytes } from '../disk/guid.ts';
 import type { HostReader } from '../host/host.ts';
 import type { BootEntry, Firmware } from './facts.ts';
 
@@ -83,22 +84,6 @@ function parseDevicePath(bytes: Uint8Array): { partitionUuid?: string; filePath?
     offset += length;
   }
   return found;
-}
-
-/** A GUID in its mixed-endian binary form as lower-case text. */
-export function formatGuid(bytes: Uint8Array): string {
-  const hex = (from: number, to: number, reversed = false): string => {
-    const part = Buffer.from(bytes.subarray(from, to));
-    return (reversed ? part.reverse() : part).toString('hex');
-  };
-  return `${hex(0, 4, true)}-${hex(4, 6, true)}-${hex(6, 8, true)}-${hex(8, 10)}-${hex(10, 16)}`;
-}
-
-/** The mixed-endian binary form of a GUID (UEFI specification 2.10 appendix A). */
-export function guidBytes(guid: string): Uint8Array {
-  const [a = '', b = '', c = '', d = '', e = ''] = guid.split('-');
-  const reversed = (hex: string): Buffer => Buffer.from(hex, 'hex').reverse();
-  return Buffer.concat([reversed(a), reversed(b), reversed(c), Buffer.from(d, 'hex'), Buffer.from(e, 'hex')]);
 }
 
 /** Builds an EFI_LOAD_OPTION for a file on a GPT partition. */
