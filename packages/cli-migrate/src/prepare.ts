@@ -44,6 +44,7 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
     config,
     workDirectory,
     bundleDirectory: bundleDirectory(),
+    readsNetworks: request.facts === undefined,
     proveImage: (image) => proveImage({ host, emit, ...image }),
   });
   const { plan, findings } = makePlan({ config, facts, assets, devices, toolVersion });

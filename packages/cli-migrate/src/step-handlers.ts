@@ -1,10 +1,11 @@
-import { configureSteps, fileSteps, type StepHandlers, stage2Steps, uefiSteps } from '@migrate/core';
+import { configureSteps, fileSteps, networkSteps, type StepHandlers, stage2Steps, uefiSteps } from '@migrate/core';
 import { grubSteps } from '@migrate/device-x86';
 import { imageSteps } from '@migrate/image-tools';
 
 /** Every kind of step with the code that carries it out; a kind left out does not compile. */
 export const stepHandlers: StepHandlers = {
   ...fileSteps,
+  ...networkSteps,
   ...grubSteps,
   ...stage2Steps,
   ...uefiSteps,

@@ -141,6 +141,7 @@ export function pcConfig(change: (config: Config) => Config = (config) => config
       workDir: '.',
       allWifis: false,
       wifis: [],
+      wired: true,
       rebootSeconds: 5,
       log: { level: 'info', console: true },
       deviceTree: [],

@@ -217,6 +217,7 @@ describe('refusals', () => {
       'config-json-device-type',
       { assets: { configJson: { path: 'c', sizeBytes: 1, sha256: '', deviceType: 'raspberrypi3' } } },
     ],
+    ['network-unknown', { assets: { networks: { profiles: [], notCarried: [], missing: ['home'] } } }],
     ['network-missing', { config: (c) => ({ ...c, migrate: { ...c.migrate, requireNetworkConfig: true } }) }],
     [
       'app-name',
@@ -290,5 +291,60 @@ describe('refusals', () => {
     });
     expect(made).toBeDefined();
     expect(findings.map((finding) => [finding.severity, finding.code])).toEqual([['warning', 'os-untested']]);
+  });
+});
+
+describe('networks of the old system', () => {
+  const profile = {
+    name: 'migrated-wifi-a.nmconnection',
+    description: 'Wi-Fi "a" from x',
+    sizeBytes: 10,
+    sha256: 'ab',
+  };
+  const required = (c: Config): Config => ({
+    ...c,
+    migrate: { ...c.migrate, requireNetworkConfig: true, allWifis: true },
+  });
+
+  it('move through the payload to the boot partition, and count as a way back online', () => {
+    const { plan: made, findings } = plan({
+      config: required,
+      assets: { networks: { profiles: [profile], notCarried: [], missing: [] } },
+    });
+    expect(findings).toEqual([]);
+    const write = made?.stage1.find((step) => step.kind === 'write-connections');
+    expect(write?.files).toEqual([
+      {
+        name: profile.name,
+        description: profile.description,
+        sha256: 'ab',
+        to: '/var/lib/balena-migrate/payload/files/migrated-connection-0',
+      },
+    ]);
+    const configure = made?.stage2.find((step) => step.kind === 'configure-image');
+    expect(configure?.files).toContainEqual({
+      payload: 'migrated-connection-0',
+      partition: 'resin-boot',
+      path: '/system-connections/migrated-wifi-a.nmconnection',
+      mode: 0o600,
+    });
+  });
+
+  it('are named with the reason where they stay behind', () => {
+    const notCarried = [{ medium: 'wifi' as const, what: 'Wi-Fi "b"', reason: 'it is disabled', source: 'f:3' }];
+    const { plan: made, findings } = plan({ assets: { networks: { profiles: [], notCarried, missing: [] } } });
+    expect(made).toBeDefined();
+    expect(findings).toMatchObject([
+      {
+        severity: 'warning',
+        code: 'network-not-carried',
+        where: 'f:3',
+        message: 'Wi-Fi "b" stays behind: it is disabled',
+      },
+    ]);
+  });
+
+  it('cannot be known on a desk', () => {
+    expect(plan({ config: required }).findings).toMatchObject([{ severity: 'warning', code: 'network-not-seen' }]);
   });
 });

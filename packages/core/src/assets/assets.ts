@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts';
+import type { NotCarried } from '../network/profile.ts';
 import type { Finding } from '../plan/finding.ts';
 import type { ImageFacts } from './image.ts';
 
@@ -21,11 +22,26 @@ export interface RuntimeAsset {
   readonly files: readonly { readonly path: string; readonly sizeBytes: number; readonly isExecutable: boolean }[];
 }
 
+/** What moves of the old system's networks; the keyfiles themselves are left where they came from until they are written. */
+export interface MigratedNetworks {
+  readonly profiles: readonly {
+    readonly name: string;
+    readonly description: string;
+    readonly sizeBytes: number;
+    readonly sha256: string;
+  }[];
+  readonly notCarried: readonly NotCarried[];
+  /** Wanted SSIDs that this system does not know. */
+  readonly missing: readonly string[];
+}
+
 /** Everything read from files that planning needs. What could not be had is a finding instead. */
 export interface Assets {
   readonly image?: ImageFacts;
   readonly configJson?: AssetFile & { readonly deviceType: string; readonly applicationName?: string };
   readonly connections: readonly ConnectionAsset[];
+  /** Absent where another machine is planned for. */
+  readonly networks?: MigratedNetworks;
   readonly runtime?: RuntimeAsset;
   readonly findings: readonly Finding[];
 }

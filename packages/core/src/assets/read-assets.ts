@@ -3,9 +3,11 @@ import { basename, resolve } from 'node:path';
 import type { Config, ExpectedHash, FileReference } from '../config/config.ts';
 import { MigrateError } from '../error.ts';
 import type { HostReader } from '../host/host.ts';
+import { chooseProfiles, networkChoice } from '../network/choose-profiles.ts';
+import { collectNetworks } from '../network/collect.ts';
 import { error } from '../plan/check-machine.ts';
 import type { Finding } from '../plan/finding.ts';
-import type { AssetFile, Assets, ConnectionAsset, RuntimeAsset } from './assets.ts';
+import type { AssetFile, Assets, ConnectionAsset, MigratedNetworks, RuntimeAsset } from './assets.ts';
 import { parseConfigJson } from './config-json.ts';
 import { parseConnectionFile } from './connection-file.ts';
 import type { ImageFacts } from './image.ts';
@@ -16,6 +18,8 @@ export interface AssetSources {
   readonly workDirectory: string;
   /** Directory of the unpacked bundle (runtime/ and app/). */
   readonly bundleDirectory: string;
+  /** False where another machine is planned for, whose networks are not at hand. */
+  readonly readsNetworks: boolean;
   /** Reads a whole image and proves it; throws MigrateError for one that is not sound. */
   readonly proveImage: (request: { path: string; expectedHash?: ExpectedHash }) => Promise<ImageFacts>;
 }
@@ -41,9 +45,11 @@ export async function readAssets(host: HostReader, sources: AssetSources): Promi
   }
   findings.push(...sameNames(connections));
   const runtime = await orFinding(findings, () => readRuntime(host, sources.bundleDirectory));
+  const networks = sources.readsNetworks ? await readNetworks(host, config) : undefined;
   return {
     connections,
     findings,
+    ...(networks === undefined ? {} : { networks }),
     ...(image === undefined ? {} : { image }),
     ...(configJson === undefined ? {} : { configJson }),
     ...(runtime === undefined ? {} : { runtime }),
@@ -120,6 +126,18 @@ function sameNames(connections: readonly ConnectionAsset[]): Finding[] {
       'Rename one of them',
     ),
   );
+}
+
+async function readNetworks(host: HostReader, config: Config): Promise<MigratedNetworks> {
+  const { profiles, notCarried, missing } = chooseProfiles(await collectNetworks(host), networkChoice(config));
+  return {
+    profiles: profiles.map(({ name, description, keyfile }) => {
+      const bytes = Buffer.from(keyfile.reveal());
+      return { name, description, sizeBytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+    }),
+    notCarried,
+    missing,
+  };
 }
 
 async function readRuntime(host: HostReader, directory: string): Promise<RuntimeAsset> {

@@ -41,6 +41,7 @@ function buildMigrate(form: MigrateForm): Config['migrate'] {
     workDir: form.work_dir ?? defaults.work_dir.default,
     allWifis: form.all_wifis ?? defaults.all_wifis.default,
     wifis: form.wifis ?? [],
+    wired: form.wired ?? defaults.wired.default,
     ...given('rebootSeconds', form.reboot),
     log: {
       level: form.log?.level ?? defaults.log.properties.level.default,

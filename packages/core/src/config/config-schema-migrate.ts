@@ -136,17 +136,22 @@ export const migrateSection = {
       type: ['boolean', 'null'],
       default: false,
       description:
-        'Whether to take over every Wi-Fi network that this system knows. This version warns and takes none.',
+        'Whether to take over every Wi-Fi network that this system knows from wpa_supplicant, connman, NetworkManager, netplan or ifupdown.',
       examples: [true],
-      'x-support': 'ignored',
     },
     wifis: {
       type: ['array', 'null'],
       default: [],
-      description: 'SSIDs of the Wi-Fi networks to take over.',
+      description: 'SSIDs of the only Wi-Fi networks to take over; one that this system does not know is refused.',
       items: { type: 'string', pattern: oneLine, description: 'An SSID.', examples: ['my-ssid'] },
       examples: [['my-ssid']],
-      'x-support': 'refused',
+    },
+    wired: {
+      type: ['boolean', 'null'],
+      default: true,
+      description:
+        'Whether to take over fixed addresses of wired interfaces, and connections of NetworkManager other than Wi-Fi. Interfaces with DHCP need nothing.',
+      examples: [false],
     },
     nwmgr_files: {
       type: ['array', 'null'],

@@ -65,6 +65,7 @@ export interface Config {
     readonly workDir: string;
     readonly allWifis: boolean;
     readonly wifis: readonly string[];
+    readonly wired: boolean;
     /** Seconds to wait before the reboot into stage 2; undefined: prepare only, the user reboots. */
     readonly rebootSeconds?: number;
     readonly log: {

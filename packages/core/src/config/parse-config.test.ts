@@ -38,6 +38,7 @@ describe('what the original README shows', () => {
         workDir: '.',
         allWifis: true,
         wifis: [],
+        wired: true,
         rebootSeconds: 5,
         log: { level: 'info', drive: '/dev/sda1', console: true },
         kernel: { path: 'balena.zImage' },

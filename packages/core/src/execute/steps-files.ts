@@ -89,7 +89,8 @@ function newFile<S extends Step & { readonly path: string }>(
   };
 }
 
-async function refuseExisting(host: Host, path: string): Promise<void> {
+/** A file that is there belongs to someone else. */
+export async function refuseExisting(host: Host, path: string): Promise<void> {
   if ((await host.linkStatus(path)) !== undefined) {
     throw new MigrateError('busy', `${path} exists already and is not ours to overwrite`);
   }

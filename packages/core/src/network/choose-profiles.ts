@@ -1,4 +1,5 @@
 // Decides which networks move, and writes their keyfiles. Pure.
+import type { Config } from '../config/config.ts';
 import { quoted } from '../config/quoted.ts';
 import { Secret } from '../secret.ts';
 import type { NetworkSources } from './collect.ts';
@@ -23,6 +24,10 @@ export interface NetworkChoice {
   readonly wired: boolean;
 }
 
+export function networkChoice({ migrate }: Config): NetworkChoice {
+  return { allWifis: migrate.allWifis, wifis: migrate.wifis, wired: migrate.wired };
+}
+
 export interface ChosenProfile {
   /** File name in system-connections: safe on FAT, and no two are equal there. */
   readonly name: string;
@@ -43,7 +48,8 @@ export interface ChosenProfiles {
  * Wired interfaces move only where they differ from what balenaOS does by itself, DHCP on all.
  */
 export function chooseProfiles(sources: NetworkSources, choice: NetworkChoice): ChosenProfiles {
-  const notCarried = [...sources.notCarried];
+  const wantsWifi = choice.allWifis || choice.wifis.length > 0;
+  const notCarried = sources.notCarried.filter(({ medium }) => (medium === 'wifi' ? wantsWifi : choice.wired));
   const isWanted = (ssid: Uint8Array): boolean =>
     choice.allWifis || choice.wifis.some((wanted) => Buffer.compare(Buffer.from(wanted), ssid) === 0);
   const taken = new Set<string>();
@@ -71,7 +77,12 @@ export function chooseProfiles(sources: NetworkSources, choice: NetworkChoice): 
         missing.length > 0
           ? `its certificate ${missing[0]} cannot be read`
           : `there is no interface ${quoted(connection.interfaceName ?? '')}`;
-      notCarried.push({ what, reason, source: connection.source });
+      notCarried.push({
+        medium: connection.type === 'wifi' ? 'wifi' : 'wired',
+        what,
+        reason,
+        source: connection.source,
+      });
       continue;
     }
     offer(keyOf(connection), {
@@ -92,6 +103,7 @@ export function chooseProfiles(sources: NetworkSources, choice: NetworkChoice): 
     const missing = missingCertificate(network, sources);
     if (missing !== undefined) {
       notCarried.push({
+        medium: 'wifi',
         what: wifiName(network.ssid),
         reason: `its certificate ${missing} cannot be read`,
         source: network.source,
@@ -120,6 +132,7 @@ export function chooseProfiles(sources: NetworkSources, choice: NetworkChoice): 
     }
     if (matching(sources.hardware, settings.match).length === 0)
       notCarried.push({
+        medium: 'wired',
         what: `addresses of ${nameOf(settings.match)}`,
         reason: 'there is no such interface',
         source: settings.source,

@@ -36,7 +36,7 @@ export async function collectNetworks(host: HostReader): Promise<NetworkSources>
   ];
   const natives = await nativeConnections(host);
   const native = natives.filter((found) => 'sections' in found);
-  const { certificates, unreadable } = await readCertificates(host, [
+  const certificates = await readCertificates(host, [
     ...readings
       .flatMap(({ wifis }) => wifis)
       .flatMap(({ security }) =>
@@ -51,11 +51,7 @@ export async function collectNetworks(host: HostReader): Promise<NetworkSources>
   return {
     wifis: readings.flatMap(({ wifis }) => wifis),
     interfaces: readings.flatMap(({ interfaces }) => interfaces),
-    notCarried: [
-      ...readings.flatMap(({ notCarried }) => notCarried),
-      ...natives.filter((found) => 'reason' in found),
-      ...unreadable,
-    ],
+    notCarried: [...readings.flatMap(({ notCarried }) => notCarried), ...natives.filter((found) => 'reason' in found)],
     native,
     hardware: await inspectInterfaces(host),
     certificates,
@@ -177,19 +173,15 @@ async function nativeConnections(host: HostReader): Promise<(NativeConnection | 
   return found;
 }
 
-async function readCertificates(
-  host: HostReader,
-  paths: readonly string[],
-): Promise<{ certificates: Map<string, Uint8Array>; unreadable: NotCarried[] }> {
+/** Those that cannot be read are left out; the networks that need them then say so. */
+async function readCertificates(host: HostReader, paths: readonly string[]): Promise<Map<string, Uint8Array>> {
   const certificates = new Map<string, Uint8Array>();
-  const unreadable: NotCarried[] = [];
   for (const path of new Set(paths)) {
     try {
       certificates.set(path, await host.readFile(path, { limitBytes: certificateLimitBytes }));
     } catch (thrown) {
       if (!(thrown instanceof MigrateError) && !isSystemError(thrown)) throw thrown;
-      unreadable.push({ what: `certificate ${path}`, reason: 'it cannot be read', source: path });
     }
   }
-  return { certificates, unreadable };
+  return certificates;
 }

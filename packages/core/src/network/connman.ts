@@ -57,7 +57,9 @@ function readService(
   const none = { wifis: [], interfaces: [], notCarried: [] };
   const refuse = (what: string, reason: string): NetworkReading => ({
     ...none,
-    notCarried: [{ what, reason, source }] satisfies NotCarried[],
+    notCarried: [
+      { medium: settings.get('Type') === 'wifi' ? 'wifi' : 'wired', what, reason, source },
+    ] satisfies NotCarried[],
   });
   const mac = settings.get('MAC')?.toLowerCase();
   const match = mac === undefined ? {} : { mac };

@@ -18,7 +18,12 @@ export function readDhcpcd(text: string, path: string): NetworkReading {
     const raw = [...words('ip_address'), ...words('ip6_address')];
     const addresses = raw.map((address) => cidr(address, classPrefix(address)));
     if (addresses.includes(undefined)) {
-      notCarried.push({ what: `interface "${interfaceName}"`, reason: 'its addresses make no sense', source });
+      notCarried.push({
+        medium: 'wired',
+        what: `interface "${interfaceName}"`,
+        reason: 'its addresses make no sense',
+        source,
+      });
       continue;
     }
     if (statics.size === 0) continue;
@@ -56,7 +61,12 @@ function blocksOf(text: string, path: string, notCarried: NotCarried[]): Block[]
       blocks.push(current);
     } else if (word === 'ssid' || word === 'profile') {
       current = undefined;
-      notCarried.push({ what: line, reason: 'settings for one network or as a fallback are not taken over', source });
+      notCarried.push({
+        medium: 'wired',
+        what: line,
+        reason: 'settings for one network or as a fallback are not taken over',
+        source,
+      });
     } else if (word === 'static') {
       const [, key, value] = /^static\s+(\w+)\s*=\s*(.*)$/.exec(line) ?? [];
       if (key !== undefined && value !== undefined) current?.statics.set(key, value);

@@ -74,18 +74,18 @@ export function readInterfaces(file: InterfacesFile, path: string): NetworkReadi
     const what = `interface ${quoted(name)}`;
     const refusal = refusalOf(name, stanzas);
     if (name === 'lo') continue;
-    if (refusal !== undefined) notCarried.push({ what, reason: refusal, source });
+    if (refusal !== undefined) notCarried.push({ medium: 'wired', what, reason: refusal, source });
     if (refusal !== undefined || stanzas.every(({ method }) => method === 'manual' && !stanzas.some(hasWifi))) continue;
     const ip = ipOf(stanzas);
     if (ip === undefined) {
-      notCarried.push({ what, reason: 'its addresses make no sense', source });
+      notCarried.push({ medium: 'wired', what, reason: 'its addresses make no sense', source });
       continue;
     }
     interfaces.push({ match: { name }, ...ip, source });
     for (const [key] of stanzas
       .flatMap(({ options }) => options)
       .filter(([key]) => /^(?:pre-|post-)?(?:up|down)$/.test(key))) {
-      notCarried.push({ what: `"${key}" of ${what}`, reason: 'commands are not taken over', source });
+      notCarried.push({ medium: 'wired', what: `"${key}" of ${what}`, reason: 'commands are not taken over', source });
     }
     const wifi = wifiOf(stanzas, { name, source });
     if (wifi !== undefined) wifis.push(wifi);

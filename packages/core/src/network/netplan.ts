@@ -34,7 +34,7 @@ export function readNetplan(files: readonly { readonly path: string; readonly te
       // Aliases are off, so that no file of a few lines becomes a large tree.
       merged = merge(merged, treeOf(parse(text, { maxAliasCount: 0, uniqueKeys: true, schema: 'core' })));
     } catch {
-      notCarried.push({ what: 'a netplan file', reason: 'it is not valid YAML', source: path });
+      notCarried.push({ medium: 'wired', what: 'a netplan file', reason: 'it is not valid YAML', source: path });
     }
   }
   const source = files.map(({ path }) => path).join(', ');
@@ -46,20 +46,26 @@ export function readNetplan(files: readonly { readonly path: string; readonly te
     for (const [id, raw] of Object.entries(treeOf(devices))) {
       const what = `${kind} ${quoted(id)}`;
       if (kind !== 'ethernets' && kind !== 'wifis') {
-        notCarried.push({ what, reason: 'only ethernets and wifis are taken over', source });
+        notCarried.push({ medium: 'wired', what, reason: 'only ethernets and wifis are taken over', source });
         continue;
       }
       const device = treeOf(raw);
       const ip = ipOf(device);
       if (ip === undefined) {
-        notCarried.push({ what, reason: 'its addresses make no sense', source });
+        notCarried.push({
+          medium: kind === 'wifis' ? 'wifi' : 'wired',
+          what,
+          reason: 'its addresses make no sense',
+          source,
+        });
         continue;
       }
       const match = matchOf(id, device);
       interfaces.push({ match, ...ip, source });
       for (const [ssid, point] of Object.entries(treeOf(device['access-points']))) {
         const security = securityOf(treeOf(point));
-        if (typeof security === 'string') notCarried.push({ what: `Wi-Fi ${quoted(ssid)}`, reason: security, source });
+        if (typeof security === 'string')
+          notCarried.push({ medium: 'wifi', what: `Wi-Fi ${quoted(ssid)}`, reason: security, source });
         else
           wifis.push({ ssid: Buffer.from(ssid), isHidden: treeOf(point).hidden === true, security, match, ip, source });
       }

@@ -30,7 +30,12 @@ const securityNames = ['wifi-security', '802-11-wireless-security'];
 export function readNativeConnection(text: string, path: string): NativeConnection | NotCarried {
   const sections = parseKeyfile(text);
   const what = `connection ${quoted(path.slice(path.lastIndexOf('/') + 1))}`;
-  const refuse = (reason: string): NotCarried => ({ what, reason, source: path });
+  const refuse = (reason: string, medium: NotCarried['medium'] = 'wired'): NotCarried => ({
+    medium,
+    what,
+    reason,
+    source: path,
+  });
   if (sections === undefined) return refuse('it is not a keyfile');
   const value = (names: readonly string[], key: string): string | undefined => {
     const settings = sections.filter(({ name }) => names.includes(name)).flatMap((section) => section.settings);
@@ -42,14 +47,15 @@ export function readNativeConnection(text: string, path: string): NativeConnecti
   const id = value(['connection'], 'id');
   if (id === undefined) return refuse('it has no id');
   if (!carriedTypes.includes(type)) return refuse(`connections of type ${quoted(type)} are not taken over`);
-  if (value(['connection'], 'autoconnect') === 'false') return refuse('it does not come up by itself');
+  if (value(['connection'], 'autoconnect') === 'false')
+    return refuse('it does not come up by itself', type === 'wifi' ? 'wifi' : 'wired');
   if (['ap', 'adhoc', 'mesh'].includes(value(['wifi', '802-11-wireless'], 'mode') ?? ''))
-    return refuse('it is an access point or ad-hoc network');
+    return refuse('it is an access point or ad-hoc network', 'wifi');
   const management = value(securityNames, 'key-mgmt');
   if ((management === 'wpa-psk' || management === 'sae') && value(securityNames, 'psk') === undefined)
-    return refuse('its password is not in the file but with a user');
+    return refuse('its password is not in the file but with a user', 'wifi');
   const ssid = value(['wifi', '802-11-wireless'], 'ssid');
-  if (type === 'wifi' && ssid === undefined) return refuse('it has no SSID');
+  if (type === 'wifi' && ssid === undefined) return refuse('it has no SSID', 'wifi');
   const interfaceName = value(['connection'], 'interface-name');
   return {
     id,

@@ -10,7 +10,7 @@ export function readNetworkd(text: string, path: string): NetworkReading {
   const refuse = (reason: string): NetworkReading => ({
     wifis: [],
     interfaces: [],
-    notCarried: [{ what: 'a network', reason, source: path }],
+    notCarried: [{ medium: 'wired', what: 'a network', reason, source: path }],
   });
   const foreign = ['VLAN', 'Bridge', 'Bond', 'Tunnel', 'VRF', 'MACVLAN'].find(
     (key) => lastValueOf(sections, 'Network', key) !== undefined,

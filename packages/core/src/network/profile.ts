@@ -81,15 +81,9 @@ export interface InterfaceSettings extends IpPair {
   readonly source: string;
 }
 
-/** A keyfile that NetworkManager already has on the old system. */
-export interface NativeProfile {
-  readonly name: string;
-  readonly text: Secret;
-  readonly source: string;
-}
-
 /** Something that is not taken over, and why. */
 export interface NotCarried {
+  readonly medium: 'wifi' | 'wired';
   readonly what: string;
   readonly reason: string;
   readonly source: string;

@@ -32,7 +32,7 @@ export function readWpaSupplicant(text: string, path: string, match: InterfaceMa
         ? 'it is disabled'
         : (modeRefusal(fields) ?? (typeof security === 'string' ? security : undefined));
     if (ssid === undefined || refusal !== undefined || typeof security === 'string') {
-      notCarried.push({ what, reason: refusal ?? 'its SSID cannot be read', source });
+      notCarried.push({ medium: 'wifi', what, reason: refusal ?? 'its SSID cannot be read', source });
       continue;
     }
     const priority = Number(fields.get('priority') ?? 'none');

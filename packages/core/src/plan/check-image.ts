@@ -10,7 +10,7 @@ const gptBackupSectors = 33;
 
 /** What stands against putting these files on this machine. Assets that could not be read bring their own findings. */
 export function checkAssets(
-  { image, configJson, connections }: Assets,
+  { image, configJson }: Assets,
   { config, device, disk }: { config: Config; device: Device | undefined; disk: Disk | undefined },
 ): readonly Finding[] {
   const findings: Finding[] = [];
@@ -31,16 +31,6 @@ export function checkAssets(
         'balena.config',
         'no config.json is given, so the device would not join its fleet',
         'Download config.json from the dashboard and set balena.config.path',
-      ),
-    );
-  }
-  if (config.migrate.requireNetworkConfig && connections.length === 0) {
-    findings.push(
-      error(
-        'network-missing',
-        'migrate.nwmgr_files',
-        'no network connection is given, so the device might not come back online',
-        'List NetworkManager files in migrate.nwmgr_files, or set migrate.require_nwmgr_config to false where wired DHCP is enough',
       ),
     );
   }

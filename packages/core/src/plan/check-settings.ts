@@ -11,7 +11,6 @@ export function checkSettings({ migrate, balena }: Config): readonly Finding[] {
     ],
     [balena.image?.kind === 'fs', 'balena.image.fs', 'Use balena.image.dd with the whole image'],
     [migrate.backup.length > 0, 'migrate.backup', 'Remove it and save the data by other means first'],
-    [migrate.wifis.length > 0, 'migrate.wifis', 'Remove it and give NetworkManager files with nwmgr_files'],
     [migrate.kernel !== undefined, 'migrate.kernel', "Remove it: stage 2 runs on this machine's own kernel"],
     [migrate.initrd !== undefined, 'migrate.initrd', "Remove it: stage 2 is built for this machine's own kernel"],
     [migrate.deviceTree.length > 0, 'migrate.device_tree', 'Remove it: a PC has no device tree'],
@@ -37,11 +36,6 @@ export function checkSettings({ migrate, balena }: Config): readonly Finding[] {
       hint,
     }));
   const ignored: [boolean, string, string][] = [
-    [
-      migrate.allWifis,
-      'migrate.all_wifis',
-      'Wi-Fi networks are not taken over; give NetworkManager files with nwmgr_files',
-    ],
     [
       !migrate.gzipInternal,
       'migrate.gzip_internal: false',

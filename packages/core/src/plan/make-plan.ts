@@ -3,9 +3,11 @@ import type { ImageFacts } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import { type BootManager, bootManagerOf, type Device } from '../machine/device.ts';
 import type { Facts } from '../machine/facts.ts';
+import { networkChoice } from '../network/choose-profiles.ts';
 import { memoryBudget, spaceBudget } from './budget.ts';
 import { checkAssets, checkFirmwareFit } from './check-image.ts';
 import { checkMachine, error, type PlacedPath, placedPath, targetDisk } from './check-machine.ts';
+import { checkNetwork } from './check-network.ts';
 import { checkSettings } from './check-settings.ts';
 import { type Finding, refuses } from './finding.ts';
 import {
@@ -16,6 +18,7 @@ import {
   type Plan,
   planVersion,
   type Step,
+  type WrittenConnection,
 } from './plan.ts';
 import { stage2CommandLine } from './stage2-command-line.ts';
 import { identifyDisk } from './target-disk.ts';
@@ -56,6 +59,7 @@ export function makePlan(request: PlanRequest): PlanResult {
     ...('code' in state ? [state] : []),
     ...checkAssets(assets, { config, device, disk }),
     ...checkFirmwareFit(facts, assets.image),
+    ...checkNetwork(assets, config),
   ];
   const { image, runtime } = assets;
   if (image === undefined || runtime === undefined || 'code' in state) return { findings };
@@ -110,6 +114,8 @@ interface Layout {
   readonly copied: readonly CopiedFile[];
   readonly payload: readonly PayloadFile[];
   readonly placed: readonly PlacedFile[];
+  /** Keyfiles that stage 1 makes of the old system's networks. */
+  readonly written: readonly WrittenConnection[];
 }
 
 const imageName = 'image';
@@ -130,19 +136,17 @@ function layOut({
   const copied: CopiedFile[] = [];
   const payload: PayloadFile[] = [];
   const placed: PlacedFile[] = [];
+  const written: WrittenConnection[] = [];
+  const inPayload = (name: string, { sizeBytes, sha256 }: { sizeBytes: number; sha256: string }): void => {
+    payload.push({ name, pathInFileSystem: `${state.pathInFileSystem}/payload/files/${name}`, sizeBytes, sha256 });
+  };
   const copy = (name: string, file: { path: string; sizeBytes: number; sha256: string }): void => {
-    copied.push({
-      from: file.path,
-      to: `${stateDirectory}/payload/files/${name}`,
-      mode: 0o600,
-      sizeBytes: file.sizeBytes,
-    });
-    payload.push({
-      name,
-      pathInFileSystem: `${state.pathInFileSystem}/payload/files/${name}`,
-      sizeBytes: file.sizeBytes,
-      sha256: file.sha256,
-    });
+    const to = `${stateDirectory}/payload/files/${name}`;
+    copied.push({ from: file.path, to, mode: 0o600, sizeBytes: file.sizeBytes });
+    inPayload(name, file);
+  };
+  const placeConnection = (payloadName: string, name: string): void => {
+    placed.push({ payload: payloadName, partition: 'resin-boot', path: `/system-connections/${name}`, mode: 0o600 });
   };
   const imagePlace = placeNamed(facts, image.path);
   const imageFile = { path: image.path, sizeBytes: image.fileBytes, sha256: image.fileSha256 };
@@ -162,14 +166,15 @@ function layOut({
   }
   assets.connections.forEach((connection, index) => {
     copy(`connection-${index}`, connection);
-    placed.push({
-      payload: `connection-${index}`,
-      partition: 'resin-boot',
-      path: `/system-connections/${connection.name}`,
-      mode: 0o600,
-    });
+    placeConnection(`connection-${index}`, connection.name);
   });
-  return { copied, payload, placed };
+  (assets.networks?.profiles ?? []).forEach(({ name, description, sizeBytes, sha256 }, index) => {
+    const payloadName = `migrated-connection-${index}`;
+    written.push({ name, description, to: `${stateDirectory}/payload/files/${payloadName}`, sha256 });
+    inPayload(payloadName, { sizeBytes, sha256 });
+    placeConnection(payloadName, name);
+  });
+  return { copied, payload, placed, written };
 }
 
 interface Ordering extends PlanRequest {
@@ -215,7 +220,7 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
   }));
   const directories = [
     payloadDirectory,
-    ...parentsBelow(payloadDirectory, [...runtimeFiles, ...layout.copied]),
+    ...parentsBelow(payloadDirectory, [...runtimeFiles, ...layout.copied, ...layout.written]),
     bootDirectory,
   ];
   // The disk is part of the name, so that an entry can never be taken for another machine's.
@@ -224,6 +229,16 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
     ...directories.map((path): Step => ({ kind: 'make-directory', id: `make ${path}`, path, mode: 0o700 })),
     { kind: 'copy-files', id: 'copy-runtime', files: runtimeFiles },
     { kind: 'copy-files', id: 'copy-files', files: layout.copied },
+    ...(layout.written.length === 0
+      ? []
+      : [
+          {
+            kind: 'write-connections',
+            id: 'write-connections',
+            choice: networkChoice(config),
+            files: layout.written,
+          } satisfies Step,
+        ]),
     { kind: 'write-plan', id: 'write-plan', path: `${payloadDirectory}/plan.json` },
     {
       kind: 'build-initramfs',

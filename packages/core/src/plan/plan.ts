@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ImageFacts } from '../assets/image.ts';
 import type { Stage2BootSettings } from '../initramfs/initramfs.ts';
+import type { NetworkChoice } from '../network/choose-profiles.ts';
 
 export const planVersion = 1;
 
@@ -33,6 +34,16 @@ export interface CopiedFile {
   readonly sizeBytes: number;
 }
 
+/** A keyfile made of the old system's networks. The plan has its hash only, for it holds passwords. */
+export interface WrittenConnection {
+  /** Name in system-connections. */
+  readonly name: string;
+  /** Where it comes from, for people. */
+  readonly description: string;
+  readonly to: string;
+  readonly sha256: string;
+}
+
 /** A file for a partition of the new system. */
 export interface PlacedFile {
   /** Name among the payload files. */
@@ -48,6 +59,12 @@ export type Step =
   // Stage 1, on the living system: each of these is undone exactly.
   | { readonly kind: 'make-directory'; readonly id: string; readonly path: string; readonly mode: number }
   | { readonly kind: 'copy-files'; readonly id: string; readonly files: readonly CopiedFile[] }
+  | {
+      readonly kind: 'write-connections';
+      readonly id: string;
+      readonly choice: NetworkChoice;
+      readonly files: readonly WrittenConnection[];
+    }
   | { readonly kind: 'write-plan'; readonly id: string; readonly path: string }
   | {
       readonly kind: 'build-initramfs';
