@@ -9,7 +9,16 @@ export default defineConfig({
     maxWorkers: 2,
     minWorkers: 1,
     projects: [
-      { ...shared, test: { name: 'unit', include: ['{packages/*,testkit}/src/**/*.test.ts'] } },
+      {
+        ...shared,
+        // Seconds at most on an idle machine; a loaded one is no reason to fail.
+        test: {
+          name: 'unit',
+          include: ['{packages/*,testkit}/src/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
       {
         ...shared,
         test: { name: 'disk', include: ['testkit/src/**/*.disk.ts'], testTimeout: 120_000, hookTimeout: 120_000 },

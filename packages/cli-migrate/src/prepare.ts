@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import {
   type Assets,
   assetPath,
+  bootManagerOf,
   type Config,
   checkFormerRun,
   type Emit,
@@ -59,6 +60,11 @@ export function inspectMachine(host: HostReader, places: readonly string[]): Pro
     places,
     bootFiles: (facts) =>
       devices.flatMap((device) => device.bootManagers.flatMap((manager) => manager.bootFiles(facts))),
+    bootPlaces: (facts) => {
+      const device = devices.find((candidate) => candidate.matches(facts));
+      const manager = device === undefined ? undefined : bootManagerOf(device, facts);
+      return manager === undefined ? [] : [manager.bootDirectory(facts)];
+    },
   });
 }
 

@@ -87,6 +87,13 @@ export function pcFacts(changes: Partial<Facts> = {}): Facts {
         mountTarget: '/',
         availableBytes: 2000 * mebibyte,
       },
+      {
+        path: '/boot/balena-migrate',
+        existing: '/boot',
+        rest: 'balena-migrate',
+        mountTarget: '/',
+        availableBytes: 2000 * mebibyte,
+      },
     ],
     bootFiles: [
       { path: '/boot/grub/grub.cfg', sizeBytes: grubCfg.length, mode: 0o600, text: grubCfg },

@@ -211,6 +211,8 @@ describe('refusals', () => {
       'space-too-small',
       { facts: { places: pcFacts().places.map((place) => ({ ...place, availableBytes: 100 * 1024 * 1024 })) } },
     ],
+    ['space-too-small', { facts: { places: onOwnBootPartition({ availableBytes: 1024 * 1024 }) } }],
+    ['facts-incomplete', { facts: { places: pcFacts().places.slice(0, 2) } }],
     ['image-flasher', { assets: { image: pcImage({ kind: 'balena-flasher', labels: {} }) } }],
     ['image-unknown', { assets: { image: pcImage({ kind: 'unknown', labels: {} }) } }],
     [
@@ -346,5 +348,28 @@ describe('networks of the old system', () => {
 
   it('cannot be known on a desk', () => {
     expect(plan({ config: required }).findings).toMatchObject([{ severity: 'warning', code: 'network-not-seen' }]);
+  });
+});
+
+/** The places of a machine whose /boot is a partition of its own. */
+function onOwnBootPartition({ availableBytes }: { availableBytes: number }): Facts['places'] {
+  return pcFacts().places.map((place) =>
+    place.existing === '/boot' ? { ...place, mountTarget: '/boot', availableBytes } : place,
+  );
+}
+
+describe('the arithmetic of space', () => {
+  it('counts the initramfs where it is written', () => {
+    const items = (places: Facts['places']) =>
+      plan({ facts: { places } }).plan?.spaces.map(({ path, needed }) => [path, needed.map(({ what }) => what)]);
+    const initramfs = 'initramfs (at most)';
+    const reserve = 'left free for the running system';
+    expect(items(pcFacts().places)).toEqual([
+      ['/var/lib/balena-migrate', ['runtime', 'files copied for stage 2', initramfs, reserve]],
+    ]);
+    expect(items(onOwnBootPartition({ availableBytes: 64 * 1024 * 1024 }))).toEqual([
+      ['/var/lib/balena-migrate', ['runtime', 'files copied for stage 2', reserve]],
+      ['/boot/balena-migrate', [initramfs, reserve]],
+    ]);
   });
 });

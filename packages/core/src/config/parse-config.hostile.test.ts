@@ -30,9 +30,9 @@ describe('hostile files', () => {
     ['many wrong items', `migrate: { wifis: [${'1,'.repeat(5000)}] }`, 'config-type'],
     ['Windows UTF-16', '\ufffd\ufffdm\0i\0g\0', 'config-encoding'],
   ])('%s', (_name, text, code) => {
-    const start = performance.now();
+    const startMicroseconds = process.cpuUsage().user;
     const { config, findings } = parseConfig(text, 'c.yml');
-    expect(performance.now() - start).toBeLessThan(5000);
+    expect((process.cpuUsage().user - startMicroseconds) / 1000).toBeLessThan(5000);
     expect(config).toBeUndefined();
     expect(findings.map((finding) => finding.code)).toContain(code);
     expect(findings.length).toBeLessThanOrEqual(101);

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ByteReader } from '../host/host.ts';
 import { readerOf } from './byte-reader.ts';
 import { readFileSystemSignature } from './file-system-signature.ts';
@@ -22,7 +22,6 @@ import { readFileSystemSignature } from './file-system-signature.ts';
 const mebibyte = 1024 * 1024;
 const uuid = '01234567-89ab-4def-8123-456789abcdef';
 // Some tools take their time on a busy machine.
-vi.setConfig({ testTimeout: 30_000 });
 let directory: string;
 // In memory where possible: the tools flush what they write.
 beforeAll(() => {

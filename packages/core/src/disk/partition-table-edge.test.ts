@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MigrateError } from '../error.ts';
 import type { ByteReader } from '../host/host.ts';
 import { createNodeHost } from '../host/host-node.ts';
@@ -23,7 +23,6 @@ import { readPartitionTable } from './partition-table.ts';
 
 const mebibyte = 1024 * 1024;
 // Some tools take their time on a busy machine.
-vi.setConfig({ testTimeout: 30_000 });
 let directory: string;
 // In memory where possible: the tools flush what they write.
 beforeAll(() => {

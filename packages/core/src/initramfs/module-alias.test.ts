@@ -41,9 +41,9 @@ describe('matchesPattern', () => {
   });
 
   it('does not blow up', () => {
-    const startMs = performance.now();
+    const startMicroseconds = process.cpuUsage().user;
     expect(matchesPattern(`${'*a'.repeat(100)}b`, 'a'.repeat(4000))).toBe(false);
-    expect(performance.now() - startMs).toBeLessThan(2000);
+    expect((process.cpuUsage().user - startMicroseconds) / 1000).toBeLessThan(2000);
   });
 });
 
@@ -70,13 +70,13 @@ describe('modulesForAlias', () => {
       `m${i}`,
     ]);
     pairs.push(['['.repeat(5_000_000), 'absurd']);
-    const startMs = performance.now();
+    const startMicroseconds = process.cpuUsage().user;
     const table = makeAliasTable(pairs);
     for (let i = 0; i < 100; i += 1) {
       const device = i * 199 + 1;
       const alias = `pci:v${hexadecimal(device % 200)}d${hexadecimal(device)}sv0000sd0000bc01sc00i00`;
       expect(modulesForAlias(table, alias)).toEqual([`m${device}`]);
     }
-    expect(performance.now() - startMs).toBeLessThan(3000);
+    expect((process.cpuUsage().user - startMicroseconds) / 1000).toBeLessThan(3000);
   });
 });

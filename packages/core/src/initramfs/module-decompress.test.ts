@@ -1,12 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { MigrateError } from '../error.ts';
 import { decompressModule, plainModuleBytes } from './module-decompress.ts';
 
 // The tools and the fuzzing take seconds on a loaded machine.
-vi.setConfig({ testTimeout: 60_000 });
 
 /** Much like a module: an ELF header, code with calls, text that repeats, and noise. */
 const module = makeModule(300_000);

@@ -23,6 +23,8 @@ export interface Inspection {
   readonly places: readonly string[];
   /** Boot configuration files to capture, chosen by the device packages once the rest is known. */
   readonly bootFiles: (facts: Facts) => readonly string[];
+  /** Directories that boot managers write to, chosen once the boot files are known. */
+  readonly bootPlaces: (facts: Facts) => readonly string[];
 }
 
 /** Takes a snapshot of a machine. Nothing is written, mounted or started. */
@@ -58,7 +60,9 @@ export async function inspect(host: HostReader, inspection: Inspection): Promise
     }),
     inContainer: await isContainer(host),
   };
-  return { ...facts, bootFiles: await readBootFiles(host, inspection.bootFiles(facts)) };
+  const withBootFiles: Facts = { ...facts, bootFiles: await readBootFiles(host, inspection.bootFiles(facts)) };
+  const bootPlaces = inspection.bootPlaces(withBootFiles).map((path) => inspectPlace(host, mounts, path));
+  return { ...withBootFiles, places: [...places, ...(await Promise.all(bootPlaces))] };
 }
 
 async function inspectOperatingSystem(host: HostReader): Promise<OperatingSystem> {

@@ -1,9 +1,9 @@
 // The arithmetic of memory and disk space that a plan rests on; shown to the operator item by item.
 import type { RuntimeAsset } from '../assets/assets.ts';
-import type { Facts } from '../machine/facts.ts';
+import type { Facts, Place } from '../machine/facts.ts';
 import { error } from './check-machine.ts';
 import type { Finding } from './finding.ts';
-import type { Budget, BudgetItem, CopiedFile, PayloadFile } from './plan.ts';
+import type { Budget, BudgetItem, CopiedFile, PayloadFile, SpaceBudget } from './plan.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -13,11 +13,8 @@ const stage2ProcessBytes = 128 * mebibyte;
 const kernelReserveBytes = 40 * mebibyte;
 /** Left free on the file systems that stage 1 writes to, so that the old system goes on working. */
 const spaceReserveBytes = 50 * mebibyte;
-
-interface Checked {
-  readonly budget: Budget;
-  readonly findings: readonly Finding[];
-}
+/** The same on a boot partition of its own, which is small and where little is written. */
+const bootReserveBytes = 2 * mebibyte;
 
 /** RAM in stage 2: nothing is swapped there, and the image lies in RAM while the disk is flashed. */
 export function memoryBudget({
@@ -28,7 +25,7 @@ export function memoryBudget({
   facts: Facts;
   runtime: RuntimeAsset;
   payload: readonly PayloadFile[];
-}): Checked {
+}): { readonly budget: Budget; readonly findings: readonly Finding[] } {
   const needed: BudgetItem[] = [
     { what: 'kernel reserve', bytes: kernelReserveBytes },
     { what: 'initramfs with kernel modules', bytes: initramfsBytes(facts, runtime) },
@@ -50,38 +47,50 @@ export function memoryBudget({
   };
 }
 
-/** Disk space that stage 1 takes in its state directory and for the initramfs. */
-export function spaceBudget({
+/** Disk space that stage 1 takes, by file system: in its state directory, and for the initramfs in the boot manager's directory. */
+export function spaceBudgets({
   facts,
   runtime,
   copied,
-  path,
-  availableBytes,
+  state,
+  boot,
 }: {
   facts: Facts;
   runtime: RuntimeAsset;
   copied: readonly CopiedFile[];
-  path: string;
-  availableBytes: number;
-}): Checked {
-  const needed: BudgetItem[] = [
-    { what: 'runtime', bytes: sum(runtime.files.map((file) => file.sizeBytes)) },
-    { what: 'files copied for stage 2', bytes: sum(copied.map((file) => file.sizeBytes)) },
-    { what: 'initramfs (at most)', bytes: initramfsBytes(facts, runtime) },
-    { what: 'left free for the running system', bytes: spaceReserveBytes },
-  ];
-  const budget = { needed, availableBytes };
-  return {
-    budget,
-    findings: shortage(budget).map((bytes) =>
-      error(
-        'space-too-small',
-        path,
-        `stage 1 needs ${inMebibytes(totalOf(budget))} MiB there, ${inMebibytes(availableBytes)} MiB are free: ${inMebibytes(bytes)} MiB too little`,
-        'Free some space',
-      ),
-    ),
+  state: Place;
+  boot: Place;
+}): { readonly budgets: readonly SpaceBudget[]; readonly findings: readonly Finding[] } {
+  const initramfs: BudgetItem = { what: 'initramfs (at most)', bytes: initramfsBytes(facts, runtime) };
+  const isOne = state.mountTarget === boot.mountTarget;
+  const stateBudget: SpaceBudget = {
+    path: state.path,
+    needed: [
+      { what: 'runtime', bytes: sum(runtime.files.map((file) => file.sizeBytes)) },
+      { what: 'files copied for stage 2', bytes: sum(copied.map((file) => file.sizeBytes)) },
+      ...(isOne ? [initramfs] : []),
+      { what: 'left free for the running system', bytes: spaceReserveBytes },
+    ],
+    availableBytes: state.availableBytes,
   };
+  const bootBudget: SpaceBudget = {
+    path: boot.path,
+    needed: [initramfs, { what: 'left free for the running system', bytes: bootReserveBytes }],
+    availableBytes: boot.availableBytes,
+  };
+  const budgets = isOne ? [stateBudget] : [stateBudget, bootBudget];
+  return { budgets, findings: budgets.flatMap(tooLittleSpace) };
+}
+
+function tooLittleSpace(budget: SpaceBudget): Finding[] {
+  return shortage(budget).map((bytes) =>
+    error(
+      'space-too-small',
+      budget.path,
+      `stage 1 needs ${inMebibytes(totalOf(budget))} MiB there, ${inMebibytes(budget.availableBytes)} MiB are free: ${inMebibytes(bytes)} MiB too little`,
+      'Free some space',
+    ),
+  );
 }
 
 export function totalOf(budget: Budget): number {

@@ -18,14 +18,13 @@ const oldestKernel = [3, 2] as const;
 const payloadFileSystems = new Set(['ext2', 'ext3', 'ext4', 'xfs']);
 
 /** A path on a plain partition, as stage 2 will find it again. */
-export interface PlacedPath {
+export interface PlacedPath extends Place {
   readonly mount: Mount;
   readonly disk: Disk;
   readonly partition: DiskPartition;
   readonly uuid: string;
   /** The path from the root of its file system. */
   readonly pathInFileSystem: string;
-  readonly availableBytes: number;
 }
 
 /** What stands against migrating this machine, whatever the image. */
@@ -189,7 +188,7 @@ export function placedPath(facts: Facts, place: Place): PlacedPath | Finding {
     .join('/')
     .replace(/\/+/g, '/')
     .replace(/(.)\/$/, '$1');
-  return { mount, ...found, uuid, pathInFileSystem, availableBytes: place.availableBytes };
+  return { ...place, mount, ...found, uuid, pathInFileSystem };
 }
 
 /** The disk to flash: the one that holds the root file system, or the one that `force_flash_device` names. */

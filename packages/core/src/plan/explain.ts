@@ -24,7 +24,7 @@ export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; han
       ? ['Disk after', '  as before: debug.no_flash is set']
       : ['Disk after', ...diskAfter(plan)],
     ['Memory in stage 2', ...budgetLines(plan.memory)],
-    [`Space in ${plan.space.path}`, ...budgetLines(plan.space)],
+    ...plan.spaces.map((space) => [`Space in ${space.path}`, ...budgetLines(space)]),
     ['If the power is cut', ...powerCuts(plan)],
   ];
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;

@@ -2,9 +2,9 @@ import type { Assets, RuntimeAsset } from '../assets/assets.ts';
 import type { ImageFacts } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import { type BootManager, bootManagerOf, type Device } from '../machine/device.ts';
-import type { Facts } from '../machine/facts.ts';
+import type { Facts, Place } from '../machine/facts.ts';
 import { networkChoice } from '../network/choose-profiles.ts';
-import { memoryBudget, spaceBudget } from './budget.ts';
+import { memoryBudget, spaceBudgets } from './budget.ts';
 import { checkAssets, checkFirmwareFit } from './check-image.ts';
 import { checkMachine, error, type PlacedPath, placedPath, targetDisk } from './check-machine.ts';
 import { checkNetwork } from './check-network.ts';
@@ -65,14 +65,9 @@ export function makePlan(request: PlanRequest): PlanResult {
   if (image === undefined || runtime === undefined || 'code' in state) return { findings };
   const layout = layOut({ facts, assets, image, runtime, state });
   const memory = memoryBudget({ facts, runtime, payload: layout.payload });
-  const space = spaceBudget({
-    facts,
-    runtime,
-    copied: layout.copied,
-    path: stateDirectory,
-    availableBytes: state.availableBytes,
-  });
-  findings.push(...memory.findings, ...space.findings);
+  const boot = manager === undefined ? state : placeAt(facts, manager.bootDirectory(facts));
+  const space = 'code' in boot ? undefined : spaceBudgets({ facts, runtime, copied: layout.copied, state, boot });
+  findings.push(...memory.findings, ...('code' in boot ? [boot] : []), ...(space?.findings ?? []));
   if (refuses(findings) || device === undefined || manager === undefined || disk === undefined) return { findings };
   const steps = orderSteps({ ...request, manager, image, runtime, state, layout });
   const plan = identifyPlan({
@@ -85,7 +80,7 @@ export function makePlan(request: PlanRequest): PlanResult {
     image,
     grade: 'C',
     memory: memory.budget,
-    space: { ...space.budget, path: stateDirectory },
+    spaces: space?.budgets ?? [],
     ...(config.migrate.rebootSeconds === undefined ? {} : { rebootSeconds: config.migrate.rebootSeconds }),
     delaySeconds: config.migrate.delaySeconds,
     logLevel: config.migrate.log.level,
@@ -97,16 +92,16 @@ export function makePlan(request: PlanRequest): PlanResult {
   return { plan, findings };
 }
 
+function placeAt(facts: Facts, path: string): Place | Finding {
+  return (
+    facts.places.find((candidate) => candidate.path === path) ??
+    error('facts-incomplete', path, 'the facts do not say where it lies', 'Capture them again with migrate facts')
+  );
+}
+
 function placeNamed(facts: Facts, path: string): PlacedPath | Finding {
-  const place = facts.places.find((candidate) => candidate.path === path);
-  if (place === undefined)
-    return error(
-      'facts-incomplete',
-      path,
-      'the facts do not say where it lies',
-      'Capture them again with migrate facts',
-    );
-  return placedPath(facts, place);
+  const place = placeAt(facts, path);
+  return 'code' in place ? place : placedPath(facts, place);
 }
 
 interface Layout {

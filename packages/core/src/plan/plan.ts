@@ -135,6 +135,10 @@ export interface Budget {
   readonly availableBytes: number;
 }
 
+export interface SpaceBudget extends Budget {
+  readonly path: string;
+}
+
 /** Everything that will happen, as data: no functions, no secrets. Steps before `pointOfNoReturn` are undone on failure. */
 export interface Plan {
   readonly version: typeof planVersion;
@@ -149,7 +153,8 @@ export interface Plan {
   /** How safe the machine is against a power cut: C = the image is in RAM while flashing. */
   readonly grade: 'A' | 'B' | 'C';
   readonly memory: Budget;
-  readonly space: Budget & { readonly path: string };
+  /** One for each file system that stage 1 writes to, named by a directory in it. */
+  readonly spaces: readonly SpaceBudget[];
   /** Seconds until the reboot into stage 2; absent: the operator reboots. */
   readonly rebootSeconds?: number;
   readonly delaySeconds: number;

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { createNodeHost, type ImageFacts, MigrateError, readerOf } from '@migrate/core';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFat } from '../fat/fat-reader.ts';
 import { memoryDisk } from '../memory-disk.ts';
 import { forwardReader } from '../open/forward-reader.ts';
@@ -25,9 +25,6 @@ import { commitRange, wipeOldTables, writeCommitSectors } from './commit-sectors
 import { flashImage, readCommitBytes } from './flash-image.ts';
 import { proveImage } from './prove-image.ts';
 import { differingChunks, verifyAndRepair } from './verify-image.ts';
-
-// Inflating takes its time on a busy machine.
-vi.setConfig({ testTimeout: 30_000 });
 
 const mebibyte = 1024 * 1024;
 const host = createNodeHost();
@@ -181,12 +178,22 @@ describe('proveImage', () => {
 
   it('refuses a file with one byte flipped, at many places', async () => {
     const compressed = readFileSync(path);
+    const sound = await prove(path);
+    let refused = 0;
     for (let part = 1; part < 40; part += 1) {
       const bytes = Buffer.from(compressed);
       const at = Math.floor((bytes.length * part) / 40);
       bytes[at] = (bytes[at] ?? 0) ^ 0x10;
-      await expect(prove(save('flipped.img.gz', bytes)), `byte ${at}`).rejects.toBeInstanceOf(MigrateError);
+      try {
+        const facts = await prove(save('flipped.img.gz', bytes));
+        // Deflate has bits that say nothing, such as those before a stored block; then the image must be the same.
+        expect(facts.chunkSha256, `byte ${at}`).toEqual(sound.chunkSha256);
+      } catch (thrown) {
+        expect(thrown, `byte ${at}`).toBeInstanceOf(MigrateError);
+        refused += 1;
+      }
     }
+    expect(refused).toBeGreaterThan(36);
   });
 
   it('refuses rubbish behind the image', async () => {

@@ -2,11 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { type ByteReader, MigrateError, readerOf } from '@migrate/core';
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readImageBytes } from './inflate-image.ts';
-
-// Inflating takes its time on a busy machine.
-vi.setConfig({ testTimeout: 30_000 });
 
 const kibibyte = 1024;
 const sliceBytes = 256 * kibibyte;
