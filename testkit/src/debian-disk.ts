@@ -195,7 +195,7 @@ async function bootedDisk(shape: Shape, memoryMib: number): Promise<BuiltDisk> {
   const qemu = (await execa('qemu-system-x86_64', ['--version'])).stdout.split('\n')[0];
   const directory = await cached(
     `booted-${shape}-${memoryMib}`,
-    { source, id, qemu, machineRecipe: 2 },
+    { source, id, qemu, machineRecipe: 3 },
     async (unfinished) => {
       const built = await copyDisk(source, unfinished);
       const machine = await startPc(optionsFor(shape, built, memoryMib));

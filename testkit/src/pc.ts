@@ -25,6 +25,8 @@ export interface PcOptions {
   readonly noReboot?: boolean;
 }
 
+/** Of the wired interface that every PC has. */
+export const networkMac = '02:00:00:00:00:01';
 const ovmfCode = '/usr/share/OVMF/OVMF_CODE_4M.fd';
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
@@ -95,6 +97,9 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
     ...['-machine', isUefi ? 'q35' : 'pc', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-smp', '2'],
     ...['-m', String(options.memoryMib), '-serial', 'stdio'],
     ...['-qmp', `unix:${directory}/qmp,server=on,wait=off`],
+    // A wired interface whose cable leads nowhere.
+    ...['-netdev', 'hubport,id=net0,hubid=0'],
+    ...['-device', `virtio-net-pci,netdev=net0,mac=${networkMac},romfile=`],
     ...['-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci'],
     ...['-chardev', `socket,id=agent,path=${directory}/agent,server=on,wait=off`],
     ...['-device', 'virtserialport,chardev=agent,name=org.qemu.guest_agent.0'],

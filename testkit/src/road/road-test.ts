@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect } from 'vitest';
 import { configJson } from '../balena-image.ts';
-import { configYaml, connection, connectionName, failure, newSystem, type Road } from './road.ts';
+import { networkMac } from '../pc.ts';
+import { configYaml, connection, connectionName, failure, newSystem, oldNetworks, type Road } from './road.ts';
 
 const mebibyte = 1024 * 1024;
+const migratedWifi = 'migrated-wifi-field-office.nmconnection';
 /** Promise: see docs/guarantees.md. */
 const peakMemoryKib = 128 * 1024;
 
@@ -15,7 +17,10 @@ export async function migrateAndCheck(
   { deviceType, firmware }: { deviceType: string; firmware: 'bios' | 'uefi' },
 ): Promise<void> {
   const { machine, image } = road;
-  await machine.writeFile(`${road.workDirectory}/balena-migrate.yml`, configYaml({ extra: ['reboot: 1'] }));
+  await machine.runShell('mkdir -p /etc/wpa_supplicant /etc/systemd/network');
+  for (const [path, contents] of Object.entries(oldNetworks)) await machine.writeFile(path, contents);
+  const extra = ['reboot: 1', 'all_wifis: true'];
+  await machine.writeFile(`${road.workDirectory}/balena-migrate.yml`, configYaml({ extra }));
   // Its end is not seen: the machine reboots under it.
   await machine.runShell(
     `cd ${road.workDirectory} && (setsid ./migrate-linux-x64/migrate --mode immediate --yes >/dev/ttyS0 2>&1 </dev/null &)`,
@@ -31,13 +36,23 @@ export async function migrateAndCheck(
     configJson: configJson(deviceType),
     logMode: '600',
   });
-  expect(found.connections).toEqual({ [connectionName]: connection, 'balena-sample.ignore': expect.any(String) });
+  const migratedWired = Object.keys(found.connections).find((name) => name.startsWith('migrated-ethernet-')) ?? '';
+  const { [migratedWifi]: wifi, [migratedWired]: wired, ...others } = found.connections;
+  expect(others).toEqual({ [connectionName]: connection, 'balena-sample.ignore': expect.any(String) });
+  expect(wifi).toMatch(/ssid=field office\n.*key-mgmt=wpa-psk\npsk=canary-wifi-password\n/s);
+  expect(wired).toMatch(
+    new RegExp(`mac-address=${networkMac}\n.*address1=192.0.2.77/24\ngateway=192.0.2.1\ndns=192.0.2.53;\n`, 's'),
+  );
   expect(found.log).toMatch(/point of no return.*flashing.*verifying/s);
-  expect(found.log).not.toContain('canary-api-key');
+  // Passwords and keys appear in no log; the console has them only in what the new system was made to print of its files.
+  const beforeNewSystem = machine.log().split('NEWOS-BOOTED')[0];
+  for (const secret of ['canary-api-key', 'canary-wifi-password']) {
+    expect(found.log).not.toContain(secret);
+    expect(beforeNewSystem).not.toContain(secret);
+  }
   const [, peak] = /peak memory of stage 2: (\d+) KiB/.exec(machine.log()) ?? [];
   expect(Number(peak)).toBeGreaterThan(10_000);
   expect(Number(peak)).toBeLessThanOrEqual(peakMemoryKib);
-  expect(machine.log()).not.toContain('canary-api-key');
   await machine.exited;
   await checkDisk(road.disk, image.raw);
 }

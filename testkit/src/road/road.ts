@@ -7,6 +7,7 @@ import { type BalenaImage, balenaImage, configJson } from '../balena-image.ts';
 import { makeBundle } from '../bundle/bundle.ts';
 import { type Shape, startBrownfield } from '../debian-disk.ts';
 import type { Machine, RunResult } from '../machine.ts';
+import { networkMac } from '../pc.ts';
 
 export const connectionName = 'ethernet-static';
 export const connection = `[connection]
@@ -17,6 +18,13 @@ type=ethernet
 method=manual
 address1=192.0.2.10/24,192.0.2.1
 `;
+
+/** What the old system has of networks, in its own programs' files: a Wi-Fi network and a wired interface with a fixed address. */
+export const oldNetworks: Readonly<Record<string, string>> = {
+  '/etc/wpa_supplicant/wpa_supplicant.conf':
+    'ctrl_interface=/run/wpa_supplicant\nnetwork={\n  ssid="field office"\n  psk="canary-wifi-password"\n}\n',
+  '/etc/systemd/network/10-wired.network': `[Match]\nMACAddress=${networkMac}\n[Network]\nAddress=192.0.2.77/24\nGateway=192.0.2.1\nDNS=192.0.2.53\n`,
+};
 
 export interface RoadOptions {
   readonly shape: Shape;
