@@ -61,7 +61,7 @@ export async function openExt4(reader: ByteReader): Promise<Ext4Volume> {
   const { blockBytes, blockCount } = superblock;
   const root = toEntry(await readInode(source, rootInode), new Uint8Array());
   if (root.kind !== 'directory') throw damaged('its root is no directory');
-  const parents = new Map([[rootInode, rootInode]]);
+  const parents = new Map([[rootInode, 0]]);
   const loadRuns = runsOfLatest(source);
 
   const children = async (directory: TreeEntry): Promise<readonly TreeEntry[]> => {
@@ -117,7 +117,9 @@ export async function openExt4(reader: ByteReader): Promise<Ext4Volume> {
     open: ({ inode: number, sizeBytes, kind }) => {
       const load = async (): Promise<ByteReader> => {
         const inode = await inodeOf(source, { inode: number }, 'file');
-        return isInline(inode) ? readerOf(inlineContents(inode)) : runsReader(source, inode.sizeBytes, await loadRuns(inode));
+        return isInline(inode)
+          ? readerOf(inlineContents(inode))
+          : runsReader(source, inode.sizeBytes, await loadRuns(inode));
       };
       let contents: Promise<ByteReader> | undefined;
       return {
