@@ -1,4 +1,5 @@
 export * from './fat/fat-reader.ts';
+export * from './fat/fat-writer.ts';
 export * from './flash/commit-sectors.ts';
 export * from './flash/flash-image.ts';
 export * from './flash/prove-image.ts';
