@@ -1,3 +1,6 @@
+export * from './configure/check-configuration.ts';
+export * from './configure/configure-image.ts';
+export * from './configure/configure-image-file.ts';
 export * from './fat/fat-reader.ts';
 export * from './fat/fat-writer.ts';
 export * from './flash/commit-sectors.ts';
