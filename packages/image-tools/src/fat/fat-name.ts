@@ -30,7 +30,7 @@ export function fatName(name: string, taken: ReadonlySet<string>): FatName {
   const { base, extension, isExact } = shortParts(name);
   const plain = padded(base.slice(0, 8), extension);
   const isFree = !taken.has(plain);
-  if (isExact && isFree && name === name.toUpperCase()) return { short: Buffer.from(plain, 'latin1'), longEntries: [] };
+  if (isExact && isFree && name === upperCase(name)) return { short: Buffer.from(plain, 'latin1'), longEntries: [] };
   const short = Buffer.from(isExact && isFree ? plain : withTail(base, extension, taken), 'latin1');
   return { short, longEntries: longEntries(name, shortNameChecksum(short)) };
 }
@@ -43,15 +43,20 @@ function shortParts(name: string): { base: string; extension: string; isExact: b
   const [base, extension] = [shortened(longBase), shortened(longExtension).slice(0, 3)];
   const isExact =
     base.length <= 8 &&
-    base === longBase.toUpperCase() &&
-    extension === longExtension.toUpperCase() &&
+    base === upperCase(longBase) &&
+    extension === upperCase(longExtension) &&
     hasExtension === (extension !== '');
   return { base: base === '' ? '_' : base, extension, isExact };
 }
 
 function shortened(text: string): string {
-  const characters = [...text.toUpperCase()].filter((character) => character !== ' ' && character !== '.');
+  const characters = [...upperCase(text)].filter((character) => character !== ' ' && character !== '.');
   return characters.map((character) => (shortCharacter.test(character) ? character : '_')).join('');
+}
+
+/** Of ASCII only: all else is replaced anyway, and may have several characters in upper case. */
+function upperCase(text: string): string {
+  return text.replace(/[a-z]+/g, (letters) => letters.toUpperCase());
 }
 
 function padded(base: string, extension: string): string {
