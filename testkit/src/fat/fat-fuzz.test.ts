@@ -131,7 +131,7 @@ describe.each(recipes)('a changed $name', (recipe) => {
           );
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 500 },
     );
     expect(seen.done).toBeGreaterThan(20);
     expect(seen.refused).toBeGreaterThan(20);

@@ -14,6 +14,7 @@ import {
   listTree,
   listWithMtools,
   makeFat,
+  type RecordedWrite,
   recordingWriter,
   smallFat32,
 } from './fat-image.ts';
@@ -21,6 +22,7 @@ import {
 vi.setConfig({ testTimeout: 30_000 });
 
 const modified = new Date('2026-03-04T05:06:07.890Z');
+const [fat12 = smallFat32, , fat16 = smallFat32] = fatRecipes;
 let directory: string;
 let tree: string;
 
@@ -161,8 +163,7 @@ describe('writeFatFiles', () => {
   });
 
   it('refuses to write into a damaged file system', async () => {
-    const [recipe = smallFat32] = fatRecipes;
-    const bytes = await bootFileSystem(recipe);
+    const bytes = await bootFileSystem(fat12);
     const { tableStartByte, tableBytes } = (await openFat(readerOf(bytes))).geometry;
     const secondTable = Buffer.from(bytes);
     secondTable[tableStartByte + tableBytes + 9] = 0x55;
@@ -174,33 +175,39 @@ describe('writeFatFiles', () => {
     const [first, second] = await Promise.all(
       ['/config.json', '/overlays/overlay-1.dtbo'].map((path) => volume.find(path)),
     );
-    crossed.writeUInt16LE(first?.firstCluster ?? 0, (second?.inode ?? 0) + 26);
+    const place = (second?.inode ?? 0) + 26;
+    crossed.writeUInt16LE(first?.firstCluster ?? 0, place);
     await expect(writeFatFiles(recordingWriter(crossed), { files: newFiles, modified })).rejects.toThrow(
       /is used twice/,
     );
+    crossed.writeUInt16LE(0xff00, place);
+    await expect(writeFatFiles(recordingWriter(crossed), { files: newFiles, modified })).rejects.toThrow(
+      /leads to cluster/,
+    );
   });
 
-  it('leaves old or new files wherever it is cut off', async () => {
-    const [, , recipe = smallFat32] = fatRecipes;
+  it.each([fat12, fat16, smallFat32])('leaves old or new files in $name wherever it is cut off', async (recipe) => {
     const before = await bootFileSystem(recipe);
     const after = Buffer.from(before);
     const target = recordingWriter(after);
     await writeFatFiles(target, { files: newFiles, modified });
     const old = await listTree(await openFat(readerOf(before)));
-    const cut = Buffer.from(before);
-    for (const operation of target.operations) {
-      if (operation === 'flush') continue;
-      cut.set(operation.bytes, operation.position);
-      const volume = await openFat(readerOf(cut));
-      const listing = await listTree(volume);
-      expect(listing).toMatchObject(withoutConfig(old));
-      for (const { path, contents } of newFiles) {
-        const found = listing[path]?.contents;
-        const isOld = found === old[path]?.contents;
-        expect(isOld || found === Buffer.from(contents).toString('base64'), path).toBe(true);
+    // Between two flushes a disk may keep writes in any order.
+    for (const operations of [target.operations, reversedBetweenFlushes(target.operations)]) {
+      const cut = Buffer.from(before);
+      for (const operation of operations) {
+        if (operation === 'flush') continue;
+        cut.set(operation.bytes, operation.position);
+        const listing = await listTree(await openFat(readerOf(cut)));
+        expect(listing).toMatchObject(withoutConfig(old));
+        for (const { path, contents } of newFiles) {
+          const found = listing[path]?.contents;
+          const isOld = found === old[path]?.contents;
+          expect(isOld || found === Buffer.from(contents).toString('base64'), path).toBe(true);
+        }
       }
+      expect(cut.equals(after)).toBe(true);
     }
-    expect(cut.equals(after)).toBe(true);
   });
 
   it('makes the data durable before the tables, and the tables before the directories', async () => {
@@ -263,6 +270,19 @@ describe('writeFatFiles', () => {
     );
   });
 });
+
+function reversedBetweenFlushes(operations: readonly (RecordedWrite | 'flush')[]): (RecordedWrite | 'flush')[] {
+  const reversed: (RecordedWrite | 'flush')[] = [];
+  let phase: RecordedWrite[] = [];
+  for (const operation of operations) {
+    if (operation !== 'flush') phase.unshift(operation);
+    else {
+      reversed.push(...phase, 'flush');
+      phase = [];
+    }
+  }
+  return reversed;
+}
 
 type Listed = Awaited<ReturnType<typeof listTree>>;
 

@@ -14,7 +14,7 @@ export async function checkFat(volume: FatVolume, table: TableEditor): Promise<v
   /** Number of clusters in a chain. */
   const claimChain = (firstCluster: number, text: string): number => {
     let count = 0;
-    for (let cluster: number | undefined = firstCluster; cluster !== undefined; cluster = table.next(cluster)) {
+    for (const cluster of table.chain(firstCluster)) {
       if (claimed[cluster] === 1) throw damaged(`cluster ${cluster} of ${JSON.stringify(text)} is used twice`);
       claimed[cluster] = 1;
       count += 1;

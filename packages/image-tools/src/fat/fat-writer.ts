@@ -96,7 +96,7 @@ async function planChanges(target: ByteWriter, { volume, table, files, modified 
     else {
       directory.replace(found, fields);
       written.add(found.inode);
-      replacedClusters.push(...chainOf(table, found));
+      if (found.firstCluster !== 0) replacedClusters.push(...table.chain(found.firstCluster));
     }
   }
   return { contents, directories: directories.all(), replacedClusters };
@@ -156,13 +156,6 @@ async function hasContents(volume: FatVolume, entry: FatEntry, contents: Uint8Ar
   const found = Buffer.alloc(contents.length);
   await volume.open(entry).read(found, 0);
   return found.equals(contents);
-}
-
-function chainOf(table: TableEditor, { firstCluster }: FatEntry): number[] {
-  const clusters: number[] = [];
-  const first = firstCluster === 0 ? undefined : firstCluster;
-  for (let cluster = first; cluster !== undefined; cluster = table.next(cluster)) clusters.push(cluster);
-  return clusters;
 }
 
 /** Writes neighbouring clusters together, and zeros behind the end of the file. */

@@ -7,8 +7,8 @@ export interface TableEditor {
   freeClusters(): number;
   /** The cluster that was allocated last. */
   lastAllocated(): number | undefined;
-  /** The cluster behind another, or undefined at the end of a chain; throws `invalid-input` where the chain is broken. */
-  next(cluster: number): number | undefined;
+  /** Clusters of a chain in its order; throws `invalid-input` where it is broken, but does not notice a circle. */
+  chain(firstCluster: number): Iterable<number>;
   /** A new chain of so many clusters; throws `no-space`. */
   allocate(count: number): readonly number[];
   /** Puts a new chain behind the last cluster of one in use. */
@@ -63,11 +63,13 @@ export async function editTable(target: ByteWriter, geometry: FatGeometry): Prom
   return {
     freeClusters: () => free,
     lastAllocated: () => lastAllocated,
-    next: (cluster) => {
-      const entry = tableEntry(type, table, cluster);
-      if (endsChain(type, entry)) return undefined;
-      checkCluster(geometry, entry);
-      return entry;
+    chain: function* (firstCluster) {
+      let cluster = firstCluster;
+      do {
+        checkCluster(geometry, cluster);
+        yield cluster;
+        cluster = tableEntry(type, table, cluster);
+      } while (!endsChain(type, cluster));
     },
     allocate: (count) => {
       if (count > free) {
