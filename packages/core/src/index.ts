@@ -1,4 +1,5 @@
 export * from './assets/assets.ts';
+export * from './assets/boot-files.ts';
 export * from './assets/config-json.ts';
 export * from './assets/connection-file.ts';
 export * from './assets/image.ts';
@@ -44,6 +45,7 @@ export * from './network/choose-profiles.ts';
 export * from './network/collect.ts';
 export * from './network/steps-network.ts';
 export * from './plan/budget.ts';
+export { deviceTypeMismatch } from './plan/check-image.ts';
 export * from './plan/check-machine.ts';
 export * from './plan/explain.ts';
 export * from './plan/finding.ts';

@@ -1,4 +1,5 @@
 import type { Assets, RuntimeAsset } from '../assets/assets.ts';
+import { configJsonPath, connectionPath } from '../assets/boot-files.ts';
 import type { ImageFacts } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import { type BootManager, bootManagerOf, type Device } from '../machine/device.ts';
@@ -141,7 +142,7 @@ function layOut({
     inPayload(name, file);
   };
   const placeConnection = (payloadName: string, name: string): void => {
-    placed.push({ payload: payloadName, partition: 'resin-boot', path: `/system-connections/${name}`, mode: 0o600 });
+    placed.push({ payload: payloadName, partition: 'resin-boot', path: connectionPath(name), mode: 0o600 });
   };
   const imagePlace = placeNamed(facts, image.path);
   const imageFile = { path: image.path, sizeBytes: image.fileBytes, sha256: image.fileSha256 };
@@ -157,7 +158,7 @@ function layOut({
   }
   if (assets.configJson !== undefined) {
     copy('config.json', assets.configJson);
-    placed.push({ payload: 'config.json', partition: 'resin-boot', path: '/config.json', mode: 0o600 });
+    placed.push({ payload: 'config.json', partition: 'resin-boot', path: configJsonPath, mode: 0o600 });
   }
   assets.connections.forEach((connection, index) => {
     copy(`connection-${index}`, connection);
