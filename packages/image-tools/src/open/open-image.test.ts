@@ -453,6 +453,9 @@ describe('a stream', () => {
 
   it('names the program that is missing', async () => {
     const memory = createMemoryHost({ files: { '/x': readFileSync(files.xz ?? '') } });
-    await expect(openImage(memory, '/x')).rejects.toMatchObject({ code: 'not-found', message: /xz is not installed/ });
+    await expect(openImage(memory, '/x')).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringContaining('xz is not installed'),
+    });
   });
 });
