@@ -1,6 +1,8 @@
 export * from './configure/check-configuration.ts';
 export * from './configure/configure-image.ts';
 export * from './configure/configure-image-file.ts';
+export * from './convert/convert-image.ts';
+export * from './convert/write-image.ts';
 export * from './ext4/ext4-reader.ts';
 export * from './fat/fat-reader.ts';
 export * from './fat/fat-writer.ts';
@@ -11,4 +13,8 @@ export * from './flash/steps-image.ts';
 export * from './flash/verify-image.ts';
 export * from './inspect/inspect-image.ts';
 export * from './open/forward-reader.ts';
+export * from './open/image-format.ts';
+export * from './open/inflate-engine.ts';
 export * from './open/open-image.ts';
+export * from './open/packed-image.ts';
+export * from './open/sparse-file.ts';
