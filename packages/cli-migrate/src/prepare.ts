@@ -44,7 +44,8 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
     config,
     workDirectory,
     bundleDirectory: bundleDirectory(),
-    proveImage: (image) => proveImage({ host, emit, ...image }),
+    proveImage: ({ writesUnused, ...image }) =>
+      proveImage({ host, emit, ...image, ...(writesUnused ? {} : { usedBlocks: 'find' }) }),
   });
   const { plan, findings } = makePlan({ config, facts, assets, devices, toolVersion });
   const formerRun = request.facts === undefined ? await findFormerRun(host, stateDirectory) : { kind: 'none' as const };
