@@ -1,3 +1,4 @@
+export * from './ext4/ext4-reader.ts';
 export * from './fat/fat-reader.ts';
 export * from './flash/commit-sectors.ts';
 export * from './flash/flash-image.ts';
