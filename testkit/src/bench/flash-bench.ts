@@ -1,5 +1,6 @@
 // Compares our proving, flashing and verifying with what one would use instead, in turns within one run, so that a busy machine
 // slows all of them alike. Needs root, a free loop device, and about 4 GiB in /dev/shm.
+import { existsSync } from 'node:fs';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -12,8 +13,6 @@ export interface FlashBenchOptions {
   readonly rounds: number;
   /** Names of tasks to run; all where it is left out. */
   readonly tasks?: readonly string[];
-  /** Directory in which etcher-sdk is installed. */
-  readonly etcherDirectory?: string;
 }
 
 export interface BenchRow extends Measurement {
@@ -39,11 +38,15 @@ export interface FlashBench {
   readonly rows: readonly BenchRow[];
 }
 
+const etcherDirectory = join(import.meta.dirname, '../../etcher');
+/** Whether etcher-sdk takes part; its README says how it is installed. */
+export const hasEtcher = existsSync(join(etcherDirectory, 'node_modules/etcher-sdk'));
+
 const mebibyte = 1024 * 1024;
 const slowDisk = 40 * mebibyte;
 
 /** Runs all contenders `rounds` times in turns; rows of medians, those of one task together. */
-export async function runFlashBench({ rounds, tasks, etcherDirectory }: FlashBenchOptions): Promise<FlashBench> {
+export async function runFlashBench({ rounds, tasks }: FlashBenchOptions): Promise<FlashBench> {
   // In memory: what is compared are programs, not disks.
   const directory = await mkdtemp('/dev/shm/flash-bench-');
   let device: string | undefined;
@@ -56,7 +59,7 @@ export async function runFlashBench({ rounds, tasks, etcherDirectory }: FlashBen
     const backing = join(directory, 'disk');
     await execa('fallocate', ['-l', String(image.sizeBytes + 64 * mebibyte), backing]);
     device = (await execa('losetup', ['--find', '--show', backing])).stdout.trim();
-    const bench = { directory, device, program, packed, etcherDirectory };
+    const bench = { directory, device, program, packed };
     const contenders = listContenders(bench).filter(({ task }) => tasks === undefined || tasks.includes(task));
     await prepareFacts(bench);
     const results = await takeTurns(contenders, { rounds, device });
@@ -75,7 +78,6 @@ interface Bench {
   readonly device: string;
   readonly program: string;
   readonly packed: string;
-  readonly etcherDirectory: string | undefined;
 }
 
 type Extent = 'all' | 'used';
@@ -93,10 +95,10 @@ async function prepareFacts(bench: Bench): Promise<void> {
 
 /** The first of each task is what the others are compared with. */
 function listContenders(bench: Bench): readonly Contender[] {
-  const { directory, device, packed, etcherDirectory } = bench;
+  const { directory, device, packed } = bench;
   const bmaptool = `bmaptool -q copy --bmap ${directory}/filled.bmap ${packed} ${device}`;
   const dd = (flag: string): string => `gzip -dc ${packed} | dd of=${device} bs=4M iflag=fullblock ${flag}`;
-  const etcher = (flags: string): string => `node ${etcherDirectory}/flash.mjs ${flags} ${packed} ${device}`;
+  const etcher = `node ${etcherDirectory}/flash.mjs ${packed} ${device}`;
   const contenders: Contender[] = [];
   const add = (task: string, way: string, commandLine: string, more: Partial<Contender> = {}): void =>
     void contenders.push({ task, way, commandLine, ...more });
@@ -107,11 +109,11 @@ function listContenders(bench: Bench): readonly Contender[] {
 
   add('flash', 'gzip | dd', dd('conv=fsync'));
   add('flash', 'bmaptool', bmaptool);
-  if (etcherDirectory !== undefined) add('flash', 'etcher-sdk', etcher('--no-verify'));
+  if (hasEtcher) add('flash', 'etcher-sdk', etcher);
   add('flash', 'ours, used blocks', ourCommand(bench, 'flash', 'used'), { goal: 0.17 });
   add('flash', 'ours, all blocks', ourCommand(bench, 'flash', 'all'), { goal: 0.25 });
   add('flash', 'ours, used blocks, verified', ourCommand(bench, 'flash-verify', 'used'), { goal: 0.58 });
-  if (etcherDirectory !== undefined) add('flash', 'etcher-sdk, verified', etcher('--verify'));
+  if (hasEtcher) add('flash', 'etcher-sdk, verified', `${etcher} --verify`);
 
   add('verify', 'gzip | cmp', `gzip -dc ${packed} | cmp -n $(blockdev --getsize64 ${device}) - ${device} || true`);
   add('verify', 'ours, all blocks', ourCommand(bench, 'verify', 'all'));
@@ -121,7 +123,7 @@ function listContenders(bench: Bench): readonly Contender[] {
   const slow = { writeLimit: slowDisk };
   add('flash at 40 MiB/s', 'gzip | dd', dd('conv=fsync'), slow);
   add('flash at 40 MiB/s', 'bmaptool', bmaptool, slow);
-  if (etcherDirectory !== undefined) add('flash at 40 MiB/s', 'etcher-sdk', etcher('--no-verify'), slow);
+  if (hasEtcher) add('flash at 40 MiB/s', 'etcher-sdk', etcher, slow);
   add('flash at 40 MiB/s', 'ours, used blocks', ourCommand(bench, 'flash', 'used'), { ...slow, goal: 0.3 });
   return contenders;
 }
