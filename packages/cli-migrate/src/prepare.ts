@@ -46,7 +46,8 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
     workDirectory,
     bundleDirectory: bundleDirectory(),
     readsNetworks: request.facts === undefined,
-    proveImage: (image) => proveImage({ host, emit, ...image }),
+    proveImage: ({ writesUnused, ...image }) =>
+      proveImage({ host, emit, ...image, ...(writesUnused ? {} : { usedBlocks: 'find' }) }),
   });
   const { plan, findings } = makePlan({ config, facts, assets, devices, toolVersion });
   const formerRun = request.facts === undefined ? await findFormerRun(host, stateDirectory) : { kind: 'none' as const };

@@ -1,4 +1,5 @@
 import type { Emit, Event, Finding } from '@migrate/core';
+import { progressPace } from './progress-pace.ts';
 
 /** Where text goes; process.stdout and process.stderr fit. */
 export interface Output {
@@ -12,17 +13,19 @@ const progressIntervalMs = 1000;
 export function renderLines(output: Output, now: () => number = () => performance.now()): Emit {
   let lastProgressMs = Number.NEGATIVE_INFINITY;
   let isLineOpen = false;
+  const paceOf = progressPace(now);
   const line = (text: string): void => {
     output.write(`${isLineOpen ? '\r\x1b[K' : ''}${text}\n`);
     isLineOpen = false;
   };
   return (event) => {
     if (event.kind === 'progress') {
+      const pace = paceOf(event);
       const isLast = event.done >= event.total;
       if (!isLast && now() - lastProgressMs < (output.isTTY ? 100 : progressIntervalMs)) return;
       lastProgressMs = now();
-      if (!output.isTTY) return line(lineOf(event));
-      output.write(`\r\x1b[K${lineOf(event)}`);
+      if (!output.isTTY) return line(`${lineOf(event)}${pace}`);
+      output.write(`\r\x1b[K${lineOf(event)}${pace}`);
       isLineOpen = true;
       return;
     }

@@ -1,4 +1,5 @@
 import type { Event, LogLevel } from '@migrate/core';
+import { progressPace } from './progress-pace.ts';
 import { lineOf } from './render.ts';
 
 const limitBytes = 1024 * 1024;
@@ -17,6 +18,7 @@ export function createStage2Log({
   const lines: string[] = [];
   let sizeBytes = 0;
   let lastProgress = '';
+  const paceOf = progressPace(() => uptimeSeconds() * 1000);
   const add = (text: string): void => {
     const line = `[${uptimeSeconds().toFixed(1).padStart(7)}] ${text}\n`;
     lines.push(line);
@@ -31,11 +33,12 @@ export function createStage2Log({
         add(lineOf(event));
         return;
       }
+      const pace = paceOf(event);
       // Every tenth is enough for a serial console.
       const text = `${event.text} ${Math.floor((event.done / Math.max(event.total, 1)) * 10)}`;
       if (text === lastProgress) return;
       lastProgress = text;
-      add(lineOf(event));
+      add(`${lineOf(event)}${pace}`);
     },
     bytes: (): Uint8Array => new TextEncoder().encode(lines.join('')),
   };

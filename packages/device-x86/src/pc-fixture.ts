@@ -117,8 +117,18 @@ export function pcImage(changes: Partial<ImageFacts> = {}): ImageFacts {
     fileBytes: 100 * mebibyte,
     fileSha256: 'a'.repeat(64),
     sizeBytes: 300 * mebibyte,
+    usedBlocks: {
+      ranges: [
+        { startByte: 0, endByte: 36 * mebibyte },
+        { startByte: 44 * mebibyte, endByte: 70 * mebibyte },
+        { startByte: 84 * mebibyte, endByte: 85 * mebibyte },
+        { startByte: 124 * mebibyte, endByte: 172 * mebibyte },
+        { startByte: 204 * mebibyte, endByte: 300 * mebibyte },
+      ],
+      wholePartitions: [{ number: 4, why: 'its journal was not played back' }],
+    },
     chunkBytes: 4 * mebibyte,
-    chunkSha256: Array.from({ length: 75 }, () => 'c'.repeat(64)),
+    chunkSha256: Array.from({ length: 53 }, () => 'c'.repeat(64)),
     table: {
       kind: 'gpt',
       id: '7a7a7a7a-0000-4000-8000-000000000001',
@@ -163,7 +173,7 @@ export function pcConfig(change: (config: Config) => Config = (config) => config
       failMode: 'reboot',
     },
     balena: {
-      image: { kind: 'dd', file: { path: '/root/image.img.gz' } },
+      image: { kind: 'dd', file: { path: '/root/image.img.gz' }, writesUnused: false },
       config: { path: 'config.json' },
       api: { port: 443, check: true },
       checkVpn: true,

@@ -1,140 +1,100 @@
-// Compares our flashing, proving and verifying with what one would type instead, in turns within one run, so that a busy
-// machine slows all of them alike. Needs root, a free loop device and about three times the image's size in /dev/shm.
-import { randomFillSync } from 'node:crypto';
-import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+// Compares our proving, flashing and verifying with what one would use instead, in turns within one run, so that a busy machine
+// slows all of them alike. Needs root, a free loop device, and about 4 GiB in /dev/shm.
+import { existsSync } from 'node:fs';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { bundleProgram, stage2NodeFlags } from './bundle-program.ts';
-import { type Measurement, measure, median } from './measure.ts';
+import { type Bench, type BenchOptions, type Contender, contest, wanted } from './contest.ts';
+import { filledImage } from './filled-image.ts';
+import { limitWrites } from './slow-disk.ts';
 
-export interface FlashBenchOptions {
-  readonly rounds: number;
-  readonly imageMib: number;
-}
-
-export interface BenchRow extends Measurement {
-  readonly task: string;
-  readonly way: 'ours' | 'usual' | 'zlib-sync';
-  /** Median wall time over that of the usual way of the same task. */
-  readonly ratio: number;
-}
-
-export interface Contender {
-  readonly task: string;
-  readonly way: BenchRow['way'];
-  readonly commandLine: string;
-}
+const etcherDirectory = join(import.meta.dirname, '../../etcher');
+/** Whether etcher-sdk takes part; its README says how it is installed. */
+export const hasEtcher = existsSync(join(etcherDirectory, 'node_modules/etcher-sdk'));
 
 const mebibyte = 1024 * 1024;
+const slowDisk = 40 * mebibyte;
 
-/** Runs all contenders `rounds` times in turns; rows of medians, those of one task together. */
-export async function runFlashBench({ rounds, imageMib }: FlashBenchOptions): Promise<readonly BenchRow[]> {
+export async function runFlashBench(options: BenchOptions): Promise<Bench> {
   // In memory: what is compared are programs, not disks.
   const directory = await mkdtemp('/dev/shm/flash-bench-');
   let device: string | undefined;
   try {
-    const image = join(directory, 'image');
-    await makeImage(image, imageMib);
-    await execa('gzip', ['-6', '-k', image]);
+    const image = await filledImage();
+    const packed = join(directory, 'filled.img.gz');
+    await copyFile(image.packed, packed);
+    await execa('bmaptool', ['create', '-o', join(directory, 'filled.bmap'), image.raw]);
     const program = await bundleProgram('image-actions', directory);
     const backing = join(directory, 'disk');
-    await execa('fallocate', ['-l', `${imageMib + 64}M`, backing]);
+    await execa('fallocate', ['-l', String(image.sizeBytes + 64 * mebibyte), backing]);
     device = (await execa('losetup', ['--find', '--show', backing])).stdout.trim();
-    const contenders = listContenders({ directory, device, program });
-    const results = await takeTurns(contenders, rounds);
-    await execa('cmp', ['-n', String(imageMib * mebibyte), image, device]);
-    return toRows(contenders, results);
+    const ground = { directory, device, program, packed };
+    const contenders = wanted(listContenders(ground), options);
+    await prepareFacts(ground);
+    const rows = await contest(contenders, options);
+    if (contenders.some(({ task }) => task.startsWith('flash'))) {
+      await execa('cmp', ['-n', String(image.sizeBytes), image.raw, device]);
+    }
+    return { sizeBytes: image.sizeBytes, rows };
   } finally {
     if (device !== undefined) await execa('losetup', ['-d', device]);
     await rm(directory, { recursive: true, force: true });
   }
 }
 
-function listContenders({
-  directory,
-  device,
-  program,
-}: {
-  directory: string;
-  device: string;
-  program: string;
-}): readonly Contender[] {
-  const packed = join(directory, 'image.gz');
-  const ours = (action: string): string =>
-    `node ${stage2NodeFlags.join(' ')} ${program} ${action} ${packed} ${directory}/facts.json ${device}`;
-  // Proving comes first, since the other two need the facts that it finds.
-  return [
-    { task: 'prove', way: 'usual', commandLine: `sha256sum ${packed} && gzip -dc ${packed} | sha256sum` },
-    { task: 'prove', way: 'ours', commandLine: ours('prove') },
-    {
-      task: 'flash',
-      way: 'usual',
-      commandLine: `gzip -dc ${packed} | dd of=${device} bs=4M iflag=fullblock conv=fsync`,
-    },
-    { task: 'flash', way: 'ours', commandLine: ours('flash') },
-    {
-      task: 'verify',
-      way: 'usual',
-      commandLine: `gzip -dc ${packed} | cmp -n $(stat -c %s ${directory}/image) - ${device}`,
-    },
-    { task: 'verify', way: 'ours', commandLine: ours('verify') },
-  ];
+/** What all contenders work on. */
+interface Ground {
+  readonly directory: string;
+  readonly device: string;
+  readonly program: string;
+  readonly packed: string;
 }
 
-export async function takeTurns(
-  contenders: readonly Contender[],
-  rounds: number,
-): Promise<ReadonlyMap<Contender, Measurement[]>> {
-  const results = new Map(contenders.map((contender) => [contender, [] as Measurement[]]));
-  for (let round = 0; round < rounds; round += 1) {
-    for (const contender of contenders) results.get(contender)?.push(await measure(contender.commandLine));
+type Extent = 'all' | 'used';
+
+function ourCommand({ directory, device, program, packed }: Ground, action: string, extent: Extent): string {
+  return `node ${stage2NodeFlags.join(' ')} ${program} ${action} ${packed} ${directory}/${extent}.json ${device}`;
+}
+
+/** Flashing and verifying start from what proving found. */
+async function prepareFacts(ground: Ground): Promise<void> {
+  for (const extent of ['all', 'used'] as const) {
+    await execa('bash', ['-c', ourCommand(ground, `prove-${extent}`, extent)]);
   }
-  return results;
 }
 
-export function toRows(
-  contenders: readonly Contender[],
-  results: ReadonlyMap<Contender, Measurement[]>,
-): readonly BenchRow[] {
-  const medianOf = (contender: Contender | undefined, key: keyof Measurement): number =>
-    median((contender === undefined ? [] : (results.get(contender) ?? [])).map((measurement) => measurement[key]));
-  return contenders.map((contender) => {
-    const usual = contenders.find(({ task, way }) => task === contender.task && way === 'usual');
-    const wallSeconds = medianOf(contender, 'wallSeconds');
-    return {
-      task: contender.task,
-      way: contender.way,
-      wallSeconds,
-      cpuSeconds: medianOf(contender, 'cpuSeconds'),
-      peakRssMib: medianOf(contender, 'peakRssMib'),
-      ratio: wallSeconds / medianOf(usual, 'wallSeconds'),
-    };
-  });
-}
+/** The first of each task is what the others are compared with. */
+function listContenders(ground: Ground): readonly Contender[] {
+  const { directory, device, packed } = ground;
+  const bmaptool = `bmaptool -q copy --bmap ${directory}/filled.bmap ${packed} ${device}`;
+  const dd = (flag: string): string => `gzip -dc ${packed} | dd of=${device} bs=4M iflag=fullblock ${flag}`;
+  const etcher = `node ${etcherDirectory}/flash.mjs ${packed} ${device}`;
+  const contenders: Contender[] = [];
+  const add = (task: string, way: string, commandLine: string, more: Partial<Contender> = {}): void =>
+    void contenders.push({ task, way, commandLine, ...more });
 
-/** A GPT image of three parts noise, three parts text and four parts zeros, mixed by the MiB: about as balenaOS packs. */
-export async function makeImage(path: string, sizeMib: number): Promise<void> {
-  await writeFile(path, '');
-  const noise = Buffer.alloc(mebibyte);
-  const text = Buffer.alloc(mebibyte);
-  const zeros = Buffer.alloc(mebibyte);
-  for (let mib = 0; mib < sizeMib; mib += 1) {
-    if (mib % 10 < 3) await appendFile(path, randomFillSync(noise));
-    else if (mib % 10 < 6) await appendFile(path, fillWithText(text, mib));
-    else await appendFile(path, zeros);
-  }
-  const script = `label: gpt\nstart=8192,size=${(sizeMib - 8) * 2048},name=resin-data\n`;
-  await execa('sfdisk', ['-q', path], { input: script });
-}
+  add('prove', 'sha256sum, gzip | sha256sum', `sha256sum ${packed} && gzip -dc ${packed} | sha256sum`);
+  add('prove', 'ours, all blocks', ourCommand(ground, 'prove-all', 'all'));
+  add('prove', 'ours, finding used blocks', ourCommand(ground, 'prove-used', 'used'));
 
-function fillWithText(target: Buffer, seed: number): Buffer {
-  let position = 0;
-  for (let line = 0; position < target.length; line += 1) {
-    const word = Math.imul(line + 1, seed * 2 + 0x9e3779b1) >>> 0;
-    position += target.write(
-      `${line} usr/lib/${word.toString(36)}/lib${(word >>> 9).toString(36)}.so.${line % 7}\n`,
-      position,
-    );
-  }
-  return target;
+  add('flash', 'gzip | dd', dd('conv=fsync'));
+  add('flash', 'bmaptool', bmaptool);
+  if (hasEtcher) add('flash', 'etcher-sdk', etcher);
+  add('flash', 'ours, used blocks', ourCommand(ground, 'flash', 'used'), { goal: 0.17 });
+  add('flash', 'ours, all blocks', ourCommand(ground, 'flash', 'all'), { goal: 0.25 });
+  add('flash', 'ours, used blocks, verified', ourCommand(ground, 'flash-verify', 'used'), { goal: 0.58 });
+  if (hasEtcher) add('flash', 'etcher-sdk, verified', `${etcher} --verify`);
+
+  add('verify', 'gzip | cmp', `gzip -dc ${packed} | cmp -n $(blockdev --getsize64 ${device}) - ${device} || true`);
+  add('verify', 'ours, all blocks', ourCommand(ground, 'verify', 'all'));
+  add('verify', 'ours, used blocks', ourCommand(ground, 'verify', 'used'));
+
+  // What is written lands in the page cache first for all of them; the flush at the end waits for the disk.
+  const slow = { prepare: () => limitWrites(device, slowDisk) };
+  add('flash at 40 MiB/s', 'gzip | dd', dd('conv=fsync'), slow);
+  add('flash at 40 MiB/s', 'bmaptool', bmaptool, slow);
+  if (hasEtcher) add('flash at 40 MiB/s', 'etcher-sdk', etcher, slow);
+  add('flash at 40 MiB/s', 'ours, used blocks', ourCommand(ground, 'flash', 'used'), { ...slow, goal: 0.3 });
+  return contenders;
 }

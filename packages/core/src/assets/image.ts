@@ -1,4 +1,13 @@
 import type { PartitionTable } from '../disk/partition.ts';
+import type { ByteRange } from '../host/host.ts';
+
+/** Which bytes of an image must be written, since the others belong to no file and no table: safe whatever the disk held. */
+export interface UsedBlocks {
+  /** Ascending and apart. Whatever lies outside of partitions is in them. */
+  readonly ranges: readonly ByteRange[];
+  /** Partitions that count as used from end to end, by number in the table, and why. */
+  readonly wholePartitions: readonly { readonly number: number; readonly why: string }[];
+}
 
 /** What is known of an image after it was read to its end and proven. */
 export interface ImageFacts {
@@ -10,7 +19,9 @@ export interface ImageFacts {
   readonly fileSha256: string;
   /** Size of the image once inflated. */
   readonly sizeBytes: number;
-  /** sha256 of each successive `chunkBytes` of the inflated image (the last one may be short), lower-case hex. */
+  /** What is written of it; absent: everything. */
+  readonly usedBlocks?: UsedBlocks;
+  /** sha256 of each chunk of what is written, in order, lower-case hex; `chunksOf` tells where they lie. */
   readonly chunkBytes: number;
   readonly chunkSha256: readonly string[];
   readonly table: PartitionTable;
@@ -21,4 +32,14 @@ export interface ImageFacts {
   readonly deviceType?: string;
   /** `VERSION` of os-release or image-version-info where found. */
   readonly version?: string;
+}
+
+/** Ranges of the inflated image that are written. */
+export function writtenRanges(image: Pick<ImageFacts, 'sizeBytes' | 'usedBlocks'>): readonly ByteRange[] {
+  return image.usedBlocks?.ranges ?? [{ startByte: 0, endByte: image.sizeBytes }];
+}
+
+/** Bytes that flashing an image writes. */
+export function writtenBytes(image: Pick<ImageFacts, 'sizeBytes' | 'usedBlocks'>): number {
+  return writtenRanges(image).reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
 }

@@ -22,7 +22,14 @@ export interface AssetSources {
   /** False where another machine is planned for, whose networks are not at hand. */
   readonly readsNetworks: boolean;
   /** Reads a whole image and proves it; throws MigrateError for one that is not sound. */
-  readonly proveImage: (request: { path: string; expectedHash?: ExpectedHash }) => Promise<ImageFacts>;
+  readonly proveImage: (request: ImageRequest) => Promise<ImageFacts>;
+}
+
+export interface ImageRequest {
+  readonly path: string;
+  readonly expectedHash?: ExpectedHash;
+  /** Whether everything is written, so that nobody needs to know which blocks are used. */
+  readonly writesUnused: boolean;
 }
 
 /** Files of the bundle that must be there for stage 2. */
@@ -89,7 +96,8 @@ async function readImage(
   const setting = config.balena.image;
   if (setting?.kind !== 'dd') return undefined;
   const path = await existing(host, assetPath(workDirectory, setting.file), 'balena.image.dd');
-  return proveImage({ path, ...(setting.file.hash === undefined ? {} : { expectedHash: setting.file.hash }) });
+  const { file, writesUnused } = setting;
+  return proveImage({ path, writesUnused, ...(file.hash === undefined ? {} : { expectedHash: file.hash }) });
 }
 
 async function readConfigJson(

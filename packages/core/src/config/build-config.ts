@@ -81,8 +81,9 @@ function buildBalena(form: BalenaForm): Config['balena'] {
   };
 }
 
-function buildImage({ dd, fs }: Present<BalenaForm['image']>): ImageSetting | undefined {
-  if (dd !== null && dd !== undefined) return { kind: 'dd', file: fileOf(dd) };
+function buildImage({ dd, fs, write_unused }: Present<BalenaForm['image']>): ImageSetting | undefined {
+  const writesUnused = write_unused ?? settings.balena.image.properties.write_unused.default;
+  if (dd !== null && dd !== undefined) return { kind: 'dd', file: fileOf(dd), writesUnused };
   return fs === null || fs === undefined ? undefined : buildFs(fs);
 }
 

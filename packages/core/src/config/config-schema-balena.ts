@@ -96,6 +96,13 @@ export const balenaSection = {
           examples: [{ path: 'balena.img.gz' }],
         },
         fs,
+        write_unused: {
+          type: ['boolean', 'null'],
+          default: false,
+          description:
+            'Whether `dd` also writes the blocks of the image that hold nothing. It takes several times as long; without it those blocks keep what the old system left there.',
+          examples: [true],
+        },
       },
       not: { type: 'object', properties: { dd: { type: 'object' }, fs: { type: 'object' } }, required: ['dd', 'fs'] },
       additionalProperties: false,

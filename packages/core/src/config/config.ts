@@ -48,7 +48,12 @@ export interface PartitionArchive {
 export type PartitionName = 'boot' | 'rootA' | 'rootB' | 'state' | 'data';
 
 export type ImageSetting =
-  | { readonly kind: 'dd'; readonly file: FileReference }
+  | {
+      readonly kind: 'dd';
+      readonly file: FileReference;
+      /** Whether blocks that hold nothing are written too, over what the old system left there. */
+      readonly writesUnused: boolean;
+    }
   | {
       readonly kind: 'fs';
       readonly deviceSlug: string;

@@ -55,7 +55,11 @@ describe('what the original README shows', () => {
         failMode: 'reboot',
       },
       balena: {
-        image: { kind: 'dd', file: { path: 'balena-cloud-beagleboard-xm-2.38.0+rev1-v9.15.7.img.gz' } },
+        image: {
+          kind: 'dd',
+          file: { path: 'balena-cloud-beagleboard-xm-2.38.0+rev1-v9.15.7.img.gz' },
+          writesUnused: false,
+        },
         config: { path: 'config.json' },
         appName: 'bbtest',
         api: { host: 'api.balena-cloud.com', port: 443, check: true },

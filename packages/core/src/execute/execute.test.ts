@@ -117,7 +117,7 @@ describe('execute', () => {
 });
 
 describe('the point of no return', () => {
-  const flash: Step = { kind: 'flash-image', id: 'flash', payload: 'image' };
+  const flash: Step = { kind: 'flash-image', id: 'flash', payload: 'image', sizeBytes: 1, writtenBytes: 1 };
   const commit: Step = { kind: 'commit-image', id: 'commit', payload: 'image' };
   const handlers = (apply: () => Promise<void>): StepHandlers =>
     ({

@@ -5,6 +5,7 @@ import { lstat, mkdir, open, readdir, readlink, realpath, rmdir, stat, statfs, u
 import { machine } from 'node:os';
 import { dirname } from 'node:path';
 import { doing } from '../error.ts';
+import { openDirect } from './direct-bytes.ts';
 import {
   applyAttributes,
   copyDurable,
@@ -17,7 +18,7 @@ import {
   writeDurable,
 } from './durable-files.ts';
 import type { CommandOptions, CommandResult, Host, MountRequest } from './host.ts';
-import { absentAsUndefined, openBytes, readWhole, toStatus } from './node-bytes.ts';
+import { absentAsUndefined, openBytes, openReadWrite, readWhole, toStatus } from './node-bytes.ts';
 import { runCommand, runStream } from './run-command.ts';
 
 const defaultReadLimitBytes = 8 * 1024 * 1024;
@@ -49,7 +50,8 @@ export function createNodeHost(): Host {
         return { availableBytes: space.bavail * space.bsize, availableInodes: space.ffree };
       }),
     openRead: (path) => openBytes(path, constants.O_RDONLY),
-    openWrite: (path) => openBytes(path, constants.O_RDWR),
+    openWrite: (path) => openReadWrite(path),
+    openDisk: openDirect,
     makeDirectory: (path, mode) =>
       doing(`making the directory ${path}`, 'write-failed', async () => {
         await mkdir(path, { mode });

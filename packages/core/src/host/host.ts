@@ -139,6 +139,8 @@ export interface Host extends HostReader {
   /** A file without a name in `directory`, for what does not fit into memory; it is gone when closed, or when we are killed. */
   createScratchFile(directory: string): Promise<GrowingFile>;
   openWrite(path: string): Promise<ByteWriter>;
+  /** A disk past the page cache as far as buffers and places are aligned; see alignedBuffers. */
+  openDisk(path: string): Promise<ByteWriter>;
   /**
    * Runs a program with an argument array, never through a shell; throws `command-failed` with the tail of stderr, `not-found`
    * where the program is not installed.

@@ -1,3 +1,4 @@
+import { writtenBytes } from '../assets/image.ts';
 import { handlerOf, type StepHandlers } from '../execute/execute.ts';
 import type { Disk, Facts } from '../machine/facts.ts';
 import { totalOf } from './budget.ts';
@@ -22,7 +23,7 @@ export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; han
     ...(disk === undefined ? [] : [['Disk before', ...diskBefore(disk)]]),
     plan.pointOfNoReturn === undefined
       ? ['Disk after', '  as before: debug.no_flash is set']
-      : ['Disk after', ...diskAfter(plan)],
+      : ['Disk after', ...diskAfter(plan), ...writtenLines(plan)],
     ['Memory in stage 2', ...budgetLines(plan.memory)],
     ...plan.spaces.map((space) => [`Space in ${space.path}`, ...budgetLines(space)]),
     ['If the power is cut', ...powerCuts(plan)],
@@ -66,6 +67,21 @@ function diskAfter(plan: Plan): string[] {
   ];
 }
 
+/** What is written, and what stays to be found by whoever reads the bare disk. */
+function writtenLines({ image }: Plan): string[] {
+  if (image.usedBlocks === undefined)
+    return [`  all ${mib(image.sizeBytes)} MiB of the image are written; behind them the disk keeps its old contents`];
+  const partitions = image.usedBlocks.wholePartitions.map(
+    ({ number, why }) => `  partition ${number} is written from end to end: ${why}`,
+  );
+  return [
+    `  ${mib(writtenBytes(image))} of the ${mib(image.sizeBytes)} MiB of the image are written: the blocks that it uses`,
+    ...partitions,
+    '  all other blocks keep what the old system left in them, readable for whoever reads the bare disk;',
+    '  balena.image.write_unused: true writes the whole image, but not behind it',
+  ];
+}
+
 function row(name: string, startByte: number, sizeBytes: number, text: string): string {
   return `  ${name.padEnd(18)} from ${String(mib(startByte)).padStart(7)} MiB  ${String(mib(sizeBytes)).padStart(7)} MiB  ${text}`.trimEnd();
 }
@@ -84,7 +100,7 @@ function powerCuts(plan: Plan): string[] {
   if (plan.pointOfNoReturn === undefined) return safe;
   return [
     ...safe,
-    `  while flashing and configuring  the machine does not boot (grade ${plan.grade}: the image is in RAM only); ${mib(plan.image.sizeBytes)} MiB are written in that time`,
+    `  while flashing and configuring  the machine does not boot (grade ${plan.grade}: the image is in RAM only); ${mib(writtenBytes(plan.image))} MiB are written in that time`,
     '  after the commit                balenaOS boots',
   ];
 }

@@ -1,6 +1,6 @@
 import type { Assets, RuntimeAsset } from '../assets/assets.ts';
 import { configJsonPath, connectionPath } from '../assets/boot-files.ts';
-import type { ImageFacts } from '../assets/image.ts';
+import { type ImageFacts, writtenBytes } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import { type BootManager, bootManagerOf, type Device } from '../machine/device.ts';
 import type { Facts, Place } from '../machine/facts.ts';
@@ -191,7 +191,13 @@ function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'point
   ];
   if (config.debug.noFlash) return { stage1: orderStage1(ordering), stage2: before };
   const after: Step[] = [
-    { kind: 'flash-image', id: 'flash-image', payload: imageName },
+    {
+      kind: 'flash-image',
+      id: 'flash-image',
+      payload: imageName,
+      sizeBytes: image.sizeBytes,
+      writtenBytes: writtenBytes(image),
+    },
     { kind: 'verify-image', id: 'verify-image', payload: imageName },
     { kind: 'configure-image', id: 'configure-image', files: layout.placed, logPath: '/migrate.log' },
     { kind: 'commit-image', id: 'commit-image', payload: imageName },

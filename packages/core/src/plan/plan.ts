@@ -111,7 +111,14 @@ export type Step =
       readonly partitionLabel: string;
     }
   // Stage 2, after the point of no return: each of these can be run again from its start.
-  | { readonly kind: 'flash-image'; readonly id: string; readonly payload: string }
+  | {
+      readonly kind: 'flash-image';
+      readonly id: string;
+      readonly payload: string;
+      readonly sizeBytes: number;
+      /** Less than `sizeBytes` where only used blocks are written. */
+      readonly writtenBytes: number;
+    }
   | { readonly kind: 'verify-image'; readonly id: string; readonly payload: string }
   | {
       readonly kind: 'configure-image';

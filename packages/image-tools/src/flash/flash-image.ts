@@ -1,6 +1,6 @@
 import { type ByteReader, type ByteWriter, type Emit, type ImageFacts, MigrateError } from '@migrate/core';
 import { inflate } from '../open/open-image.ts';
-import { forEachChunk } from './chunks.ts';
+import { chunksOf, forEachChunk } from './chunks.ts';
 import { commitRange } from './commit-sectors.ts';
 
 export interface FlashRequest {
@@ -10,36 +10,32 @@ export interface FlashRequest {
   readonly image: ImageFacts;
   readonly target: ByteWriter;
   readonly emit: Emit;
-  /** Only these chunks, for a repair; all where it is left out. */
+  /** Only these chunks, by their number, for a repair; all where it is left out. */
   readonly chunks?: ReadonlySet<number>;
 }
 
 /**
- * Inflates an image onto a disk, all but its commit sectors, and flushes. The last block is exact: not a byte beyond the
- * image is written. A write that fails is tried again twice. Throws `write-failed` naming the place, `wrong-image` where the source is not the image that was proven.
+ * Inflates an image onto a disk, all of its used blocks but for its commit sectors, and flushes. What is written is exact: not a
+ * byte beyond the image or outside of its used blocks. A write that fails is tried again twice. Throws `write-failed` naming the
+ * place, `wrong-image` where the source is not the image that was proven.
  */
-export async function flashImage({ source, image, target, emit, chunks }: FlashRequest): Promise<void> {
+export async function flashImage({ source, image, target, emit, chunks: wanted }: FlashRequest): Promise<void> {
   if (image.sizeBytes > target.sizeBytes)
     throw new MigrateError('no-space', `the image needs ${image.sizeBytes} bytes, the disk has ${target.sizeBytes}`);
   const { endByte: withheldBytes } = commitRange(image.table);
-  let doneBytes = 0;
-  await forEachChunk(inflate(source, image), image.chunkBytes, async (bytes, index) => {
-    const startByte = index * image.chunkBytes;
-    if (startByte + bytes.length > image.sizeBytes) throw notTheImage();
-    if (chunks?.has(index) !== false) {
-      const skip = Math.max(0, Math.min(bytes.length, withheldBytes - startByte));
-      await writePersistently(target, bytes.subarray(skip), startByte + skip);
-    }
-    doneBytes += bytes.length;
-    emit({
-      kind: 'progress',
-      text: chunks === undefined ? 'flashing' : 'repairing',
-      done: doneBytes,
-      total: image.sizeBytes,
-      unit: 'bytes',
-    });
+  const all = chunksOf(image);
+  const chunks = wanted === undefined ? all : all.filter((_, index) => wanted.has(index));
+  const text = wanted === undefined ? 'flashing' : 'repairing';
+  const total = chunks.reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
+  let done = 0;
+  const { chunkBytes } = image;
+  const sizeBytes = await forEachChunk(inflate(source, image), { chunks, chunkBytes }, async (bytes, { startByte }) => {
+    const skip = Math.max(0, Math.min(bytes.length, withheldBytes - startByte));
+    await writePersistently(target, bytes.subarray(skip), startByte + skip);
+    done += bytes.length;
+    emit({ kind: 'progress', text, done, total, unit: 'bytes' });
   });
-  if (doneBytes !== image.sizeBytes) throw notTheImage();
+  if (sizeBytes !== image.sizeBytes) throw notTheImage();
   await target.flush();
 }
 

@@ -20,7 +20,8 @@ const prove: ReadingHandler<StepOf<'prove-image'>> = {
   describe: () => 'inflate the whole image in RAM and compare it with what stage 1 proved',
   apply: async (step, context) => {
     const { host, plan, emit } = context;
-    const found = await proveImage({ host, path: payloadPath(context, step.payload), emit });
+    const usedBlocks = plan.image.usedBlocks === undefined ? {} : { usedBlocks: plan.image.usedBlocks };
+    const found = await proveImage({ host, path: payloadPath(context, step.payload), emit, ...usedBlocks });
     const isSame =
       found.fileSha256 === plan.image.fileSha256 &&
       found.sizeBytes === plan.image.sizeBytes &&
@@ -33,7 +34,10 @@ const prove: ReadingHandler<StepOf<'prove-image'>> = {
 };
 
 const flash: RedoableHandler<StepOf<'flash-image'>> = {
-  describe: () => 'wipe the old partition table and write the image, all but its first sectors',
+  describe: ({ writtenBytes, sizeBytes }) =>
+    writtenBytes === sizeBytes
+      ? `wipe the old partition table and write the image, ${mib(sizeBytes)} MiB, all but its first sectors`
+      : `wipe the old partition table and write ${mib(writtenBytes)} of the ${mib(sizeBytes)} MiB of the image, which are its used blocks, all but its first sectors`,
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
       const { plan, emit } = context;
@@ -44,7 +48,7 @@ const flash: RedoableHandler<StepOf<'flash-image'>> = {
 };
 
 const verify: RedoableHandler<StepOf<'verify-image'>> = {
-  describe: () => 'read the disk back and compare every byte; write again what differs',
+  describe: () => 'read the disk back and compare every byte that was written; write again what differs',
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
       const { host, plan, emit } = context;
@@ -85,7 +89,7 @@ async function withDisk(
 ): Promise<void> {
   const source = await context.host.openRead(payloadPath(context, step.payload));
   try {
-    const target = await context.host.openWrite(required(context.targetPath, 'target disk'));
+    const target = await context.host.openDisk(required(context.targetPath, 'target disk'));
     try {
       await action({ source, target });
     } finally {
@@ -94,4 +98,8 @@ async function withDisk(
   } finally {
     await source.close();
   }
+}
+
+function mib(bytes: number): number {
+  return Math.ceil(bytes / 1024 / 1024);
 }

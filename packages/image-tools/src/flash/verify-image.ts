@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto';
 import {
+  alignedBuffers,
   type ByteRange,
   type ByteReader,
   type ByteWriter,
   type Emit,
   type ImageFacts,
   MigrateError,
+  writtenBytes,
 } from '@migrate/core';
+import { chunksOf } from './chunks.ts';
 import { flashImage } from './flash-image.ts';
 
 export interface VerifyRequest {
@@ -18,28 +21,54 @@ export interface VerifyRequest {
 }
 
 /**
- * Reads a flashed disk back and returns the numbers of the chunks that are not what was proven, or that cannot be read: writing
- * a bad sector again lets a disk replace it. Caches must be dropped before, or the bytes come from memory.
+ * Reads a flashed disk back where it was written and returns the numbers of the chunks that are not what was proven, or that
+ * cannot be read: writing a bad sector again lets a disk replace it. Caches must be dropped before, or the bytes come from memory.
  */
 export async function differingChunks({ target, image, commitBytes, emit }: VerifyRequest): Promise<readonly number[]> {
+  const chunks = chunksOf(image);
+  const total = writtenBytes(image);
   const differing: number[] = [];
-  // While one chunk is hashed, the next is read.
-  const buffers = [Buffer.allocUnsafe(image.chunkBytes), Buffer.allocUnsafe(image.chunkBytes)] as const;
-  const read = (index: number): Promise<Buffer | undefined> =>
-    readChunk(target, buffers[index % 2 === 0 ? 0 : 1], {
-      startByte: index * image.chunkBytes,
-      endByte: Math.min((index + 1) * image.chunkBytes, image.sizeBytes),
-    });
-  let reading = read(0);
-  for (const [index, digest] of image.chunkSha256.entries()) {
-    const bytes = await reading;
-    if (index + 1 < image.chunkSha256.length) reading = read(index + 1);
+  let done = 0;
+  const handle = (bytes: Buffer | undefined, index: number): void => {
+    // The commit sectors lie in the first chunk.
     if (index === 0) bytes?.set(commitBytes.subarray(0, bytes.length));
-    if (bytes === undefined || createHash('sha256').update(bytes).digest('hex') !== digest) differing.push(index);
-    const done = Math.min((index + 1) * image.chunkBytes, image.sizeBytes);
-    emit({ kind: 'progress', text: 'verifying', done, total: image.sizeBytes, unit: 'bytes' });
-  }
+    const isSame = bytes !== undefined && createHash('sha256').update(bytes).digest('hex') === image.chunkSha256[index];
+    if (!isSame) differing.push(index);
+    done += lengthOf(chunks[index]);
+    emit({ kind: 'progress', text: 'verifying', done, total, unit: 'bytes' });
+  };
+  await readInOrder(target, { chunks, chunkBytes: image.chunkBytes }, handle);
   return differing;
+}
+
+function lengthOf(range: ByteRange | undefined): number {
+  return range === undefined ? 0 : range.endByte - range.startByte;
+}
+
+/** Reads chunk after chunk: while one is handled, the next two are on their way. */
+async function readInOrder(
+  target: ByteReader,
+  { chunks, chunkBytes }: { chunks: readonly ByteRange[]; chunkBytes: number },
+  handle: (bytes: Buffer | undefined, index: number) => void,
+): Promise<void> {
+  const reads: Promise<Buffer | undefined>[] = [];
+  const buffers = alignedBuffers(3, chunkBytes);
+  const start = (index: number): void => {
+    const chunk = chunks[index];
+    const buffer = buffers[index % buffers.length];
+    if (chunk !== undefined && buffer !== undefined) reads.push(readChunk(target, buffer, chunk));
+  };
+  try {
+    start(0);
+    start(1);
+    for (let index = 0; index < chunks.length; index += 1) {
+      const bytes = await reads.shift();
+      start(index + 2);
+      handle(bytes, index);
+    }
+  } finally {
+    await Promise.allSettled(reads);
+  }
 }
 
 /** Undefined where the range cannot be read to its end. */
@@ -55,6 +84,10 @@ async function readChunk(
     if (thrown instanceof MigrateError && thrown.code === 'read-failed') return undefined;
     throw thrown;
   }
+}
+
+function placeOf(chunk: ByteRange | undefined): string {
+  return `${Number(((chunk?.startByte ?? 0) / 1024 / 1024).toFixed(3))} MiB`;
 }
 
 const rounds = 3;
@@ -73,7 +106,8 @@ export async function verifyAndRepair(request: RepairRequest): Promise<void> {
     await dropCaches();
     const differing = await differingChunks(request);
     if (differing.length === 0) return;
-    const places = differing.slice(0, 8).map((index) => `${(index * image.chunkBytes) / 1024 / 1024} MiB`);
+    const chunks = chunksOf(image);
+    const places = differing.slice(0, 8).map((index) => placeOf(chunks[index]));
     const text = `${differing.length} of ${image.chunkSha256.length} chunks differ, at ${places.join(', ')}${differing.length > 8 ? '…' : ''}`;
     if (round > rounds)
       throw new MigrateError('verify-mismatch', `the disk does not keep what is written to it: ${text}`);

@@ -8,38 +8,68 @@ import {
   readPartitionTable,
 } from '@migrate/core';
 import { readFatFile } from '../fat/fat-reader.ts';
+import {
+  type PartitionUse,
+  readPartitionUse,
+  realPartitions,
+  type UseReaders,
+  usedBlocksOf,
+} from '../map/used-blocks.ts';
 
 /** Images count in sectors of 512 bytes, whatever disk they are for. */
 export const imageSectorBytes = 512;
 
-export type Inspection = Pick<ImageFacts, 'table' | 'kind' | 'labels' | 'deviceType' | 'version'>;
+export type Inspection = Pick<ImageFacts, 'table' | 'kind' | 'labels' | 'deviceType' | 'version' | 'usedBlocks'>;
+
+export interface InspectOptions {
+  /** Also works out which blocks are used, by these readers. */
+  readonly useReaders?: UseReaders;
+}
 
 const rawLabels = ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'];
 
-/** What an image is, by its partition table, its labels and the files of its boot partition. */
-export async function inspectImage(reader: ByteReader): Promise<Inspection> {
+/**
+ * What an image is, by its partition table, its labels and the files of its boot partition. Partitions are read one after the
+ * other as they lie, so that a stream is not sent back but for the boot files.
+ */
+export async function inspectImage(reader: ByteReader, { useReaders }: InspectOptions = {}): Promise<Inspection> {
   const table = await readPartitionTable(reader, imageSectorBytes, { readsBackup: false });
   if (table === undefined)
     throw new MigrateError('wrong-image', 'it has no partition table, so it is no image of a disk');
-  const labels = await readLabels(reader, table);
-  const bootIndex = labels['resin-boot'] ?? labels['flash-boot'];
-  const boot = bootIndex === undefined ? undefined : table.partitions[bootIndex];
-  const files = boot === undefined ? {} : await readBootFiles(reader, boot);
-  return { table, kind: kindOf(labels), labels, ...files };
+  const found = new Map<number, string>();
+  const uses: PartitionUse[] = [];
+  let boot: BootFiles | undefined;
+  for (const partition of realPartitions(table)) {
+    const isNamed = partition.name !== undefined && balenaLabel.test(partition.name);
+    const signature =
+      isNamed && useReaders === undefined ? undefined : await readFileSystemSignature(reader, partition.startByte);
+    const label = isNamed ? partition.name : (signature?.label ?? partition.name);
+    if (label !== undefined) found.set(partition.number, label);
+    if (useReaders !== undefined) {
+      const known = signature === undefined ? {} : { signature };
+      uses.push(await readPartitionUse(reader, { partition, readers: useReaders, ...known }));
+    }
+    if (label === 'resin-boot' || label === 'flash-boot') boot ??= await readBootFiles(reader, partition);
+  }
+  const labels = labelsOf(table, found);
+  return {
+    table,
+    kind: kindOf(labels),
+    labels,
+    ...boot,
+    ...(useReaders === undefined ? {} : { usedBlocks: usedBlocksOf(table, uses, reader.sizeBytes) }),
+  };
 }
 
 /** What balenaOS calls its partitions; of a secure-boot image only the boot partitions are called balena. */
 const balenaLabel = /^((resin|flash)-(boot|rootA|rootB|state|data)|balena-(boot|efi))$/;
 
 /** Label → index into the table: the GPT's names where they are balenaOS's, else the labels of the file systems. */
-async function readLabels(reader: ByteReader, table: PartitionTable): Promise<Record<string, number>> {
+function labelsOf(table: PartitionTable, found: ReadonlyMap<number, string>): Record<string, number> {
   const labels: Record<string, number> = {};
-  for (const [index, partition] of table.partitions.entries()) {
-    const isNamed = partition.name !== undefined && balenaLabel.test(partition.name);
-    const label = isNamed
-      ? partition.name
-      : ((await readFileSystemSignature(reader, partition.startByte))?.label ?? partition.name);
-    if (label !== undefined && labels[label] === undefined) labels[label] = index;
+  for (const [index, { number }] of table.partitions.entries()) {
+    const label = found.get(number);
+    if (label !== undefined) labels[label] ??= index;
   }
   return labels;
 }
@@ -49,7 +79,9 @@ function kindOf(labels: Readonly<Record<string, number>>): ImageFacts['kind'] {
   return rawLabels.every((label) => labels[label] !== undefined) ? 'balena-raw' : 'unknown';
 }
 
-async function readBootFiles(reader: ByteReader, boot: Partition): Promise<Pick<Inspection, 'deviceType' | 'version'>> {
+type BootFiles = Pick<Inspection, 'deviceType' | 'version'>;
+
+async function readBootFiles(reader: ByteReader, boot: Partition): Promise<BootFiles> {
   const read = async (path: string): Promise<string | undefined> => {
     const bytes = await readFatFile(reader, boot.startByte, path);
     return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
