@@ -99,6 +99,18 @@ describe('converting', () => {
     expect(second.hash).toEqual(first.hash);
   });
 
+  it('refuses levels that there are not', async () => {
+    for (const [to, level] of [
+      ['out.img.gz', 10],
+      ['out.img.gz', 0],
+      ['out.img.zst', 20],
+      ['out.img.zst', 1.5],
+      ['out.img', 1],
+    ] as const) {
+      await expect(convert(sources['an.img'] ?? '', to, { level })).rejects.toThrow(`compression level ${level}`);
+    }
+  });
+
   it('goes by the name, which must tell', async () => {
     expect(['a.img', 'a.img.gz', 'A.IMG.ZST', 'a.raw'].map(imageFileFormat)).toEqual(['raw', 'gzip', 'zstd', 'raw']);
     await expect(convert(sources['an.img'] ?? '', 'out.zip')).rejects.toThrow('name it .img, .img.gz or .img.zst');

@@ -334,6 +334,12 @@ describe('a zip archive', () => {
     await expect(openImage(host, zipOf('bzip2.zip', '-Z', 'bzip2', 'an.img'))).rejects.toThrow('is packed by bzip2');
   });
 
+  it('is refused where it holds more files than anyone would keep an image among', async () => {
+    const names = Array.from({ length: 1001 }, (_, index) => `many-${index}`);
+    for (const name of names) save(name, Buffer.from('x'));
+    await expect(openImage(host, zipOf('many.zip', names.join(' ')))).rejects.toThrow('more than 1000 files');
+  });
+
   it('is refused where its directory and its contents disagree', async () => {
     const good = readFileSync(files['zip, deflated'] ?? '');
     const entry = good.lastIndexOf(Buffer.from('PK\x01\x02', 'latin1'));
@@ -393,6 +399,13 @@ describe('a damaged file', () => {
     const maximumBytes = image.length - 1;
     await expect(contentsOf(files[name] ?? '', { maximumBytes })).rejects.toThrow(`more than ${maximumBytes} bytes`);
     expect((await contentsOf(files[name] ?? '', { maximumBytes: image.length })).length).toBe(image.length);
+  });
+
+  it('is refused where a .zst file has frames without number', async () => {
+    // Each an empty last block, raw (RFC 8878, sections 3.1.1.1 and 3.1.1.2).
+    const frame = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0]);
+    const path = save('frames.zst', Buffer.alloc(frame.length * 100_001, frame));
+    await expect(openImage(host, path)).rejects.toThrow('more than 100000 frames');
   });
 
   it('never makes us crash, whatever its bytes', async () => {
