@@ -1,4 +1,5 @@
 // Compares inflating and converting images with the programs one would use instead, and zlib-sync with the engine we use.
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -19,6 +20,8 @@ export async function runOpenBench(options: BenchOptions): Promise<Bench> {
     await symlink(packed, `${image}.gz`);
     await execa('zip', ['-qj', `${image}.zip`, image]);
     const program = await bundleProgram('open-actions', directory);
+    if (!existsSync(join(zlibSync, 'build')))
+      throw new Error('zlib-sync was not compiled: install g++, make and python3');
     // The one package that cannot be bundled is looked for beside the program.
     await mkdir(join(directory, 'node_modules'));
     await symlink(zlibSync, join(directory, 'node_modules/zlib-sync'));
