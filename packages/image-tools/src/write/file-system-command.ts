@@ -61,7 +61,11 @@ export function extParameters(partition: PlannedPartition, setting: FsImageSetti
       : Math.ceil(fileSystem.inodes * Math.max(1, sizeBytes / recordedBytes));
   return {
     type,
-    blockBytes: fileSystem?.blockBytes ?? defaultBlockBytes(partition.name, recordedBytes),
+    // Blocks cannot be smaller than the disk's sectors.
+    blockBytes: Math.max(
+      layout.sectorBytes,
+      fileSystem?.blockBytes ?? defaultBlockBytes(partition.name, recordedBytes),
+    ),
     inodeBytes: fileSystem?.inodeBytes ?? defaultInodeBytes,
     inodes,
     features: (fileSystem?.features ?? plainFeatures[type]).filter((feature) => !stateFeatures.has(feature)),
@@ -89,37 +93,56 @@ export interface MakeFileSystem {
 }
 
 /**
- * mkfs for a partition. `check: ro` becomes `-c` (a read test by badblocks), `rw` becomes `-cc` (a destructive write test),
- * `mkfs_direct` becomes `-D` (direct I/O). mkfs.vfat knows only the read test; see badBlocksCommand for the other.
- * Nothing is discarded: cards differ in what they give back afterwards.
+ * mkfs for a partition. `check: ro` becomes `-c` (a read test by badblocks), `mkfs_direct` becomes `-D` (direct I/O), and `rw`
+ * takes the list of an own write test (`-l`): mkfs.vfat has none, and that of mke2fs (`-cc`) does not see a failing write where
+ * blocks are smaller than a page. Nothing is discarded: cards differ in what they give back afterwards.
  */
 export function makeFileSystemCommand(request: MakeFileSystem): Command {
   return isFat(request.partition, request.setting) ? makeFat(request) : makeExt(request);
 }
 
-/** As makeFileSystemCommand, but mke2fs only reads `disk` and says whether it would take the arguments (`-n`). */
-export function rehearseExtCommand(request: MakeFileSystem): Command {
-  const { partition, setting, layout, device: disk } = request;
-  const parameters = extParameters(partition, setting, layout);
-  const blocks = Math.floor(partitionBytes(partition, layout) / parameters.blockBytes);
-  const { command, args } = makeExt({ ...request, setting: { ...setting, check: 'none' } });
-  return { command, args: ['-n', ...args.slice(0, -1), disk, String(blocks)] };
+/**
+ * A rehearsal of makeFileSystemCommand without the search for bad blocks: mke2fs only reads `disk` and says whether it would
+ * take the arguments (`-n`); mkfs.vfat, which has no such option, makes its file system in `scratch`, a file that must not be
+ * there and of which little more than the FATs takes room.
+ */
+export function rehearsalCommand(
+  request: Omit<MakeFileSystem, 'device' | 'badBlocksList'>,
+  { disk, scratch }: { disk: string; scratch: string },
+): Command {
+  const { partition, layout } = request;
+  const setting = { ...request.setting, check: 'none' as const };
+  const sizeBytes = partitionBytes(partition, layout);
+  if (isFat(partition, setting)) {
+    const { command, args } = makeFat({ ...request, setting, device: scratch, badBlocksList: '' });
+    return { command, args: ['-C', ...args, String(Math.floor(sizeBytes / 1024))] };
+  }
+  const { command, args } = makeExt({ ...request, setting, device: disk, badBlocksList: '' });
+  const blocks = Math.floor(sizeBytes / extParameters(partition, setting, layout).blockBytes);
+  return { command, args: ['-n', ...args, String(blocks)] };
 }
 
-function makeFat({ partition, setting, layout, device, badBlocksList }: MakeFileSystem): Command {
+function makeFat(request: MakeFileSystem): Command {
+  const { partition, setting, layout, device } = request;
   const fileSystem = setting.partitions[partition.name].fileSystem;
   const bits = fileSystem?.type.startsWith('fat') === true ? fileSystem.type.slice('fat'.length) : '16';
   const args = ['-F', bits, '-n', partition.label, '-S', String(layout.sectorBytes)];
-  if (fileSystem?.blockBytes !== undefined) args.push('-s', sectorsPerCluster(fileSystem.blockBytes, layout));
+  // mkfs.vfat's own choice would leave FAT16 too few clusters where sectors are large.
+  const clusterBytes = fileSystem?.blockBytes ?? (layout.sectorBytes > blockBytes ? layout.sectorBytes : undefined);
+  if (clusterBytes !== undefined) args.push('-s', sectorsPerCluster(clusterBytes, layout));
   if (fileSystem?.uuid !== undefined) args.push('-i', fileSystem.uuid.replace('-', ''));
-  if (setting.check === 'ro') args.push('-c');
-  if (setting.check === 'rw') args.push('-l', badBlocksList);
+  args.push(...checkArguments(request));
   return { command: 'mkfs.vfat', args: [...args, device] };
+}
+
+function checkArguments({ setting: { check }, badBlocksList }: MakeFileSystem): readonly string[] {
+  if (check === 'none') return [];
+  return check === 'ro' ? ['-c'] : ['-l', badBlocksList];
 }
 
 /** A power of two up to 128 (Microsoft's FAT specification, BPB_SecPerClus). */
 function sectorsPerCluster(clusterBytes: number, { sectorBytes }: DiskLayout): string {
-  const sectors = clusterBytes / sectorBytes;
+  const sectors = Math.max(1, clusterBytes / sectorBytes);
   if (![1, 2, 4, 8, 16, 32, 64, 128].includes(sectors)) {
     throw new MigrateError(
       'invalid-input',
@@ -129,19 +152,34 @@ function sectorsPerCluster(clusterBytes: number, { sectorBytes }: DiskLayout): s
   return String(sectors);
 }
 
-function makeExt({ partition, setting, layout, device }: MakeFileSystem): Command {
+function makeExt(request: MakeFileSystem): Command {
+  const { partition, setting, layout, device } = request;
   const fileSystem = setting.partitions[partition.name].fileSystem;
   const { type, blockBytes: blockSize, inodeBytes, inodes, features } = extParameters(partition, setting, layout);
   const args = ['-F', '-L', partition.label, '-b', String(blockSize), '-I', String(inodeBytes), '-N', String(inodes)];
   // "none" clears what mke2fs.conf of this machine would add.
   args.push('-O', ['none', ...features].join(','), '-E', 'nodiscard');
   if (fileSystem?.uuid !== undefined) args.push('-U', fileSystem.uuid);
-  if (setting.check !== 'none') args.push(setting.check === 'ro' ? '-c' : '-cc');
+  args.push(...checkArguments(request));
   if (setting.mkfsDirect) args.push('-D');
   return { command: `mkfs.${type}`, args: [...args, device] };
 }
 
-/** A destructive write test of a FAT partition; mkfs.vfat reads the list in blocks of 1024 bytes (dosfstools, mkfs.fat.c). */
-export function badBlocksCommand({ device, badBlocksList }: MakeFileSystem): Command {
-  return { command: 'badblocks', args: ['-w', '-s', '-b', '1024', '-o', badBlocksList, device] };
+/** A page: badblocks bypasses the page cache, where a failed write would go unseen, only for whole pages (badblocks.c). */
+const testedBytes = 4096;
+
+/** The destructive write test of `check: rw`; it lists bad blocks of 4096 bytes. */
+export function writeTestCommand({ device, badBlocksList }: MakeFileSystem): Command {
+  return { command: 'badblocks', args: ['-w', '-s', '-b', String(testedBytes), '-o', badBlocksList, device] };
+}
+
+/** A list of bad blocks of 4096 bytes in the blocks that mkfs counts; mkfs.vfat counts 1024 bytes (dosfstools, mkfs.fat.c). */
+export function badBlocksFor({ partition, setting, layout }: MakeFileSystem, list: string): string {
+  const size = isFat(partition, setting) ? 1024 : extParameters(partition, setting, layout).blockBytes;
+  const blocks = new Set<number>();
+  for (const line of list.split('\n').filter((text) => text !== '')) {
+    const startByte = Number(line) * testedBytes;
+    for (let byte = startByte; byte < startByte + testedBytes; byte += size) blocks.add(Math.floor(byte / size));
+  }
+  return [...blocks].map((block) => `${block}\n`).join('');
 }

@@ -17,8 +17,16 @@ export interface ArchiveFacts {
   /** Largest size that it may inflate to. */
   readonly maximumBytes: number;
   readonly counts: MemberCounts;
-  /** FAT only: sha256 of every file by its path. */
-  readonly files: Readonly<Record<string, string>>;
+  /** FAT only: every file. */
+  readonly files: readonly ArchiveFile[];
+}
+
+export interface ArchiveFile {
+  /** Without "." and empty parts. */
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
 }
 
 export interface ArchiveRequest {
@@ -76,13 +84,13 @@ async function readMembers(
 ): Promise<Pick<ArchiveFacts, 'counts' | 'files'>> {
   const rules = archiveRules(fileSystem === 'fat' ? 'fat' : 'ext');
   const room = fileSystem === 'fat' ? undefined : roomCounter(fileSystem);
-  const files: Record<string, string> = {};
+  const files: ArchiveFile[] = [];
   let fatBytes = 0;
   for await (const member of readTar(stream)) {
     const path = rules.admit(member);
     room?.add(path, member);
     if (fileSystem === 'fat' && member.kind === 'file') {
-      files[path] = await hashOf(member);
+      files.push({ path, sizeBytes: member.sizeBytes, sha256: await hashOf(member) });
       fatBytes += Math.ceil(member.sizeBytes / fatClusterBytes) * fatClusterBytes;
     }
   }
