@@ -297,6 +297,10 @@ describe('a disk with bad blocks', () => {
 });
 
 describe('nothing is written', () => {
+  let path: string;
+  beforeAll(async () => {
+    path = await dirtyDisk('untouched', 64);
+  });
   const changed = (name: PartitionName, change: Partial<PartitionArchive>): FsImageSetting => {
     const { setting } = archives.mbr;
     return { ...setting, partitions: { ...setting.partitions, [name]: { ...setting.partitions[name], ...change } } };
@@ -316,7 +320,7 @@ describe('nothing is written', () => {
     ['where FAT has no room for its clusters', 200, () => changed('boot', { blocks: 4 * 2048 }), 'command-failed'],
     ['where an archive is missing', 200, () => changed('boot', { archive: { path: '/no/such.tgz' } }), 'read-failed'],
   ] as const)('%s', async (_, sizeMib, setting, code) => {
-    const path = await dirtyDisk('untouched', sizeMib);
+    await execa('truncate', ['-s', `${sizeMib}M`, path]);
     const before = await hashOf(path);
     await withBlockDevice(host, path, async (disk) => {
       await expect(writeDisk(disk, setting())).rejects.toMatchObject({ code });
@@ -325,7 +329,6 @@ describe('nothing is written', () => {
   });
 
   test('where tar is busybox', async () => {
-    const path = await dirtyDisk('untouched', 200);
     const before = await hashOf(path);
     const bin = await mkdtemp(join(work, 'bin-'));
     await symlink((await execa('which', ['busybox'])).stdout, join(bin, 'tar'));

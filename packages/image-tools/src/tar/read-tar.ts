@@ -41,6 +41,7 @@ const kinds: Readonly<Record<string, TarMemberKind>> = {
 /** Attributes of one file may take 64 KiB each (linux/limits.h, XATTR_SIZE_MAX); a header far above is hostile. */
 const maximumExtensionBytes = 1024 * 1024;
 const zeros = new Uint8Array(64 * 1024);
+const zeroBlock = zeros.subarray(0, tarBlockBytes);
 
 interface Extensions {
   pax?: PaxRecords;
@@ -164,7 +165,7 @@ function* hole(sizeBytes: number): Generator<Uint8Array> {
 async function checkEnd(queue: ByteQueue): Promise<void> {
   let blocks = 1;
   for (let block = await queue.take(tarBlockBytes); block !== undefined; block = await queue.take(tarBlockBytes)) {
-    if (block.some((byte) => byte !== 0))
+    if (!block.equals(zeroBlock))
       throw damaged(`something follows the end mark at byte ${queue.offsetByte() - tarBlockBytes} of its contents`);
     blocks += 1;
   }

@@ -1,4 +1,4 @@
-// What an archive takes in a file system and what the file system has, both to within a few blocks. Pure.
+// What an archive takes in a file system and what the file system has, near enough to refuse before writing what cannot fit.
 import type { TarMember } from '../tar/read-tar.ts';
 import type { ExtParameters } from './file-system-command.ts';
 
@@ -42,12 +42,17 @@ export function roomCounter({ blockBytes, inodeBytes }: ExtParameters) {
   };
 }
 
-/** What mke2fs leaves free in a file system of this size. Blocks reserved for root count: root unpacks. */
+/**
+ * The most that mke2fs leaves free in a file system of this size; less by a few in a hundred, or by one group's inodes where
+ * the last group is too small to be used. Blocks reserved for root count: root unpacks.
+ */
 export function extRoom(sizeBytes: number, parameters: ExtParameters): Room {
   const { blockBytes, inodeBytes, inodes, features } = parameters;
   const blocks = Math.floor(sizeBytes / blockBytes);
   const groups = Math.ceil(blocks / (blockBytes * 8));
-  const tableBlocks = Math.ceil((Math.ceil(inodes / groups) * inodeBytes) / blockBytes) * groups;
+  // Tables are whole blocks, and groups have inodes in eights (lib/ext2fs/initialize.c).
+  const tableBlocksPerGroup = Math.ceil((Math.ceil(inodes / groups) * inodeBytes) / blockBytes);
+  const inodesPerGroup = Math.ceil((tableBlocksPerGroup * blockBytes) / inodeBytes / 8) * 8;
   const descriptorBytes = features.includes('64bit') ? 64 : 32;
   const descriptorBlocks = Math.ceil((groups * descriptorBytes) / blockBytes);
   const reserved = features.includes('resize_inode')
@@ -55,9 +60,9 @@ export function extRoom(sizeBytes: number, parameters: ExtParameters): Room {
     : 0;
   // A lower bound: copies lie in groups 0, 1 and the powers of 3, 5 and 7.
   const copies = features.includes('sparse_super') ? 1 + Math.floor(Math.log2(groups)) : groups;
-  const overhead = groups * 2 + tableBlocks + copies * (1 + descriptorBlocks + Math.max(0, reserved));
+  const overhead = groups * (2 + tableBlocksPerGroup) + copies * (1 + descriptorBlocks + Math.max(0, reserved));
   const journal = features.includes('has_journal') ? journalBlocks(blocks) : 0;
-  return { blocks: Math.max(0, blocks - overhead - journal), inodes: Math.max(0, inodes - ownInodes) };
+  return { blocks: Math.max(0, blocks - overhead - journal), inodes: groups * inodesPerGroup - ownInodes };
 }
 
 /** Room to grow a thousandfold, at most a block of pointers (lib/ext2fs/initialize.c, calc_reserved_gdt_blocks). */
