@@ -10,6 +10,7 @@ import {
   type Event,
   type FsImageSetting,
   type Host,
+  MigrateError,
   type PartitionArchive,
   type PartitionName,
   readFileSystemSignature,
@@ -243,6 +244,60 @@ async function withBadSectors<T>(
     await daemon.catch(() => {});
   }
 }
+
+describe('a write that fails on the way', () => {
+  test.each([
+    ['sfdisk', 1],
+    ['mkfs.ext4', 2],
+    ['tar', 5],
+    ['e2fsck', 2],
+    ['env', 2],
+    ['fsck.vfat', 1],
+  ] as const)('in %s leaves neither a table nor mounts, and is done again from its start', async (program, turn) => {
+    const path = join(work, 'again');
+    await execa('truncate', ['-s', '200M', path]);
+    await withBlockDevice(host, path, async (disk) => {
+      const { setting } = archives.gpt;
+      const request = { host, emit: () => {}, disk, setting, workDirectory: work };
+      const prepared = await prepareFileSystems(request);
+      let calls = 0;
+      const failing: Host = {
+        ...host,
+        run: (command, args, options) => {
+          if (command === program) calls += 1;
+          if (command === program && calls === turn)
+            return Promise.reject(new MigrateError('command-failed', 'it failed'));
+          return host.run(command, args, options);
+        },
+      };
+      await expect(writeFileSystems({ ...request, host: failing }, prepared)).rejects.toThrow('it failed');
+      expect((await tableOf(disk)).table).toBeUndefined();
+      expect(await host.status(`${disk}p1`)).toBeUndefined();
+      if (program !== 'tar') return;
+      const withheld = await writeFileSystems(request, prepared);
+      const written = { layout: prepared.layout, withheld, events: [] };
+      await commit(disk, written);
+      await expectTrees(path, written, archives.gpt);
+    });
+  });
+
+  test('notices an archive that changed since it was inspected', async () => {
+    const path = join(work, 'again');
+    await execa('truncate', ['-s', '200M', path]);
+    const changing = join(work, 'changing.tgz');
+    const { setting } = archives.mbr;
+    const { data, state } = setting.partitions;
+    await execa('cp', [data.archive.path, changing]);
+    await withBlockDevice(host, path, async (disk) => {
+      const partitions = { ...setting.partitions, data: { ...data, archive: { path: changing } } };
+      const request = { host, emit: () => {}, disk, setting: { ...setting, partitions }, workDirectory: work };
+      const prepared = await prepareFileSystems(request);
+      await execa('cp', [state.archive.path, changing]);
+      await expect(writeFileSystems(request, prepared)).rejects.toMatchObject({ code: 'verify-mismatch' });
+      expect((await tableOf(disk)).table).toBeUndefined();
+    });
+  });
+});
 
 describe('a disk with bad blocks', () => {
   /** Small partitions, since a write test goes over each eight times. */

@@ -61,6 +61,7 @@ unit: sectors
     const layout = layoutOf({ ...snippet, deviceSlug: 'generic-amd64' }, card);
     expect(partitionScript(layout)).toBe(`label: gpt
 unit: sectors
+first-lba: 34
 
 1 : start=8192, size=81920, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name="resin-boot"
 2 : start=90112, size=638976, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name="resin-rootA"
@@ -88,6 +89,13 @@ unit: sectors
     const gpt = partitionScript(layoutOf({ ...withPartition('data', { uuid }), table: 'gpt', diskId: uuid }, card));
     expect(gpt).toContain(`label-id: ${uuid}\n`);
     expect(gpt).toContain(`uuid=${uuid}, name="resin-data"`);
+  });
+
+  it('starts the extended partition where its recorded size says', () => {
+    const late = { ...snippet, extendedBlocks: 2162688 - 8192 + 2048 };
+    expect(layoutOf(late, card).extended).toEqual({ startSector: 1376256 - 2048, sectors: late.extendedBlocks });
+    const large = { ...snippet, extendedBlocks: 2162688 + 8192 };
+    expect(layoutOf(large, card).extended).toEqual({ startSector: 1368064, sectors: large.extendedBlocks });
   });
 
   it('lets resin-data fill the disk, and an MBR no more than it can', () => {
@@ -183,12 +191,18 @@ unit: sectors
 });
 
 describe('partitionScript', () => {
-  it.each(['mbr', 'gpt'] as const)('makes sfdisk write the layout (%s)', async (table) => {
+  it.each([
+    ['mbr', undefined],
+    ['gpt', undefined],
+    ['gpt', 34],
+  ] as const)('makes sfdisk write the layout (%s from %s)', async (table, startBlock) => {
     const directory = mkdtempSync(join(tmpdir(), 'layout-'));
     try {
       const path = join(directory, 'disk');
       execFileSync('truncate', ['-s', String(card.sizeBytes), path]);
-      const layout = layoutOf({ ...snippet, table, maxData: true }, card);
+      const boot = { ...snippet.partitions.boot, ...(startBlock === undefined ? {} : { startBlock }) };
+      const setting = { ...snippet, table, maxData: true, partitions: { ...snippet.partitions, boot } };
+      const layout = layoutOf(setting, card);
       execFileSync('sfdisk', ['--quiet', path], { input: partitionScript(layout) });
       const reader = await createNodeHost().openRead(path);
       const found = await readPartitionTable(reader, 512);

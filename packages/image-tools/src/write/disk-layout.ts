@@ -38,8 +38,8 @@ export interface DiskShape {
 export const blockBytes = 512;
 /** balenaOS aligns to 4 MiB and leaves as much for the table and boot code (meta-balena, image_types_balena.bbclass). */
 const alignmentBytes = 4 * 1024 * 1024;
-/** Entries and header of the backup GPT take 33 sectors of 512 or 5 of 4096 bytes (UEFI specification 2.10, 5.3.1). */
-const backupTableBytes = 16 * 1024;
+/** Entries of a GPT; with the header's sector there are two such tables (UEFI specification 2.10, 5.3.1). */
+export const gptEntryBytes = 16 * 1024;
 /** MBR fields have 32 bits. */
 const mbrSectorLimit = 2 ** 32 - 1;
 
@@ -70,7 +70,7 @@ export function layoutOf(setting: FsImageSetting, disk: DiskShape): DiskLayout {
   const scale = disk.sectorBytes / blockBytes;
   if (!Number.isInteger(scale) || scale < 1)
     throw new MigrateError('unsupported', `disks with sectors of ${disk.sectorBytes} bytes are not supported`);
-  const spaces = placeAll(setting, table);
+  const spaces = placeAll(setting, table, disk.sectorBytes);
   const dataSpace = spaces.data;
   const endByte = usableEndByte(disk, table);
   const neededBytes = dataSpace.startByte + dataSpace.sizeBytes;
@@ -104,7 +104,7 @@ export function layoutOf(setting: FsImageSetting, disk: DiskShape): DiskLayout {
     sectorBytes: disk.sectorBytes,
     ...(setting.diskId === undefined ? {} : { diskId: setting.diskId }),
     partitions,
-    ...(table === 'mbr' ? { extended: extendedOf(setting, spaces, { endByte, scale }) } : {}),
+    ...(table === 'mbr' ? { extended: extendedOf(setting, spaces, { endByte, sectorBytes: disk.sectorBytes }) } : {}),
   };
 }
 
@@ -115,7 +115,7 @@ interface Space {
 
 type Spaces = Record<PartitionName, Space>;
 
-function placeAll(setting: FsImageSetting, table: 'mbr' | 'gpt'): Spaces {
+function placeAll(setting: FsImageSetting, table: 'mbr' | 'gpt', sectorBytes: number): Spaces {
   let endByte = 0;
   const place = (name: PartitionName): Space => {
     const recorded: PartitionArchive | undefined = setting.partitions[name];
@@ -130,8 +130,9 @@ function placeAll(setting: FsImageSetting, table: 'mbr' | 'gpt'): Spaces {
       recorded.startBlock === undefined
         ? alignUp(endByte) + room
         : checkedStart(name, recorded.startBlock * blockBytes);
-    const minimumByte =
-      name === 'boot' ? backupTableBytes + 2 * blockBytes : endByte + (isLogical ? 2 * blockBytes : 0);
+    // sectors 0 and 1 of a GPT, and the sector of an extended boot record.
+    const taken = name === 'boot' ? gptEntryBytes + 2 * sectorBytes : isLogical ? sectorBytes : 0;
+    const minimumByte = endByte + taken;
     if (startByte < minimumByte)
       throw invalid(name, `starts at block ${startByte / blockBytes}, inside what lies before it`);
     endByte = startByte + sizeBytes;
@@ -146,34 +147,41 @@ function placeAll(setting: FsImageSetting, table: 'mbr' | 'gpt'): Spaces {
   };
 }
 
-/** From 4 MiB (or one sector) before state to the end of data; a recorded size may be larger where the disk has room. */
+/**
+ * From the first multiple of 4 MiB behind rootB to the end of data. A recorded size that does not reach so far starts later,
+ * as close before state as it says; a larger one is kept where the disk has room.
+ */
 function extendedOf(
   { extendedBlocks, maxData }: FsImageSetting,
   { rootB, state, data }: Spaces,
-  { endByte, scale }: { endByte: number; scale: number },
+  { endByte, sectorBytes }: { endByte: number; sectorBytes: number },
 ): { startSector: number; sectors: number } {
-  const aligned = alignUp(rootB.startByte + rootB.sizeBytes);
-  const start = aligned < state.startByte ? aligned : state.startByte - blockBytes * scale;
-  const neededBytes = data.startByte + data.sizeBytes - start;
-  const sizeBytes = maxData || extendedBlocks === undefined ? neededBytes : extendedBlocks * blockBytes;
-  if (sizeBytes < neededBytes) {
+  const rootEnd = rootB.startByte + rootB.sizeBytes;
+  const dataEnd = data.startByte + data.sizeBytes;
+  const latest = state.startByte - sectorBytes;
+  const earliest = Math.min(alignUp(rootEnd), latest);
+  const recordedBytes = maxData || extendedBlocks === undefined ? undefined : extendedBlocks * blockBytes;
+  const startByte = Math.max(earliest, dataEnd - (recordedBytes ?? dataEnd));
+  if (startByte > latest) {
+    const neededBlocks = (dataEnd - earliest) / blockBytes;
     throw new MigrateError(
       'invalid-input',
-      `balena.image.fs.extended_blocks is ${extendedBlocks}, but state and data need ${neededBytes / blockBytes}; leave it out`,
+      `balena.image.fs.extended_blocks is ${extendedBlocks}, but state and data need ${neededBlocks}; leave it out`,
     );
   }
-  if (start + sizeBytes > endByte) {
+  const sizeBytes = Math.max(recordedBytes ?? 0, dataEnd - startByte);
+  if (startByte + sizeBytes > endByte) {
     throw new MigrateError(
       'no-space',
       `the extended partition of ${sizeBytes} bytes ends beyond the disk, which has ${endByte} bytes`,
     );
   }
-  return { startSector: start / (blockBytes * scale), sectors: Math.ceil(sizeBytes / (blockBytes * scale)) };
+  return { startSector: Math.floor(startByte / sectorBytes), sectors: Math.ceil(sizeBytes / sectorBytes) };
 }
 
 function usableEndByte({ sizeBytes, sectorBytes }: DiskShape, table: 'mbr' | 'gpt'): number {
   if (table === 'mbr') return Math.min(sizeBytes, mbrSectorLimit * sectorBytes);
-  return sizeBytes - backupTableBytes - sectorBytes;
+  return sizeBytes - gptEntryBytes - sectorBytes;
 }
 
 function defaultType(table: 'mbr' | 'gpt', name: PartitionName, { fileSystem }: PartitionArchive): string {

@@ -1,4 +1,4 @@
-import type { DiskLayout, PlannedPartition } from './disk-layout.ts';
+import { type DiskLayout, gptEntryBytes, type PlannedPartition } from './disk-layout.ts';
 
 /**
  * The layout as input of sfdisk (sfdisk(8), "Input formats", named fields). All starts and sizes are given, so sfdisk places
@@ -9,6 +9,8 @@ export function partitionScript(layout: DiskLayout): string {
     `label: ${layout.table === 'mbr' ? 'dos' : 'gpt'}`,
     ...(layout.diskId === undefined ? [] : [`label-id: ${layout.table === 'mbr' ? '0x' : ''}${layout.diskId}`]),
     'unit: sectors',
+    // sfdisk would keep the first MiB free, whatever starts are given.
+    ...(layout.table === 'mbr' ? [] : [`first-lba: ${2 + gptEntryBytes / layout.sectorBytes}`]),
     '',
   ];
   for (const partition of layout.partitions) {

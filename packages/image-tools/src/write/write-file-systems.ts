@@ -24,6 +24,7 @@ import {
 } from './file-system-command.ts';
 import { type ArchiveFacts, inspectArchive } from './inspect-archive.ts';
 import { forgetPartitions, kernelName, withPartitionNodes } from './partition-nodes.ts';
+import { partitionArguments, partitionScript } from './partition-script.ts';
 import { restoreExt } from './restore-ext.ts';
 import { restoreFat } from './restore-fat.ts';
 import { makeWithheldTable, type WithheldTable, wipeSignatures } from './withheld-table.ts';
@@ -60,6 +61,9 @@ export async function prepareFileSystems(
   const { host, setting, disk, emit } = request;
   await checkWriterTools(host, setting);
   const layout = layoutOf(setting, await diskShape(host, disk));
+  await doing('rehearsing to make the partitions', 'command-failed', () =>
+    host.run('sfdisk', ['--no-act', ...partitionArguments(disk)], { input: partitionScript(layout) }),
+  );
   const facts = new Map<PartitionName, ArchiveFacts>();
   for (const partition of layout.partitions) {
     const scratch = `${request.workDirectory}/rehearsal`;
