@@ -355,6 +355,9 @@ describe('nothing is written', () => {
   let path: string;
   beforeAll(async () => {
     path = await dirtyDisk('untouched', 64);
+    const outside = join(work, 'outside');
+    await writeFile(outside, 'x');
+    await execa('tar', ['--absolute-names', '-czf', join(work, 'hostile.tgz'), outside]);
   });
   const changed = (name: PartitionName, change: Partial<PartitionArchive>): FsImageSetting => {
     const { setting } = archives.mbr;
@@ -364,6 +367,7 @@ describe('nothing is written', () => {
     const { path } = archives.mbr.setting.partitions.data.archive;
     return changed('data', { archive: { path, hash: { algorithm: 'md5', digest: '0'.repeat(32) } } });
   };
+  const hostile = (): FsImageSetting => changed('rootB', { archive: { path: join(work, 'hostile.tgz') } });
   const unknownFeature = (): FsImageSetting =>
     changed('state', { fileSystem: { type: 'ext4', features: ['has_journal', 'no_such_feature'] } });
 
@@ -372,6 +376,7 @@ describe('nothing is written', () => {
     ['where the disk is too small', 100, () => archives.mbr.setting, 'no-space'],
     ['where an archive does not fit', 200, () => changed('data', { blocks: 8192 }), 'no-space'],
     ['where mke2fs does not know a feature', 200, unknownFeature, 'command-failed'],
+    ['where an archive would write elsewhere', 200, hostile, 'invalid-input'],
     ['where FAT has no room for its clusters', 200, () => changed('boot', { blocks: 4 * 2048 }), 'command-failed'],
     ['where an archive is missing', 200, () => changed('boot', { archive: { path: '/no/such.tgz' } }), 'read-failed'],
   ] as const)('%s', async (_, sizeMib, setting, code) => {
