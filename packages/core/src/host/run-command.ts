@@ -24,13 +24,17 @@ const debianPackages: Readonly<Record<string, string>> = {
 export async function runCommand(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const [command = '', ...args] = argv;
   try {
-    const result = await execa(command, args, {
-      stdin: options.input === undefined ? 'ignore' : 'pipe',
-      ...(options.input === undefined ? {} : { input: options.input }),
+    const { input, onOutput } = options;
+    const running = execa(command, args, {
+      ...(typeof input === 'string' ? { input } : { stdin: input ?? 'ignore' }),
       timeout: options.timeoutMs ?? defaultTimeoutMs,
       env,
       stripFinalNewline: false,
     });
+    if (onOutput !== undefined) {
+      for (const stream of [running.stdout, running.stderr]) stream.on('data', (bytes) => onOutput(String(bytes)));
+    }
+    const result = await running;
     return { stdout: result.stdout, stderr: result.stderr };
   } catch (thrown) {
     throw asMigrateError(thrown, argv);
@@ -84,6 +88,8 @@ async function feed(input: AsyncIterable<Uint8Array>, stdin: NodeJS.WritableStre
 
 function asMigrateError(thrown: unknown, argv: readonly string[]): unknown {
   if (!(thrown instanceof ExecaError)) return thrown;
+  // The input failed, and the program only for want of it.
+  if (thrown.cause instanceof MigrateError) return thrown.cause;
   const stderr = String(thrown.stderr ?? '').slice(-stderrTailBytes);
   const data = { argv: [...argv], exitStatus: thrown.exitCode ?? null, stderr };
   const command = argv[0] ?? '';
