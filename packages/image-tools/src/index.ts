@@ -1,6 +1,7 @@
 export * from './configure/check-configuration.ts';
 export * from './configure/configure-image.ts';
 export * from './configure/configure-image-file.ts';
+export { checkFat } from './fat/fat-check.ts';
 export * from './fat/fat-reader.ts';
 export * from './fat/fat-writer.ts';
 export * from './flash/commit-sectors.ts';
