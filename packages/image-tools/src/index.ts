@@ -4,6 +4,7 @@ export * from './configure/configure-image-file.ts';
 export * from './convert/convert-image.ts';
 export * from './convert/write-image.ts';
 export * from './ext4/ext4-reader.ts';
+export { checkFat } from './fat/fat-check.ts';
 export * from './fat/fat-reader.ts';
 export * from './fat/fat-writer.ts';
 export * from './flash/commit-sectors.ts';

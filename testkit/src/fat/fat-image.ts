@@ -38,7 +38,7 @@ export const fatRecipes: readonly FatRecipe[] = [
 ];
 
 /** Which mtools takes for a FAT16, but Linux and fsck.vfat do not. */
-export const smallFat32: FatRecipe = { name: 'small FAT32', sizeMib: 8, options: ['-F', '32'] };
+export const smallFat32: FatRecipe = { name: 'small FAT32', sizeMib: 1, options: ['-F', '32'] };
 
 /** Makes the file system in a new sparse file and returns its path. */
 export function makeFat(directory: string, { sizeMib, options }: FatRecipe): string {

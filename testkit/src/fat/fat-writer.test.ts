@@ -266,7 +266,7 @@ describe('writeFatFiles', () => {
         runs += 1;
         if (runs % 10 === 0) checkWithFsck(save(bytes));
       }),
-      { numRuns: 50 },
+      { numRuns: 30 },
     );
   });
 });

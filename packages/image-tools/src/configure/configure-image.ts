@@ -9,6 +9,7 @@ import {
   refuses,
   windowOf,
 } from '@migrate/core';
+import { checkFat } from '../fat/fat-check.ts';
 import { openFat } from '../fat/fat-reader.ts';
 import { type FatFile, writeFatFiles } from '../fat/fat-writer.ts';
 import { type Inspection, inspectImage } from '../inspect/inspect-image.ts';
@@ -49,7 +50,13 @@ export async function configureImage({ image, configuration, modified }: Configu
   ];
   const target = partitionWriter(image, partition);
   await doing(`writing into ${label}`, 'write-failed', () => writeFatFiles(target, { files, modified }));
-  await doing(`reading ${label} back`, 'read-failed', () => readBack(target, files));
+  try {
+    await readBack(target, files);
+  } catch (thrown) {
+    // Before it was written to, the file system was sound.
+    if (!(thrown instanceof MigrateError) || thrown.code === 'read-failed') throw thrown;
+    throw new MigrateError('verify-mismatch', `reading ${label} back: ${thrown.message}`, { cause: thrown });
+  }
   return { findings, written: { partition: label, paths: files.map(({ path }) => path) } };
 }
 
@@ -78,11 +85,15 @@ function partitionWriter(image: ByteWriter, { startByte, sizeBytes }: Partition)
   };
 }
 
+/** Also that the file system is sound: a file may read right whose clusters the table does not know. */
 async function readBack(partition: ByteWriter, files: readonly FatFile[]): Promise<void> {
+  await checkFat(partition);
   const volume = await openFat(partition);
   for (const { path, contents } of files) {
-    const found = await volume.readFile(path, contents.length);
-    if (!Buffer.from(found).equals(contents))
+    const entry = await volume.find(path);
+    const isComplete = entry?.kind === 'file' && entry.sizeBytes === contents.length;
+    if (!isComplete || !Buffer.from(await volume.readFile(path, contents.length)).equals(contents)) {
       throw new MigrateError('verify-mismatch', `${path} reads other than it was written`);
+    }
   }
 }

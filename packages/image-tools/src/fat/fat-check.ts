@@ -1,14 +1,21 @@
 // Whether it is safe to write into a file system: in a damaged one, freeing a file may free clusters of another.
+import type { ByteReader } from '@migrate/core';
 import type { FatEntry } from './fat-directory.ts';
 import { damaged } from './fat-geometry.ts';
-import type { FatVolume } from './fat-reader.ts';
-import type { TableEditor } from './table-editor.ts';
+import { type FatVolume, openFat } from './fat-reader.ts';
+import { editTable, type TableEditor } from './table-editor.ts';
+
+/** Throws `invalid-input` where the copies of the table differ, or as checkChains. */
+export async function checkFat(reader: ByteReader): Promise<void> {
+  const volume = await openFat(reader);
+  await checkChains(volume, await editTable(reader, volume.geometry));
+}
 
 /**
  * Walks the whole tree. Throws `invalid-input` where a chain is broken, two of them share a cluster, or a file has fewer
  * clusters than its size needs. Lost chains are no harm.
  */
-export async function checkFat(volume: FatVolume, table: TableEditor): Promise<void> {
+export async function checkChains(volume: FatVolume, table: TableEditor): Promise<void> {
   const { geometry, root } = volume;
   const claimed = new Uint8Array(geometry.clusterCount + 2);
   /** Number of clusters in a chain. */

@@ -79,7 +79,7 @@ export async function openFat(reader: ByteReader): Promise<FatVolume> {
     root: rootEntry,
     children: async (directory) => (await directories.read(fatEntry(directory))).entries,
     linkTarget: async () => {
-      throw damaged('there are no symbolic links in it');
+      throw new MigrateError('invalid-input', 'FAT has no symbolic links');
     },
     extendedAttributes: async () => [],
     dataRanges: async ({ sizeBytes }) => (sizeBytes === 0 ? [] : [{ startByte: 0, endByte: sizeBytes }]),
@@ -93,7 +93,9 @@ export async function openFat(reader: ByteReader): Promise<FatVolume> {
     readFile: async (path, limitBytes = defaultLimitBytes) => {
       const entry = await find(path);
       if (entry?.kind !== 'file') throw new MigrateError('not-found', `there is no file ${path}`);
-      if (entry.sizeBytes > limitBytes) throw damaged(`${path} has ${entry.sizeBytes} bytes, more than ${limitBytes}`);
+      if (entry.sizeBytes > limitBytes) {
+        throw new MigrateError('invalid-input', `${path} has ${entry.sizeBytes} bytes, more than ${limitBytes}`);
+      }
       const bytes = new Uint8Array(entry.sizeBytes);
       await open(entry).read(bytes, 0);
       return bytes;
@@ -119,7 +121,7 @@ export async function readFatFile(
 
 function fatEntry(entry: TreeEntry): FatEntry {
   if ('firstCluster' in entry) return entry as FatEntry;
-  throw damaged('an entry of another tree was asked for');
+  throw new TypeError('this entry is of another tree');
 }
 
 /** Reads directories whole; a cluster that two of them have is `invalid-input`. */

@@ -1,8 +1,8 @@
-// Writes a few small files into a FAT, such that at any time the old files or the new ones are there. See docs/decisions/005-fat-writer.md.
+// Writes a few small files into a FAT, such that at any time the old or the new ones are there: docs/decisions/005-fat-writer.md.
 import { type ByteWriter, MigrateError, readExactly } from '@migrate/core';
 import { readDirectoryBytes } from './directory-bytes.ts';
 import { type DirectoryEditor, type EntryFields, editDirectory, newDirectory } from './directory-editor.ts';
-import { checkFat } from './fat-check.ts';
+import { checkChains } from './fat-check.ts';
 import { attributeDirectory, entryNamed, type FatEntry } from './fat-directory.ts';
 import { clusterStart, type FatGeometry } from './fat-geometry.ts';
 import { type FatVolume, openFat } from './fat-reader.ts';
@@ -34,7 +34,7 @@ export async function writeFatFiles(
   refuseTwins(files);
   const volume = await openFat(target);
   const table = await editTable(target, volume.geometry);
-  await checkFat(volume, table);
+  await checkChains(volume, table);
   const changes = await planChanges(target, { volume, table, files, modified });
   if (changes.contents.length === 0) return;
   for (const write of changes.contents) await write();
@@ -96,7 +96,8 @@ async function planChanges(target: ByteWriter, { volume, table, files, modified 
     else {
       directory.replace(found, fields);
       written.add(found.inode);
-      if (found.firstCluster !== 0) replacedClusters.push(...table.chain(found.firstCluster));
+      if (found.firstCluster !== 0)
+        for (const cluster of table.chain(found.firstCluster)) replacedClusters.push(cluster);
     }
   }
   return { contents, directories: directories.all(), replacedClusters };

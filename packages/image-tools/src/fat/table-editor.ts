@@ -1,5 +1,5 @@
-// The file allocation table in memory, changed there first and then written to all of its copies.
-import { type ByteWriter, MigrateError, readExactly } from '@migrate/core';
+// The file allocation table in memory, changed there first and then written to all of its copies. Nothing is read a second time.
+import { type ByteReader, type ByteWriter, MigrateError, readExactly } from '@migrate/core';
 import { checkCluster, damaged, entriesBytes, type FatGeometry, type FatType } from './fat-geometry.ts';
 import { endsChain, tableEntry } from './fat-table.ts';
 
@@ -27,9 +27,9 @@ const maximumTableBytes = 16 * 1024 * 1024;
 const endOfChain: Readonly<Record<FatType, number>> = { FAT12: 0xfff, FAT16: 0xffff, FAT32: 0x0fffffff };
 
 /** Reads all copies of the table. Throws `invalid-input` where they differ, and `unsupported` for a table beyond 16 MiB. */
-export async function editTable(target: ByteWriter, geometry: FatGeometry): Promise<TableEditor> {
+export async function editTable(reader: ByteReader, geometry: FatGeometry): Promise<TableEditor> {
   const { type, sectorBytes } = geometry;
-  const table = await readTable(target, geometry);
+  const table = await readTable(reader, geometry);
   const changed = new Set<number>();
   const links: { readonly lastCluster: number; readonly firstCluster: number }[] = [];
   let free = 0;
@@ -111,13 +111,13 @@ export async function editTable(target: ByteWriter, geometry: FatGeometry): Prom
   };
 }
 
-async function readTable(target: ByteWriter, geometry: FatGeometry): Promise<Buffer> {
+async function readTable(reader: ByteReader, geometry: FatGeometry): Promise<Buffer> {
   const { type, clusterCount, tableBytes, tableStartByte, tableCount } = geometry;
   if (tableBytes > maximumTableBytes) {
     throw new MigrateError('unsupported', 'the FAT file system is too large to write into; mount it instead');
   }
   const read = async (copy: number): Promise<Buffer> => {
-    const table = await readExactly(target, tableStartByte + copy * tableBytes, tableBytes);
+    const table = await readExactly(reader, tableStartByte + copy * tableBytes, tableBytes);
     if (table === undefined) throw damaged('its allocation table is cut off');
     return table;
   };
