@@ -39,25 +39,53 @@ export interface UbootSetting {
   readonly mmcIndex?: number;
 }
 
+/** How a file system was made. */
+export interface FileSystemSetting {
+  readonly type: 'fat12' | 'fat16' | 'fat32' | 'ext2' | 'ext3' | 'ext4';
+  readonly label?: string;
+  /** Lower-case UUID, or "ABCD-1234" for FAT. */
+  readonly uuid?: string;
+  /** Bytes of a block of ext, of a cluster of FAT. */
+  readonly blockBytes?: number;
+  /** Number of inodes (ext). */
+  readonly inodes?: number;
+  /** Bytes of an inode (ext). */
+  readonly inodeBytes?: number;
+  /** Names as `mkfs.ext4 -O` takes them. */
+  readonly features?: readonly string[];
+}
+
 export interface PartitionArchive {
   /** Size of the partition in sectors of 512 bytes. */
   readonly blocks: number;
   readonly archive: FileReference;
+  /** Where the partition starts, in sectors of 512 bytes. */
+  readonly startBlock?: number;
+  /** Type in the table: two lower-case hex digits (MBR), upper-case GUID (GPT). */
+  readonly type?: string;
+  /** GPT only: lower-case GUID of the partition. */
+  readonly uuid?: string;
+  readonly fileSystem?: FileSystemSetting;
 }
 
 export type PartitionName = 'boot' | 'rootA' | 'rootB' | 'state' | 'data';
 
-export type ImageSetting =
-  | { readonly kind: 'dd'; readonly file: FileReference }
-  | {
-      readonly kind: 'fs';
-      readonly deviceSlug: string;
-      readonly check: 'none' | 'ro' | 'rw';
-      readonly maxData: boolean;
-      readonly mkfsDirect: boolean;
-      readonly extendedBlocks?: number;
-      readonly partitions: Readonly<Record<PartitionName, PartitionArchive>>;
-    };
+/** An image as archives, one for each partition: what `balena-extract` prints. */
+export interface FsImageSetting {
+  readonly kind: 'fs';
+  readonly deviceSlug: string;
+  readonly check: 'none' | 'ro' | 'rw';
+  readonly maxData: boolean;
+  readonly mkfsDirect: boolean;
+  /** Size of the extended partition of an MBR in sectors of 512 bytes. */
+  readonly extendedBlocks?: number;
+  readonly table?: 'mbr' | 'gpt';
+  /** As PartitionTable.id. */
+  readonly diskId?: string;
+  readonly partitions: Readonly<Record<PartitionName, PartitionArchive>>;
+}
+
+export type ImageSetting = { readonly kind: 'dd'; readonly file: FileReference } | FsImageSetting;
 
 export interface Config {
   readonly migrate: {
