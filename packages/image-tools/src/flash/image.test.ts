@@ -249,14 +249,14 @@ describe('readFatFile', () => {
     for (let index = 0; index < 40; index += 1) writeFileSync(join(tree, `file-${index}.json`), String(index));
     execFileSync('sh', ['-c', 'mcopy -s -i "$1" "$2"/* ::', 'copy', image, tree]);
     const volume = await openFat(readerOf(readFileSync(image)));
-    expect(volume.type).toBe(`FAT${kind}`);
+    expect(volume.geometry.type).toBe(`FAT${kind}`);
     expect(
       Buffer.from(await volume.readFile('/system-connections/a connection with a long name.IGNORE')).equals(large),
     ).toBe(true);
     expect(Buffer.from(await volume.readFile('/file-39.json')).toString()).toBe('39');
     expect(await volume.find('/none')).toBeUndefined();
     await expect(volume.readFile('/system-connections')).rejects.toThrow(/no file/);
-    expect((await volume.list('/')).map((entry) => entry.name)).toContain('file-7.json');
+    expect((await volume.list('/')).map((entry) => entry.text)).toContain('file-7.json');
   });
 
   it('survives any damage with one kind of error', async () => {
