@@ -29,6 +29,7 @@ export * from './initramfs/cpio.ts';
 export * from './initramfs/hardware-modules.ts';
 export * from './initramfs/initramfs.ts';
 export * from './initramfs/kernel-modules.ts';
+export * from './initramfs/xz.ts';
 export * from './machine/device.ts';
 export * from './machine/disks.ts';
 export * from './machine/facts.ts';

@@ -1,3 +1,5 @@
+export * from './convert/convert-image.ts';
+export * from './convert/write-image.ts';
 export * from './fat/fat-reader.ts';
 export * from './flash/commit-sectors.ts';
 export * from './flash/flash-image.ts';
@@ -6,4 +8,8 @@ export * from './flash/steps-image.ts';
 export * from './flash/verify-image.ts';
 export * from './inspect/inspect-image.ts';
 export * from './open/forward-reader.ts';
+export * from './open/image-format.ts';
+export * from './open/inflate-engine.ts';
 export * from './open/open-image.ts';
+export * from './open/packed-image.ts';
+export * from './open/sparse-file.ts';
