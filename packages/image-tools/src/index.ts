@@ -1,5 +1,6 @@
 export * from './convert/convert-image.ts';
 export * from './convert/write-image.ts';
+export * from './ext4/ext4-reader.ts';
 export * from './fat/fat-reader.ts';
 export * from './flash/commit-sectors.ts';
 export * from './flash/flash-image.ts';

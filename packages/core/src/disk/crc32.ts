@@ -1,11 +1,15 @@
 import * as zlib from 'node:zlib';
 
-const polynomial = 0xedb88320;
-const table = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit += 1) value = (value >>> 1) ^ ((value & 1) === 1 ? polynomial : 0);
-  return value;
-});
+/** Remainders of all bytes for a CRC of up to 32 bits whose bits run from low to high; `polynomial` in that order too. */
+export function crcTable(polynomial: number): Uint32Array {
+  return Uint32Array.from({ length: 256 }, (_, byte) => {
+    let value = byte;
+    for (let bit = 0; bit < 8; bit += 1) value = (value >>> 1) ^ ((value & 1) === 1 ? polynomial : 0);
+    return value;
+  });
+}
+
+const table = crcTable(0xedb88320);
 
 /** Node's own is many times as fast, but is there only from 20.15 on. */
 const nodeCrc32: typeof zlib.crc32 | undefined = zlib.crc32;
