@@ -48,3 +48,5 @@ export * from './plan/plan.ts';
 export * from './plan/stage2-command-line.ts';
 export * from './plan/target-disk.ts';
 export * from './secret.ts';
+export * from './terminal/exit-code.ts';
+export * from './terminal/render.ts';
