@@ -92,13 +92,16 @@ function isDots(name: Uint8Array): boolean {
   return name[0] === dot && (name.length === 1 || (name.length === 2 && name[1] === dot));
 }
 
-/** Leaves keep their checksum in what looks like a last, unused entry; blocks of the tree behind their table. */
+/**
+ * Leaves keep their checksum in what looks like a last, unused entry; blocks of the tree behind their table, where a leaf that
+ * became the root of a tree still has the mark of a leaf.
+ */
 function checkBlock(directory: Inode, seed: number, bytes: Buffer): void {
   const tail = bytes.length - tailBytes;
-  const isLeaf = bytes.readUInt32LE(tail) === 0 && bytes.readUInt32LE(tail + 4) === 0xde00000c;
-  const isRight = isLeaf
-    ? crc32c(seed, bytes, 0, tail) === bytes.readUInt32LE(tail + 8)
-    : (directory.flags & inodeFlags.indexed) !== 0 && isTreeBlockRight(seed, bytes);
+  const hasLeafMark = bytes.readUInt32LE(tail) === 0 && bytes.readUInt32LE(tail + 4) === 0xde00000c;
+  const isRight =
+    (hasLeafMark && crc32c(seed, bytes, 0, tail) === bytes.readUInt32LE(tail + 8)) ||
+    ((directory.flags & inodeFlags.indexed) !== 0 && isTreeBlockRight(seed, bytes));
   if (!isRight) throw damagedInode(directory.number, 'the checksum of a block of the directory is wrong');
 }
 

@@ -117,7 +117,9 @@ export async function openExt4(reader: ByteReader): Promise<Ext4Volume> {
     open: ({ inode: number, sizeBytes, kind }) => {
       const load = async (): Promise<ByteReader> => {
         const inode = await inodeOf(source, { inode: number }, 'file');
-        return isInline(inode) ? readerOf(inlineContents(inode)) : runsReader(source, inode.sizeBytes, await loadRuns(inode));
+        return isInline(inode)
+          ? readerOf(inlineContents(inode))
+          : runsReader(source, inode.sizeBytes, await loadRuns(inode));
       };
       let contents: Promise<ByteReader> | undefined;
       return {
