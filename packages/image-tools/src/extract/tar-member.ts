@@ -45,24 +45,32 @@ export async function* archiveHeader(tree: FileTree, member: Member): AsyncGener
   });
 }
 
-/** A regular file with its contents; `onData` is told of the bytes read from it, holes not counted where they are kept. */
+export interface FileListener {
+  /** Told of bytes before they are read. */
+  readonly onData: (bytes: number) => void;
+  /** Told of the bytes of holes that are stored as zeros. */
+  readonly onHoleFilled: (bytes: number) => void;
+}
+
+/** A regular file with its contents. */
 export async function* archiveFile(
   tree: FileTree,
   member: Member,
-  onData: (bytes: number) => void,
+  { onData, onHoleFilled }: FileListener,
 ): AsyncGenerator<Uint8Array> {
   const { entry, path } = member;
   const { sizeBytes } = entry;
   const records = await attributeRecords(tree, entry);
-  const ranges = sizeBytes < smallestHolesBytes ? undefined : sparseRegions(await tree.dataRanges(entry), sizeBytes);
-  if (ranges === undefined || sizeBytes - totalBytes(ranges) < smallestHolesBytes) {
+  const ranges = sparseRegions(await tree.dataRanges(entry), sizeBytes);
+  const dataBytes = totalBytes(ranges);
+  if (sizeBytes - dataBytes < smallestHolesBytes) {
+    onHoleFilled(sizeBytes - dataBytes);
     yield headerBlocks(member, { type: '0', contentBytes: sizeBytes, records });
     yield* contents(tree.open(entry), { startByte: 0, endByte: sizeBytes }, onData);
     yield Buffer.alloc(tarPadding(sizeBytes));
     return;
   }
   const map = sparseMap(ranges, sizeBytes);
-  const dataBytes = totalBytes(ranges);
   const sparse: PaxRecord[] = [
     ['GNU.sparse.major', '1'],
     ['GNU.sparse.minor', '0'],

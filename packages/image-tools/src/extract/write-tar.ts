@@ -13,6 +13,8 @@ export interface TarOptions {
   readonly onLeftOut?: (path: string, why: string) => void;
   /** Told how many bytes of files were read since the last time. */
   readonly onData?: (bytes: number) => void;
+  /** Told how many bytes of holes of a file were stored as zeros. */
+  readonly onHoleFilled?: (bytes: number) => void;
 }
 
 const longestShownPath = 200;
@@ -39,6 +41,7 @@ export async function* writeTar(tree: FileTree, options: TarOptions): AsyncGener
     if (leftBytes < 0) throw damaged('its files hold more data than the partition has room for');
     options.onData?.(bytes);
   };
+  const onHoleFilled = options.onHoleFilled ?? (() => {});
   const descend = async (directory: TreeEntry, path: Buffer): Promise<Level> => {
     if (directories.has(directory.inode)) throw damaged(`the directory ${shown(path)} has a second name`);
     directories.add(directory.inode);
@@ -59,7 +62,8 @@ export async function* writeTar(tree: FileTree, options: TarOptions): AsyncGener
     const path = Buffer.concat([level.path, entry.name, Buffer.from(entry.kind === 'directory' ? '/' : '')]);
     const member: Member = { entry, path, ...earlierName(firstPaths, entry, path) };
     if (entry.kind === 'socket') options.onLeftOut?.(shown(path), 'a socket: tar archives cannot hold one');
-    else if (entry.kind === 'file' && member.hardLinkTo === undefined) yield* archiveFile(tree, member, onData);
+    else if (entry.kind === 'file' && member.hardLinkTo === undefined)
+      yield* archiveFile(tree, member, { onData, onHoleFilled });
     else yield* archiveHeader(tree, member);
     if (entry.kind === 'directory') levels.push(await descend(entry, path));
   }
