@@ -1,3 +1,6 @@
+export * from './configure/check-configuration.ts';
+export * from './configure/configure-image-file.ts';
+export * from './configure/configure-image.ts';
 export * from './convert/convert-image.ts';
 export * from './convert/write-image.ts';
 export * from './ext4/ext4-reader.ts';
@@ -7,6 +10,7 @@ export * from './extract/fs-snippet.ts';
 export * from './extract/partition-tree.ts';
 export * from './extract/write-tar.ts';
 export * from './fat/fat-reader.ts';
+export * from './fat/fat-writer.ts';
 export * from './flash/commit-sectors.ts';
 export * from './flash/flash-image.ts';
 export * from './flash/prove-image.ts';
