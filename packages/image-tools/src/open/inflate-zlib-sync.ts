@@ -99,8 +99,13 @@ function findTrailerEnd({ before, input, crc, sizeBytes }: EndOfMember): number 
   const trailer = Buffer.alloc(trailerBytes);
   trailer.writeUInt32LE(crc, 0);
   trailer.writeUInt32LE(sizeBytes % 2 ** 32, 4);
-  const start = Buffer.concat([before, input]).indexOf(trailer);
-  return start < 0 ? input.length : start + trailerBytes - before.length;
+  const bytes = Buffer.concat([before, input]);
+  const start = bytes.indexOf(trailer);
+  if (start < 0) return input.length;
+  let end = start + trailerBytes;
+  // The trailer of an empty member is zeros and may follow a zero; zeros behind it are padding.
+  while (sizeBytes === 0 && bytes[end] === 0) end += 1;
+  return end - before.length;
 }
 
 async function loadZlibSync(): Promise<ZlibSync> {

@@ -53,11 +53,6 @@ export async function findZippedImage(source: ByteReader, path: string): Promise
   }
   const header = await readingZip(path, () => zip.readLocalFileHeaderPromise(entry, { minimal: true }));
   const { compressedSize: packedBytes, uncompressedSize: imageBytes } = entry;
-  if (header.fileDataStart + packedBytes > source.sizeBytes) {
-    throw new MigrateError('invalid-input', `${path} is damaged: ${name} would end beyond the end of the file`, {
-      data: { path, offsetByte: header.fileDataStart },
-    });
-  }
   return { name, method, startByte: header.fileDataStart, packedBytes, imageBytes, crc32: entry.crc32 };
 }
 
