@@ -1,6 +1,8 @@
 import { createNodeHost, exitCodes, type HashAlgorithm, type Host, MigrateError, messageOf } from '@migrate/core';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import type { CommonOptions, ExtractCommandOptions } from './command-options.ts';
+import type { CommonOptions, ExtractCommandOptions, WritingOptions } from './command-options.ts';
+import { type ConfigureCommandOptions, configure } from './configure-command.ts';
+import { type ConvertCommandOptions, convert } from './convert-command.ts';
 import { exitCodeOfThrown } from './exit-code.ts';
 import { extract } from './extract-command.ts';
 import { info } from './info-command.ts';
@@ -63,7 +65,37 @@ function buildProgram(run: Run, context: CommandContext): Command {
     .description('Say what an image is, what is in it, and what to do with it.')
     .argument('<image>', 'any image of a disk')
     .option('--json', 'print it as JSON')
-    .action(run((image: string, options: CommonOptions) => info(context, image, { ...program.opts(), ...options })));
+    .action(
+      run((image: string, options: CommonOptions) =>
+        info(context, image, { ...program.opts<CommonOptions>(), ...options }),
+      ),
+    );
+  program
+    .command('convert')
+    .description('Write an image packed in another way, by the name of the file: .img, .img.gz or .img.zst.')
+    .argument('<in>', 'any image of a disk')
+    .argument('<out>', 'file to write')
+    .option('--level <number>', '1 to 9 for gzip, 1 to 19 for zstd: more is smaller and slower', parseLevel)
+    .option('--hash <algorithm>', 'what the file is hashed by', parseHash, 'sha256')
+    .option('-y, --yes', 'overwrite without a question')
+    .option('--json', 'print the result as JSON, events as JSON lines on stderr')
+    .action(
+      run((from: string, to: string, options: ConvertCommandOptions) =>
+        convert(context, { from, to }, { ...program.opts<WritingOptions>(), ...options }),
+      ),
+    );
+  program
+    .command('configure')
+    .description('Put config.json and connections into the boot partition of a raw image, in place.')
+    .argument('<image>', 'raw image of balenaOS')
+    .requiredOption('--config <file>', 'config.json of the fleet')
+    .option('--network <file...>', 'NetworkManager connection files')
+    .option('--json', 'print the result as JSON')
+    .action(
+      run((image: string, options: ConfigureCommandOptions) =>
+        configure(context, image, { ...program.opts<CommonOptions>(), ...options }),
+      ),
+    );
   return program;
 }
 
@@ -77,10 +109,18 @@ Examples:
   balena-extract balena.img.zip >>balena-migrate.yml    the same, the snippet kept
   balena-extract flasher.img.zip --img balena.img.gz    the image inside of a flasher image, for balena.image.dd
   balena-extract flasher.img.zip --balena-cfg config.json
+  balena-extract convert balena.img.zip balena.img.gz   packed as the migrator needs it
+  balena-extract configure balena.img --config config.json --network office.nmconnection
 
 Exit codes: 0 done, 2 usage, 3 refused and nothing changed, 4 failed and nothing half-written left, 70 bug`;
 
 function parseHash(value: string): HashAlgorithm {
   if (value === 'sha256' || value === 'sha1' || value === 'md5') return value;
   throw new InvalidArgumentError('It must be sha256, sha1 or md5.');
+}
+
+function parseLevel(value: string): number {
+  const level = Number(value);
+  if (Number.isInteger(level) && level >= 1 && level <= 19) return level;
+  throw new InvalidArgumentError('It must be a whole number from 1 to 19.');
 }

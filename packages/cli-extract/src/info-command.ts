@@ -12,7 +12,7 @@ const scratchDirectory = process.env.TMPDIR ?? '/var/tmp';
 export async function info(context: CommandContext, path: string, options: CommonOptions): Promise<number> {
   const emit = options.json ? renderJson(process.stderr) : renderLines(process.stderr);
   await withImage(context, { path, directory: scratchDirectory, emit }, async ({ opened, reader }) => {
-    const description = await describeImage(reader);
+    const description = await describeImage(await reader());
     const { container, fileBytes } = opened;
     const file = { path, container, fileBytes };
     process.stdout.write(

@@ -4,25 +4,29 @@ import type { CommandContext } from './command-line.ts';
 
 export interface ImageSource {
   readonly opened: OpenedImage;
-  /** The image itself, unpacked, for reading anywhere. */
-  readonly reader: ByteReader;
+  /** The image for reading anywhere; a packed one is unpacked into a file without a name, once. */
+  reader(): Promise<ByteReader>;
 }
 
-/** Opens an image, unpacked into a file without a name in `directory` where it is packed, and closes it after `use`. */
+/** Opens an image, in messages called by its path, and closes it after `use`. `directory` is for what is unpacked. */
 export async function withImage<T>(
   { host, signal }: CommandContext,
   { path, directory, emit }: { path: string; directory: string; emit: Emit },
   use: (source: ImageSource) => Promise<T>,
 ): Promise<T> {
   const opened = await openImage(host, path, { signal, emit });
+  let spilled: Promise<ByteReader> | undefined;
+  const reader = (): Promise<ByteReader> => {
+    spilled ??= opened.spill(directory);
+    return spilled;
+  };
   try {
-    const reader = await opened.spill(directory);
-    try {
-      return await doing(path, 'read-failed', () => use({ opened, reader }));
-    } finally {
-      await reader.close();
-    }
+    return await doing(path, 'read-failed', () => use({ opened, reader }));
   } finally {
+    await spilled?.then(
+      (file) => file.close(),
+      () => {},
+    );
     await opened.close();
   }
 }
