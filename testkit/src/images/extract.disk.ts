@@ -8,6 +8,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { balenaImage, configJson, sha256Of } from '../balena-image.ts';
 import { bundleProgram } from '../bench/bundle-program.ts';
+import { measure } from '../bench/measure.ts';
 import { makeDifficultTree, manifestOf } from './difficult-tree.ts';
 import { makeFlasher } from './flasher-image.ts';
 import { withMounted } from './mounted.ts';
@@ -247,6 +248,58 @@ describe('a flasher image', () => {
   });
 });
 
+describe('one image prepared offline', () => {
+  it('is converted from zip, configured, and found configured', async () => {
+    const out = join(directory, 'offline');
+    await mkdir(out);
+    const { raw } = await balenaImage({ table: 'mbr', deviceType: 'genericx86-64-ext', payloadMib: 8 });
+    await execa('zip', ['-q', '-1', '-j', join(out, 'balena.img.zip'), raw]);
+    await writeFile(join(out, 'config.json'), configJson('genericx86-64-ext'));
+    await writeFile(join(out, 'office'), '[connection]\nid=office\ntype=ethernet\n\n[ipv4]\nmethod=auto\n');
+    const steps = [
+      ['convert', 'balena.img.zip', 'balena.img'],
+      ['configure', 'balena.img', '--config', 'config.json', '--network', 'office'],
+      ['balena.img', '--balena-cfg', 'found.json'],
+      ['convert', 'balena.img', 'ready.img.gz'],
+    ];
+    for (const args of steps) {
+      const { exitCode, stderr } = await balenaExtract(args, out);
+      expect({ args, exitCode, stderr }).toMatchObject({ exitCode: 0 });
+    }
+    expect(await readFile(join(out, 'found.json'), 'utf8')).toBe(configJson('genericx86-64-ext'));
+    const offset = (await tableOf(join(out, 'balena.img')))[0]?.start ?? 0;
+    const place = `${join(out, 'balena.img')}@@${offset * 512}`;
+    const { stdout } = await execa('mtype', ['-i', place, '::/system-connections/office']);
+    expect(stdout).toContain('id=office');
+    const unpacked = (await execa('sh', ['-c', 'gzip -dc "$1" | sha256sum', 'unpack', join(out, 'ready.img.gz')]))
+      .stdout;
+    expect(unpacked.split(' ')[0]).toBe(await sha256Of(join(out, 'balena.img')));
+  });
+});
+
+describe('memory', () => {
+  it('stays below 200 MiB for an image of 8 GiB', async () => {
+    const image = join(directory, 'large.img');
+    const { raw } = await balenaImage({ table: 'gpt', deviceType: 'genericx86-64-ext', payloadMib: 8 });
+    await execa('cp', ['--sparse=always', raw, image]);
+    await execa('truncate', ['-s', '8G', image]);
+    const start = (await tableOf(raw))[4]?.start ?? 0;
+    await execa('sgdisk', ['-e', '-d', '5', '-n', `5:${start}:0`, '-c', '5:resin-data', image]);
+    const tree = join(directory, 'large.tree');
+    await mkdir(tree);
+    await execa('truncate', ['-s', '6G', join(tree, 'sparse')]);
+    await execa('dd', ['if=/dev/urandom', `of=${join(tree, 'random')}`, 'bs=1M', 'count=200', 'status=none']);
+    const size = (await tableOf(image))[4]?.size ?? 0;
+    const where = [`-Eoffset=${start * 512}`, image, `${Math.floor(size / 2)}k`];
+    await execa('mkfs.ext4', ['-q', '-F', '-L', 'resin-data', '-d', tree, ...where]);
+    const out = join(directory, 'large.out');
+    const { peakRssMib } = await measure(`node ${program} ${image} -o ${out}`);
+    expect(peakRssMib).toBeLessThanOrEqual(200);
+    const { stdout } = await execa('tar', ['-tvzf', join(out, 'resin-data.tgz')]);
+    expect(stdout).toMatch(/ 6442450944 .* \.\/sparse$/m);
+  });
+});
+
 describe('what cannot be extracted', () => {
   it('is refused before anything is written: other disks, files that would be overwritten', async () => {
     const cwd = join(directory, 'refused');
@@ -258,17 +311,18 @@ describe('what cannot be extracted', () => {
     expect(other).toMatchObject({ exitCode: 3, stdout: '' });
     expect(other.stderr).toMatch(/it is no image of balenaOS: there is no partition resin-boot, resin-rootA/);
     await writeFile(join(cwd, 'resin-data.tgz'), 'precious');
-    const kept = await balenaExtract([join(directory, 'mbr.img')], cwd);
+    const kept = await balenaExtract([empty], cwd);
     expect(kept).toMatchObject({ exitCode: 3 });
     expect(kept.stderr).toContain('would be overwritten: remove them, or use --yes');
     expect((await execa('ls', ['-A', cwd])).stdout).toBe('resin-data.tgz');
     expect(await balenaExtract(['info', join(directory, 'nothing.img')], cwd)).toMatchObject({ exitCode: 4 });
   });
 
-  it('leaves nothing behind where a file system is damaged or the disk is full', async () => {
+  it('leaves nothing behind where a file system is damaged', async () => {
     const cwd = join(directory, 'damaged');
     const image = join(directory, 'damaged.img');
-    await execa('cp', ['--sparse=always', join(directory, 'gpt.img'), image]);
+    const { raw } = await balenaImage({ table: 'gpt', deviceType: 'genericx86-64-ext', payloadMib: 8 });
+    await execa('cp', ['--sparse=always', raw, image]);
     const entry = (await tableOf(image))[4];
     // The inode table of resin-data.
     const place = (entry?.start ?? 0) * 512;
@@ -285,5 +339,21 @@ describe('what cannot be extracted', () => {
     const { exitCode, stderr } = await balenaExtract([image], cwd);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('resin-data') });
     expect((await execa('ls', ['-A', cwd])).stdout).toBe('');
+  });
+
+  it('leaves nothing behind where the disk is full', async () => {
+    const { raw } = await balenaImage({ table: 'gpt', deviceType: 'genericx86-64-ext', payloadMib: 8 });
+    const image = join(directory, 'whole.img');
+    await copyFile(raw, image);
+    const small = join(directory, 'small');
+    await mkdir(small);
+    await execa('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'small', small]);
+    try {
+      const { exitCode, stderr } = await balenaExtract([image], small);
+      expect({ exitCode, stderr }).toMatchObject({ exitCode: 4, stderr: expect.stringContaining('ENOSPC') });
+      expect((await execa('ls', ['-A', small])).stdout).toBe('');
+    } finally {
+      await execa('umount', [small]);
+    }
   });
 });
