@@ -17,7 +17,7 @@ export interface ArchiveRequest {
   readonly onData: (bytes: number) => void;
 }
 
-export interface PartitionArchiveFile {
+export interface WrittenArchive {
   /** Has its contents, and no name before it is committed. */
   readonly file: NewFile;
   readonly hash: ExpectedHash;
@@ -26,7 +26,7 @@ export interface PartitionArchiveFile {
 const mode = 0o644;
 
 /** Writes the archive of a partition; the caller commits or closes it. */
-export async function archivePartition(request: ArchiveRequest): Promise<PartitionArchiveFile> {
+export async function archivePartition(request: ArchiveRequest): Promise<WrittenArchive> {
   const { host, path, opened, hash: algorithm, signal } = request;
   const hash = createHash(algorithm);
   const file = await host.createFile(path, { mode });

@@ -3,17 +3,20 @@ import {
   type ByteReader,
   doing,
   type Emit,
+  type ExpectedHash,
   type FsImageSetting,
   type HashAlgorithm,
   type Host,
   isExtended,
+  MigrateError,
+  type NewFile,
   type Partition,
   type PartitionArchive,
   type PartitionName,
   type PartitionTable,
 } from '@migrate/core';
 import { type Inspection, imageSectorBytes, inspectImage } from '../inspect/inspect-image.ts';
-import { archivePartition, type PartitionArchiveFile } from './archive-partition.ts';
+import { archivePartition } from './archive-partition.ts';
 import { balenaPartitions, findBalenaPartitions, otherPartitions } from './balena-partitions.ts';
 import { hasBootCode } from './boot-code.ts';
 import { openPartitionTree, type PartitionTree } from './partition-tree.ts';
@@ -54,12 +57,13 @@ export async function extractPartitions(image: ByteReader, options: ExtractOptio
     done = Math.min(total, done + bytes);
     emit({ kind: 'progress', text: 'extracting', done, total, unit: 'bytes' });
   };
-  const written = new Map<PartitionName, PartitionArchiveFile>();
+  const files: NewFile[] = [];
+  const settings = new Map<PartitionName, PartitionArchive>();
   try {
     // The largest first, so that no core waits for a late one.
     const ordered = [...jobs].sort((a, b) => b.opened.usedBytes - a.opened.usedBytes);
     await sideBySide(ordered, archivesAtOnce, options.signal, async (job, signal) => {
-      const archive = await archivePartition({
+      const { file, hash } = await archivePartition({
         ...options,
         path: `${directory}/${job.label}.tgz`,
         opened: job.opened,
@@ -68,18 +72,15 @@ export async function extractPartitions(image: ByteReader, options: ExtractOptio
         onNote: (text) => emit({ kind: 'note', level: 'warn', text: `${job.label}: ${text}` }),
         onData: progress,
       });
-      written.set(job.name, archive);
+      files.push(file);
+      settings.set(job.name, partitionSetting(job, hash, inspection.table));
     });
-    for (const { file } of written.values()) await file.commit();
+    for (const file of files) await file.commit();
     progress(total);
   } finally {
-    for (const { file } of written.values()) await file.close();
+    for (const file of files) await file.close();
   }
-  return settingOf(inspection.table, deviceType, (name) => {
-    const job = jobs.find((candidate) => candidate.name === name) as Job;
-    const archive = written.get(name) as PartitionArchiveFile;
-    return partitionSetting(job, archive, inspection.table);
-  });
+  return settingOf(inspection.table, deviceType, settings);
 }
 
 interface Job {
@@ -120,8 +121,13 @@ async function noteWhatIsLeft(image: ByteReader, inspection: Inspection, options
 function settingOf(
   table: PartitionTable,
   deviceSlug: string,
-  partition: (name: PartitionName) => PartitionArchive,
+  settings: ReadonlyMap<PartitionName, PartitionArchive>,
 ): FsImageSetting {
+  const partition = (name: PartitionName): PartitionArchive => {
+    const setting = settings.get(name);
+    if (setting === undefined) throw new MigrateError('internal', `the partition ${name} was not archived`);
+    return setting;
+  };
   const extended = table.partitions.find(({ type }) => table.kind === 'mbr' && isExtended(type));
   return {
     kind: 'fs',
@@ -144,7 +150,7 @@ function settingOf(
 
 function partitionSetting(
   { label, partition, opened }: Job,
-  { hash }: PartitionArchiveFile,
+  hash: ExpectedHash,
   table: PartitionTable,
 ): PartitionArchive {
   return {
