@@ -1,6 +1,4 @@
-import type { Event, LogLevel } from '@migrate/core';
-import { progressPace } from './progress-pace.ts';
-import { lineOf } from './render.ts';
+import { type Event, type LogLevel, lineOf, progressPace } from '@migrate/core';
 
 const limitBytes = 1024 * 1024;
 const levels: readonly LogLevel[] = ['error', 'warn', 'info', 'debug', 'trace'];

@@ -1,7 +1,7 @@
-// File systems for tests, made by e2fsprogs, which needs no root for image files; and trees as plain data to compare.
+// File systems for tests, made by e2fsprogs, which needs no root for image files.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { type FileTree, readExactly, type TreeEntry } from '@migrate/core';
+import { closeSync, ftruncateSync, mkdirSync, openSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** Makes `image` of a size with mke2fs; its tool picks no size, time or UUID of its own. */
 export function makeExt4(image: string, sizeKib: number, options: readonly string[]): void {
@@ -11,10 +11,10 @@ export function makeExt4(image: string, sizeKib: number, options: readonly strin
 
 /** Changes an image with debugfs, one command a line; throws where debugfs says anything but an echo. */
 export function debugfs(image: string, commands: readonly string[]): void {
-  const { stdout, stderr } = spawnSync('debugfs', ['-w', image], {
-    input: `${commands.join('\n')}\n`,
-    encoding: 'utf8',
-  });
+  // Not on its standard input: long lines are echoed there with marks for a terminal.
+  const file = `${image}.commands`;
+  writeFileSync(file, `${commands.join('\n')}\n`);
+  const { stdout, stderr } = spawnSync('debugfs', ['-w', '-f', file, image], { encoding: 'utf8' });
   const spoken = `${stdout}\n${stderr}`
     .split('\n')
     .filter((line) => !/^(debugfs(:| [0-9]).*|Allocated inode: .*)?$/.test(line));
@@ -26,92 +26,33 @@ export function lookWithDebugfs(image: string, command: string): string {
   return execFileSync('debugfs', ['-R', command, image], { stdio: 'pipe' }).toString();
 }
 
-/** All that a tree tells of a name. */
-export interface TreeRecord {
-  readonly path: string;
-  readonly kind: string;
-  readonly mode: number;
-  readonly owner: string;
-  readonly modifiedNs: bigint;
-  readonly sizeBytes: number;
-  /** Of files: names of the inode. */
-  readonly links?: number;
-  readonly device?: string;
-  readonly target?: string;
-  readonly attributes: Readonly<Record<string, string>>;
-  readonly sha256?: string;
-}
+/** Options of small file systems with checksums of metadata, and of such without, in which damage goes further. */
+export const smallExt4Options = {
+  checked: ['-t', 'ext4', '-O', 'metadata_csum', '-b', '1024', '-N', '80'],
+  unchecked: ['-t', 'ext4', '-O', '^metadata_csum,^64bit', '-b', '1024', '-N', '80'],
+} as const;
 
-/** Bytes as text that shows each. */
-export function shown(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('latin1');
-}
-
-/** Everything below the root, sorted by path; and each file read through to its end. */
-export async function recordsOf(tree: FileTree): Promise<readonly TreeRecord[]> {
-  const records: TreeRecord[] = [];
-  const visit = async (directory: TreeEntry, prefix: string): Promise<void> => {
-    for (const entry of await tree.children(directory)) {
-      const path = `${prefix}/${shown(entry.name)}`;
-      if (path === '/lost+found') continue;
-      records.push(await recordOf(tree, entry, path));
-      if (entry.kind === 'directory') await visit(entry, path);
-    }
-  };
-  await visit(tree.root, '');
-  return records.sort((one, other) => (one.path < other.path ? -1 : 1));
-}
-
-async function recordOf(tree: FileTree, entry: TreeEntry, path: string): Promise<TreeRecord> {
-  const { kind, mode, uid, gid, modifiedNs, sizeBytes, links, represents } = entry;
-  const attributes = (await tree.extendedAttributes(entry)).map(({ name, value }) => [
-    name,
-    Buffer.from(value).toString('hex'),
-  ]);
-  return {
-    path,
-    kind,
-    mode,
-    owner: `${uid}:${gid}`,
-    modifiedNs,
-    sizeBytes,
-    attributes: Object.fromEntries(attributes),
-    ...(kind === 'file' ? { links, sha256: await sha256Of(tree, entry) } : {}),
-    ...(represents === undefined ? {} : { device: `${represents.major}:${represents.minor}` }),
-    ...(kind === 'symlink' ? { target: shown(await tree.linkTarget(entry)) } : {}),
-  };
-}
-
-/** Reads by ranges, zeros between them, and compares with plain reading in pieces of odd sizes. */
-async function sha256Of(tree: FileTree, file: TreeEntry): Promise<string> {
-  const reader = tree.open(file);
-  const byRanges = createHash('sha256');
-  let position = 0;
-  for (const { startByte, endByte } of await tree.dataRanges(file)) {
-    hashZeros(byRanges, startByte - position);
-    for (position = startByte; position < endByte; ) {
-      const bytes = await readExactly(reader, position, Math.min(2 ** 20, endByte - position));
-      if (bytes === undefined) throw new Error('a file ends within its ranges');
-      byRanges.update(bytes);
-      position += bytes.length;
-    }
-  }
-  hashZeros(byRanges, file.sizeBytes - position);
-  const plain = createHash('sha256');
-  const piece = Buffer.alloc(300_007);
-  for (let offset = 0; ; ) {
-    const count = await reader.read(piece, offset);
-    if (count === 0) break;
-    plain.update(piece.subarray(0, count));
-    offset += count;
-  }
-  const [one, other] = [byRanges.digest('hex'), plain.digest('hex')];
-  if (one !== other) throw new Error('ranges and contents differ');
-  return one;
-}
-
-function hashZeros(hash: ReturnType<typeof createHash>, count: number): void {
-  for (let left = count; left > 0; left -= 2 ** 20) hash.update(Buffer.alloc(Math.min(left, 2 ** 20)));
+/**
+ * A file system of 1 MiB with a directory of several blocks, a file in pieces, attributes in an inode and in a block, a long
+ * symlink and a device; `commands` are for debugfs. Returns its path.
+ */
+export function makeSmallExt4(image: string, options: readonly string[], commands: readonly string[] = []): string {
+  const tree = `${image}.tree`;
+  mkdirSync(join(tree, 'directory', 'inner'), { recursive: true });
+  for (let index = 0; index < 15; index += 1) writeFileSync(join(tree, 'directory', `${index}`.padStart(90, 'x')), '');
+  writeFileSync(join(tree, 'file'), 'contents');
+  symlinkSync('t'.repeat(100), join(tree, 'link'));
+  // Eight pieces: more than the four extents that an inode holds, and beyond the direct blocks of ext2.
+  const pieces = openSync(join(tree, 'pieces'), 'w');
+  for (let index = 0; index < 8; index += 1) writeSync(pieces, 'x', index * 40_000);
+  ftruncateSync(pieces, 300_000);
+  closeSync(pieces);
+  makeExt4(image, 1024, [...options, '-d', tree]);
+  const value = `${image}.value`;
+  writeFileSync(value, Buffer.alloc(300, 'v'));
+  const attributes = [`ea_set -f ${JSON.stringify(value)} /file user.block`, 'ea_set /file user.short s'];
+  debugfs(image, [...attributes, 'mknod device c 1 3', ...commands]);
+  return image;
 }
 
 /** Blocks in use as dumpe2fs finds them: all but those that it lists as free. Of the last cluster it names the first block. */

@@ -7,22 +7,13 @@ import {
   type TreeEntry,
   type TreeEntryKind,
 } from '@migrate/core';
-import { type BlockRun, readBlockRuns } from './block-runs.ts';
 import { readDirectory } from './directory.ts';
 import { damaged } from './ext4-error.ts';
 import { type Ext4Source, openSource } from './ext4-source.ts';
-import { inlineDataRest, readAttributes } from './extended-attributes.ts';
+import { readAttributes } from './extended-attributes.ts';
 import { rangesOf, runsReader } from './file-contents.ts';
-import {
-  damagedInode,
-  deviceNumberOf,
-  type Inode,
-  inodeFlags,
-  modifiedNsOf,
-  ownerOf,
-  readInode,
-  rootInode,
-} from './inode.ts';
+import { damagedInode, deviceNumberOf, type Inode, modifiedNsOf, ownerOf, readInode, rootInode } from './inode.ts';
+import { inlineContents, isInline, readTarget, runsOfLatest } from './inode-contents.ts';
 import { readUsedRanges } from './used-ranges.ts';
 
 /** An ext2, ext3 or ext4 file system. What it cannot read it refuses with `unsupported`, naming the feature. */
@@ -47,10 +38,6 @@ export interface Ext4Volume extends FileTree {
   usedRanges(): Promise<readonly ByteRange[]>;
 }
 
-/** Where an inode has numbers of blocks, or in their place a short target or contents. */
-const inlineStart = 0x28;
-const inlineBytes = 60;
-
 /**
  * Opens the ext2, ext3 or ext4 that starts at byte 0 of `reader` (see windowOf for one inside an image), which must stay open.
  * Nothing is written, and no journal replayed. Metadata checksums are checked wherever the file system has them.
@@ -61,22 +48,24 @@ export async function openExt4(reader: ByteReader): Promise<Ext4Volume> {
   const { blockBytes, blockCount } = superblock;
   const root = toEntry(await readInode(source, rootInode), new Uint8Array());
   if (root.kind !== 'directory') throw damaged('its root is no directory');
-  const parents = new Map([[rootInode, 0]]);
   const loadRuns = runsOfLatest(source);
+
+  /** Else a walk could lead in circles. */
+  const parents = new Map([[rootInode, 0]]);
+  const checkParent = ({ kind, inode }: TreeEntry, parent: number): void => {
+    if (kind !== 'directory') return;
+    if ((parents.get(inode) ?? parent) !== parent) throw damagedInode(inode, 'the directory has two names');
+    parents.set(inode, parent);
+  };
 
   const children = async (directory: TreeEntry): Promise<readonly TreeEntry[]> => {
     const entries: TreeEntry[] = [];
     const directories = new Set<number>();
     for (const { name, inode } of await readDirectory(source, await inodeOf(source, directory, 'directory'))) {
       const entry = toEntry(await readInode(source, inode), name);
-      if (entry.kind === 'directory') {
-        // Else a walk could lead in circles.
-        const parent = parents.get(inode) ?? directory.inode;
-        if (parent !== directory.inode || directories.has(inode))
-          throw damagedInode(inode, 'the directory has two names');
-        parents.set(inode, parent);
-        directories.add(inode);
-      }
+      checkParent(entry, directory.inode);
+      if (directories.has(inode)) throw damagedInode(inode, 'the directory has two names');
+      if (entry.kind === 'directory') directories.add(inode);
       entries.push(entry);
     }
     return entries;
@@ -90,7 +79,9 @@ export async function openExt4(reader: ByteReader): Promise<Ext4Volume> {
       const names = await readDirectory(source, await readInode(source, entry.inode));
       const found = names.find(({ name }) => wanted.equals(name));
       if (found === undefined) return undefined;
-      entry = toEntry(await readInode(source, found.inode), found.name);
+      const next = toEntry(await readInode(source, found.inode), found.name);
+      checkParent(next, entry.inode);
+      entry = next;
     }
     return entry;
   };
@@ -161,45 +152,4 @@ function toEntry(inode: Inode, name: Uint8Array): TreeEntry {
     links,
     ...(isDevice ? { represents: deviceNumberOf(inode) } : {}),
   };
-}
-
-/** The map of blocks of the file asked for last: whoever asks for its ranges reads it next. */
-function runsOfLatest(source: Ext4Source): (inode: Inode) => Promise<readonly BlockRun[]> {
-  let latest: { readonly number: number; readonly runs: Promise<readonly BlockRun[]> } | undefined;
-  return (inode) => {
-    if (latest?.number === inode.number) return latest.runs;
-    const asked = { number: inode.number, runs: readBlockRuns(source, inode) };
-    latest = asked;
-    // What failed may be tried again.
-    asked.runs.catch(() => {
-      if (latest === asked) latest = undefined;
-    });
-    return asked.runs;
-  };
-}
-
-function isInline({ flags }: Inode): boolean {
-  return (flags & inodeFlags.inlineData) !== 0;
-}
-
-function inlineContents(inode: Inode): Uint8Array {
-  const start = inode.bytes.subarray(inlineStart, inlineStart + inlineBytes);
-  const contents = Buffer.concat([start, inlineDataRest(inode)]);
-  if (inode.sizeBytes > contents.length) throw damagedInode(inode.number, 'its contents do not lie in it');
-  return contents.subarray(0, inode.sizeBytes);
-}
-
-/** Short targets lie in the inode, with or without the feature for small contents. */
-async function readTarget(source: Ext4Source, inode: Inode): Promise<Uint8Array> {
-  const { sizeBytes, flags } = inode;
-  // As for the kernel, a target lies in one block with a zero behind it.
-  if (sizeBytes === 0 || sizeBytes >= source.superblock.blockBytes) {
-    throw damagedInode(inode.number, `it is a symlink of ${sizeBytes} bytes`);
-  }
-  const isShort = sizeBytes < inlineBytes && (flags & inodeFlags.extents) === 0;
-  let target = new Uint8Array(sizeBytes);
-  if (isShort || isInline(inode)) target = new Uint8Array(inlineContents(inode));
-  else await runsReader(source, sizeBytes, await readBlockRuns(source, inode)).read(target, 0);
-  if (target.includes(0)) throw damagedInode(inode.number, 'its target has a zero in it');
-  return target;
 }

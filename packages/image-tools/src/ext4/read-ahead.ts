@@ -41,7 +41,9 @@ export function readAhead(reader: ByteReader): ByteReader {
         });
       }
       const { start, bytes } = window;
-      return (await bytes).copy(target, 0, position - start, end - start);
+      const part = (await bytes).subarray(position - start, end - start);
+      target.set(part);
+      return part.length;
     },
     close: () => reader.close(),
   };

@@ -1,4 +1,4 @@
-import type { Event } from '@migrate/core';
+import type { Event } from '../execute/event.ts';
 
 type Progress = Extract<Event, { kind: 'progress' }>;
 

@@ -1,0 +1,4 @@
+import { bundle } from '../../tsup.bundle.ts';
+
+// biome-ignore lint/style/noDefaultExport: tsup reads its configuration from there
+export default bundle({ 'balena-extract': 'src/main.ts' });
