@@ -14,8 +14,8 @@ export interface ImageSource {
   readonly label: string;
   readonly images: readonly Image[];
   readonly damaged: readonly DamagedImage[];
-  /** What the files of a layer take on disk. */
-  measure(layer: Layer): Promise<SpaceNeed>;
+  /** What the files of layers take on disk. */
+  measure(layers: readonly Layer[]): Promise<SpaceNeed>;
   /** Makes `diff` (the layer's files) and `tar-split.json.gz` in an empty directory. Not durable. */
   placeLayer(layer: Layer, directory: string): Promise<void>;
   close(): Promise<void>;
@@ -32,7 +32,11 @@ export async function directorySource(host: Host, directory: string): Promise<Im
     label: directory,
     images: root.images,
     damaged: root.damaged,
-    measure: (layer) => measureTree(host, `${directory}/${cachePath(layer.cacheId)}/diff`),
+    measure: (layers) =>
+      measureTrees(
+        host,
+        layers.map(({ cacheId }) => `${directory}/${cachePath(cacheId)}/diff`),
+      ),
     placeLayer: async (layer, target) => {
       // Named one by one: "-a" would pass over attributes that cannot be kept, and whiteouts are lost without them.
       const keep = '--preserve=mode,ownership,timestamps,links,xattr';
@@ -55,12 +59,14 @@ export async function directorySource(host: Host, directory: string): Promise<Im
   };
 }
 
-/** Blocks and inodes of a tree as they are on its disk. */
-async function measureTree(host: Host, path: string): Promise<SpaceNeed> {
+/** Blocks and inodes of trees as they are on their disk. */
+export async function measureTrees(host: Host, paths: readonly string[]): Promise<SpaceNeed> {
+  if (paths.length === 0) return { bytes: 0, inodes: 0 };
   const measure = async (unit: string): Promise<number> => {
-    const { stdout } = await host.run('du', ['--summarize', unit, '--', path], { timeoutMs: copyTimeoutMs });
-    const [, count] = /^(\d+)\s/.exec(stdout) ?? [];
-    if (count === undefined) throw new MigrateError('command-failed', `du says nothing of the size of ${path}`);
+    const args = ['--summarize', '--total', unit, '--', ...paths];
+    const { stdout } = await host.run('du', args, { timeoutMs: copyTimeoutMs });
+    const [, count] = /^(\d+)\ttotal\n$/m.exec(stdout) ?? [];
+    if (count === undefined) throw new MigrateError('command-failed', `du says nothing of the size of ${paths[0]}`);
     return Number(count);
   };
   return { bytes: await measure('--block-size=1'), inodes: await measure('--inodes') };
