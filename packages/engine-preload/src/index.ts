@@ -1,3 +1,6 @@
+export * from './bundle/bundle-index.ts';
+export * from './bundle/extract-bundle.ts';
+export * from './bundle/open-bundle.ts';
 export * from './root/digest.ts';
 export * from './root/find-images.ts';
 export * from './root/image-config.ts';
@@ -9,5 +12,7 @@ export * from './root/storage-driver.ts';
 export * from './root/tree-files.ts';
 export * from './transplant/image-source.ts';
 export * from './transplant/interrupted.ts';
+export * from './transplant/open-source.ts';
 export * from './transplant/plan-transplant.ts';
 export * from './transplant/transplant.ts';
+export * from './transplant/tree-source.ts';

@@ -1,74 +1,46 @@
 // Transplants that fail or are killed at any of their changes.
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createNodeHost, type Host, MigrateError } from '@migrate/core';
-import { directorySource, transplant, undoInterrupted } from '@migrate/engine-preload';
+import { createNodeHost, MigrateError } from '@migrate/core';
+import { undoInterrupted } from '@migrate/engine-preload';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundleProgram } from '../bench/bundle-program.ts';
 import { withEngine } from './docker-engine.ts';
 import { interferingHost } from './interfering-host.ts';
 import { layerTrees, rootState } from './layer-trees.ts';
-import { buildTestImages, testImages } from './test-images.ts';
+import { makeSmallRoots, putImages, type SmallRoots } from './small-roots.ts';
+import { testImages } from './test-images.ts';
 
-let work: string;
-let source: string;
-/** A root with one image, of which each test takes a copy. */
-let template: string;
+let roots: SmallRoots;
 let program: string;
-/** All changes of a transplant from `source` to a copy of `template`, and what it leads to. */
+/** All changes of a transplant from the source to a copy of the template, and what it leads to. */
 let changes: readonly string[];
 let finished: string;
 let finishedTrees: ReadonlyMap<string, string>;
 const host = createNodeHost();
 
 beforeAll(async () => {
-  // In memory: what is tested is the order of changes.
-  work = await mkdtemp('/dev/shm/interruptions-');
-  source = join(work, 'source');
-  template = join(work, 'template');
-  program = await bundleProgram('../engine/killed-transplant', work);
-  await withEngine(source, async (engine) => {
-    await buildTestImages(engine, 3);
-    await engine.docker('rmi', 'base:1');
-  });
-  await withEngine(template, async (engine) => {
-    await engine.docker('import', await emptyArchive(), 'other:1');
-  });
+  roots = await makeSmallRoots();
+  program = await bundleProgram('../engine/killed-transplant', roots.work);
   const target = await freshTarget();
   const seen: string[] = [];
-  await putImages(
-    interferingHost(host, (_, change) => seen.push(change)),
-    target,
-  );
+  await putImages(roots.source, target, { host: interferingHost(host, (_, change) => seen.push(change)) });
   changes = seen;
   finished = await rootState(target);
   finishedTrees = await layerTrees(target);
 });
 
-afterAll(() => rm(work, { recursive: true, force: true }));
+afterAll(() => roots.remove());
 
-async function emptyArchive(): Promise<string> {
-  const path = join(work, 'other.tar');
-  await execa('tar', ['-C', '/bin', '-cf', path, 'busybox']);
-  return path;
-}
-
-async function freshTarget(): Promise<string> {
-  const target = join(work, 'target');
-  await rm(target, { recursive: true, force: true });
-  await execa('cp', ['-a', template, target]);
-  return target;
-}
-
-async function putImages(through: Host, root: string) {
-  return transplant({ host: through, source: await directorySource(host, source), root, emit: () => {} });
+function freshTarget(): Promise<string> {
+  return roots.copy('template', 'target');
 }
 
 /** A copy of the template in which a run was killed ahead of its change number `index`. */
 async function killedAt(index: number): Promise<string> {
   const target = await freshTarget();
-  const result = await execa('node', [program, source, target, String(index)], { reject: false });
+  const result = await execa('node', [program, roots.source, target, String(index)], { reject: false });
   expect(result.signal, result.stderr).toBe('SIGKILL');
   return target;
 }
@@ -102,7 +74,9 @@ describe('a transplant', () => {
       const through = interferingHost(host, (index, change) => {
         if (index === failing) throw new MigrateError('write-failed', `not this one: ${change}`);
       });
-      await expect(putImages(through, target), changes[failing]).rejects.toThrow('not this one');
+      await expect(putImages(roots.source, target, { host: through }), changes[failing]).rejects.toThrow(
+        'not this one',
+      );
       const leftover = (await readdir(target)).includes('.migrate-inject');
       // Only a lock that cannot be removed stays, and is recognised as stale.
       if (!leftover) expect(await rootState(target), changes[failing]).toBe(before);
@@ -114,7 +88,7 @@ describe('a transplant', () => {
   test('that is killed at any change is completed by the next run', async () => {
     for (const index of sampled(7)) {
       const target = await killedAt(index);
-      await whenNotBusy(() => putImages(host, target));
+      await whenNotBusy(() => putImages(roots.source, target));
       expect(await rootState(target), changes[index]).toBe(finished);
       expect(await layerTrees(target), changes[index]).toEqual(finishedTrees);
     }
@@ -144,7 +118,7 @@ describe('a transplant', () => {
           await docker('run', '--rm', '--network', 'none', id, isOther ? '/busybox' : '/bin/busybox', 'true');
         }
       });
-      await whenNotBusy(() => putImages(host, target));
+      await whenNotBusy(() => putImages(roots.source, target));
       expect(await layerTrees(target), changes[index]).toEqual(finishedTrees);
       await withEngine(target, async ({ docker }) => {
         const listed = await docker('images', '--format', '{{.Repository}}:{{.Tag}}');

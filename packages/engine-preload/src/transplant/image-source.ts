@@ -1,8 +1,10 @@
 // Where images come from: a data root in a directory, or a bundle.
 import { type Host, MigrateError } from '@migrate/core';
+import { packLayer } from '../bundle/layer-tar.ts';
 import { cachePath, type Layer, layerPath, tarSplitName } from '../root/layer-store.ts';
 import { type DamagedImage, type Image, readDataRoot } from '../root/read-data-root.ts';
 import { directoryFiles } from '../root/root-files.ts';
+import { copyTimeoutMs } from './copy-timeout.ts';
 
 export interface SpaceNeed {
   readonly bytes: number;
@@ -18,11 +20,10 @@ export interface ImageSource {
   measure(layers: readonly Layer[]): Promise<SpaceNeed>;
   /** Makes `diff` (the layer's files) and `tar-split.json.gz` in an empty directory. Not durable. */
   placeLayer(layer: Layer, directory: string): Promise<void>;
+  /** Makes `layer.tar` (as docs/bundle-format.md says) and `tar-split.json.gz` in an empty directory. Not durable. */
+  packLayer(layer: Layer, directory: string): Promise<void>;
   close(): Promise<void>;
 }
-
-/** Copying gigabytes to a slow card takes its time; a child that hangs for ever is ended all the same. */
-export const copyTimeoutMs = 24 * 60 * 60 * 1000;
 
 /** A data root in a directory of this machine. Its engine may run: layers never change once they are made. */
 export async function directorySource(host: Host, directory: string): Promise<ImageSource> {
@@ -54,6 +55,11 @@ export async function directorySource(host: Host, directory: string): Promise<Im
         tarSplit,
       ];
       await host.run('cp', args, { timeoutMs: copyTimeoutMs });
+    },
+    packLayer: async (layer, target) => {
+      await packLayer(host, `${directory}/${cachePath(layer.cacheId)}/diff`, `${target}/layer.tar`);
+      const tarSplit = `${directory}/${layerPath(layer.chainId)}/${tarSplitName}`;
+      await host.run('cp', ['--', tarSplit, target], { timeoutMs: copyTimeoutMs });
     },
     close: async () => {},
   };
