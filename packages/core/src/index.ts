@@ -6,6 +6,7 @@ export * from './assets/read-assets.ts';
 export * from './config/config.ts';
 export * from './config/config-schema.ts';
 export * from './config/parse-config.ts';
+export * from './config/quoted.ts';
 export * from './disk/byte-reader.ts';
 export * from './disk/crc32.ts';
 export * from './disk/file-system-signature.ts';
