@@ -68,6 +68,14 @@ describe('is not right with', () => {
       },
       'not a character-device',
     ],
+    [
+      'a hard link that became another file',
+      async (root) => {
+        await rm(join(diff(root, 1), 'tree/hard'));
+        await writeFile(join(diff(root, 1), 'tree/hard'), 'b\n');
+      },
+      'is no longer a hard link',
+    ],
     ['a lost whiteout', (root) => rm(join(diff(root, 3), 'tree/remove')), 'should be a whiteout'],
     [
       'a directory that is no longer opaque',

@@ -8,12 +8,16 @@ export interface MemberHeader {
   readonly uid?: number;
   readonly gid?: number;
   readonly device: { readonly major: number; readonly minor: number };
+  /** What a link leads to; empty for all else. */
+  readonly linkName: string;
 }
 
 export const headerBytes = 512;
 
-/** Parses the block that stands right before a member's contents. */
-export function parseMemberHeader(block: Buffer): MemberHeader {
+/** Parses the bytes before a member's contents: its last block is the header, before which pax records may stand. */
+export function parseMemberHeader(bytes: Buffer): MemberHeader {
+  const block = bytes.subarray(-headerBytes);
+  const records = bytes.subarray(0, -headerBytes).toString('utf8');
   const uid = numberAt(block, 108, 8);
   const gid = numberAt(block, 116, 8);
   return {
@@ -21,6 +25,7 @@ export function parseMemberHeader(block: Buffer): MemberHeader {
     mode: (numberAt(block, 100, 8) ?? 0) & 0o7777,
     ...(uid === undefined ? {} : { uid }),
     ...(gid === undefined ? {} : { gid }),
+    linkName: /\d+ linkpath=([^\0\n]*)\n/.exec(records)?.[1] ?? block.toString('utf8', 157, 257).replace(/\0.*$/s, ''),
     device: { major: numberAt(block, 329, 8) ?? 0, minor: numberAt(block, 337, 8) ?? 0 },
   };
 }

@@ -18,6 +18,8 @@ export type CountOpaque = (base: string, paths: readonly string[]) => Promise<nu
 
 const faultLimit = 20;
 const readBytes = 1024 * 1024;
+/** Of a member's headers and records so much is kept: names and owners are in it. */
+const longestHeaders = 64 * 1024;
 const whiteoutPrefix = '.wh.';
 const opaqueMarker = '.wh..wh..opq';
 
@@ -51,7 +53,7 @@ export async function verifyLayer(files: RootFiles, layer: Layer, countOpaque: C
     for await (const entry of readTarSplit(reader, path)) {
       if (entry.kind === 'segment') {
         check.hash.update(entry.bytes);
-        tail = Buffer.concat([tail.subarray(-headerBytes), entry.bytes]).subarray(-headerBytes);
+        tail = Buffer.concat([tail, entry.bytes]).subarray(-longestHeaders);
       } else {
         await checkMember(check, { ...entry, header: tail });
         tail = Buffer.alloc(0);
@@ -96,7 +98,7 @@ async function checkMember(
   if (last === opaqueMarker) check.opaque.push(above);
   else if (last.startsWith(whiteoutPrefix))
     await checkWhiteout(check, [...parts.slice(0, -1), last.slice(4)].join('/'));
-  else if (header.length === headerBytes) await checkFile(check, { path: parts.join('/'), sizeBytes, header });
+  else if (header.length >= headerBytes) await checkFile(check, { path: parts.join('/'), sizeBytes, header });
   if (sizeBytes > 0 && last.startsWith(whiteoutPrefix)) check.faults.push(`${shown}: a whiteout has contents`);
 }
 
@@ -119,9 +121,39 @@ async function checkFile(
     return;
   }
   check.known.set(path, status.kind === 'directory' ? 'directory' : 'other');
-  const difference = differenceFrom(parseMemberHeader(header), status, sizeBytes);
+  const member = parseMemberHeader(header);
+  const difference = differenceFrom(member, status, sizeBytes);
   if (difference !== undefined) check.faults.push(`${quoted(path)} ${difference}`);
+  else if (member.type === '1') await checkHardLink(check, { path, target: member.linkName });
   else if (sizeBytes > 0) await hashContents(check, place, sizeBytes);
+}
+
+/** The archive has a hard link's contents only once, under its first name: both names must have the same. */
+async function checkHardLink(check: LayerCheck, { path, target }: { path: string; target: string }): Promise<void> {
+  const parts = target.split('/').filter((part) => part !== '' && part !== '.');
+  const [first, second] = [`${check.base}/${parts.join('/')}`, `${check.base}/${path}`];
+  const [one, other] = [await check.files.status(first), await check.files.status(second)];
+  const isSame =
+    !parts.includes('..') &&
+    one?.kind === other?.kind &&
+    one?.sizeBytes === other?.sizeBytes &&
+    (one?.kind !== 'file' || (await hasSameContents(await check.files.open(first), await check.files.open(second))));
+  if (!isSame) check.faults.push(`${quoted(path)} is no longer a hard link to ${quoted(target)}`);
+}
+
+async function hasSameContents(one: ByteReader, other: ByteReader): Promise<boolean> {
+  try {
+    const [left, right] = [Buffer.alloc(readBytes), Buffer.alloc(readBytes)];
+    for (let position = 0; ; position += readBytes) {
+      const length = await one.read(left, position);
+      if ((await other.read(right, position)) !== length) return false;
+      if (!left.subarray(0, length).equals(right.subarray(0, length))) return false;
+      if (length < readBytes) return true;
+    }
+  } finally {
+    await one.close();
+    await other.close();
+  }
 }
 
 async function hashContents(check: LayerCheck, place: string, sizeBytes: number): Promise<void> {
