@@ -5,7 +5,8 @@ export interface Contender {
   readonly task: string;
   /** Ours begin with "ours"; the first of a task is what the others are compared with. */
   readonly way: string;
-  readonly commandLine: string;
+  /** What bash is to run; asked for once the turn is prepared. */
+  readonly commandLine: string | (() => string);
   /** Largest ratio that we are content with. */
   readonly goal?: number;
   /** Sets up each of its turns; what it gives takes that back. */
@@ -47,7 +48,11 @@ export async function contest(
     for (const contender of contenders) {
       const takeBack = await contender.prepare?.();
       try {
-        results.get(contender)?.push(await measure(contender.commandLine));
+        results
+          .get(contender)
+          ?.push(
+            await measure(typeof contender.commandLine === 'string' ? contender.commandLine : contender.commandLine()),
+          );
       } finally {
         await takeBack?.();
       }

@@ -1,5 +1,5 @@
 // Compares inflating and converting images with the programs one would use instead, and zlib-sync with the engine we use.
-import { existsSync } from 'node:fs';
+import { existsSync, existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -27,9 +27,8 @@ export async function runOpenBench(options: BenchOptions): Promise<Bench> {
     await symlink(zlibSync, join(directory, 'node_modules/zlib-sync'));
     const contenders = wanted(listContenders(image, `node ${stage2NodeFlags.join(' ')} ${program}`), options);
     const rows = await contest(contenders, options);
-    for (const { way, commandLine } of contenders) {
-      const made = way === 'ours' ? / (\S+\.gz)$/.exec(commandLine.replace(/ inflate .*/, ''))?.[1] : undefined;
-      if (made !== undefined) await execa('bash', ['-c', 'gzip -dc "$1" | cmp - "$2"', 'compare', made, image]);
+    for (const made of ['converted', 'packed'].map((name) => join(directory, `${name}.gz`)).filter(existsSync)) {
+      await execa('bash', ['-c', 'gzip -dc "$1" | cmp - "$2"', 'compare', made, image]);
     }
     return { sizeBytes, rows };
   } finally {

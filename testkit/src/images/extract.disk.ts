@@ -24,11 +24,7 @@ let program: string;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'extract-'));
   await chmod(directory, 0o755);
-  program = await bundleProgram(
-    'balena-extract',
-    directory,
-    join(import.meta.dirname, '../../../packages/cli-extract/src/main.ts'),
-  );
+  program = await bundleProgram('../../../packages/cli-extract/src/main', directory);
   await mkdir(join(directory, 'mounted'));
 });
 afterAll(() => rm(directory, { recursive: true }));

@@ -144,6 +144,12 @@ export interface Host extends HostReader {
   openWrite(path: string): Promise<ByteWriter>;
   /** A disk past the page cache as far as buffers and places are aligned; see alignedBuffers. */
   openDisk(path: string): Promise<ByteWriter>;
+  /** Writes a file that must not exist, not durable until its file system is synced: for many files under a staging name. */
+  writeNew(path: string, contents: Uint8Array, attributes: FileAttributes): Promise<void>;
+  /** Makes a symbolic link that must not exist, not durable until its file system is synced. */
+  makeSymlink(target: string, path: string): Promise<void>;
+  /** Renames within a file system, not durable until it is synced; replaces a file, or an empty directory by a directory. */
+  rename(from: string, to: string): Promise<void>;
   /**
    * Runs a program with an argument array, never through a shell; throws `command-failed` with the tail of stderr, `not-found`
    * where the program is not installed.

@@ -1,0 +1,80 @@
+// Where images come from: a data root in a directory, or a bundle.
+import { type Host, MigrateError } from '@migrate/core';
+import { packLayer } from '../bundle/layer-tar.ts';
+import { cachePath, type Layer, layerPath, tarSplitName } from '../root/layer-store.ts';
+import { type DamagedImage, type Image, readDataRoot } from '../root/read-data-root.ts';
+import { directoryFiles } from '../root/root-files.ts';
+import { copyTimeoutMs } from './copy-timeout.ts';
+
+export interface SpaceNeed {
+  readonly bytes: number;
+  readonly inodes: number;
+}
+
+export interface ImageSource {
+  /** What messages call it. */
+  readonly label: string;
+  readonly images: readonly Image[];
+  readonly damaged: readonly DamagedImage[];
+  /** What the files of layers take on disk. */
+  measure(layers: readonly Layer[]): Promise<SpaceNeed>;
+  /** Makes `diff` (the layer's files) and `tar-split.json.gz` in an empty directory. Not durable. */
+  placeLayer(layer: Layer, directory: string): Promise<void>;
+  /** Makes `layer.tar` (as docs/bundle-format.md says) and `tar-split.json.gz` in an empty directory. Not durable. */
+  packLayer(layer: Layer, directory: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A data root in a directory of this machine. Its engine may run: layers never change once they are made. */
+export async function directorySource(host: Host, directory: string): Promise<ImageSource> {
+  const root = await readDataRoot(directoryFiles(host, directory));
+  if (root.kind === 'empty') throw new MigrateError('not-found', `${directory} holds no images`);
+  return {
+    label: directory,
+    images: root.images,
+    damaged: root.damaged,
+    measure: (layers) =>
+      measureTrees(
+        host,
+        layers.map(({ cacheId }) => `${directory}/${cachePath(cacheId)}/diff`),
+      ),
+    placeLayer: async (layer, target) => {
+      // Named one by one: "-a" would pass over attributes that cannot be kept, and whiteouts are lost without them.
+      const keep = '--preserve=mode,ownership,timestamps,links,xattr';
+      const diff = `${directory}/${cachePath(layer.cacheId)}/diff`;
+      const tarSplit = `${directory}/${layerPath(layer.chainId)}/${tarSplitName}`;
+      const args = [
+        '-R',
+        '--no-dereference',
+        keep,
+        '--reflink=auto',
+        '--target-directory',
+        target,
+        '--',
+        diff,
+        tarSplit,
+      ];
+      await host.run('cp', args, { timeoutMs: copyTimeoutMs });
+    },
+    packLayer: async (layer, target) => {
+      await packLayer(host, `${directory}/${cachePath(layer.cacheId)}/diff`, `${target}/layer.tar`);
+      const tarSplit = `${directory}/${layerPath(layer.chainId)}/${tarSplitName}`;
+      await host.run('cp', ['--', tarSplit, target], { timeoutMs: copyTimeoutMs });
+    },
+    close: async () => {},
+  };
+}
+
+/** Blocks and inodes of trees as they are on their disk. */
+export async function measureTrees(host: Host, paths: readonly string[]): Promise<SpaceNeed> {
+  if (paths.length === 0) return { bytes: 0, inodes: 0 };
+  const measure = async (unit: string): Promise<number> => {
+    const args = ['--summarize', '--total', unit, '--', ...paths];
+    const { stdout } = await host.run('du', args, { timeoutMs: copyTimeoutMs });
+    const [, count] = /^(\d+)\ttotal\n$/m.exec(stdout) ?? [];
+    if (count === undefined) throw new MigrateError('command-failed', `du says nothing of the size of ${paths[0]}`);
+    return Number(count);
+  };
+  const [bytes, inodes] = await Promise.all([measure('--block-size=1'), measure('--inodes')]);
+  return { bytes, inodes };
+}
