@@ -14,12 +14,12 @@ export interface FlashBenchOptions {
 
 export interface BenchRow extends Measurement {
   readonly task: string;
-  readonly way: 'ours' | 'usual';
+  readonly way: 'ours' | 'usual' | 'zlib-sync';
   /** Median wall time over that of the usual way of the same task. */
   readonly ratio: number;
 }
 
-interface Contender {
+export interface Contender {
   readonly task: string;
   readonly way: BenchRow['way'];
   readonly commandLine: string;
@@ -81,7 +81,7 @@ function listContenders({
   ];
 }
 
-async function takeTurns(
+export async function takeTurns(
   contenders: readonly Contender[],
   rounds: number,
 ): Promise<ReadonlyMap<Contender, Measurement[]>> {
@@ -92,7 +92,10 @@ async function takeTurns(
   return results;
 }
 
-function toRows(contenders: readonly Contender[], results: ReadonlyMap<Contender, Measurement[]>): readonly BenchRow[] {
+export function toRows(
+  contenders: readonly Contender[],
+  results: ReadonlyMap<Contender, Measurement[]>,
+): readonly BenchRow[] {
   const medianOf = (contender: Contender | undefined, key: keyof Measurement): number =>
     median((contender === undefined ? [] : (results.get(contender) ?? [])).map((measurement) => measurement[key]));
   return contenders.map((contender) => {
@@ -110,7 +113,7 @@ function toRows(contenders: readonly Contender[], results: ReadonlyMap<Contender
 }
 
 /** A GPT image of three parts noise, three parts text and four parts zeros, mixed by the MiB: about as balenaOS packs. */
-async function makeImage(path: string, sizeMib: number): Promise<void> {
+export async function makeImage(path: string, sizeMib: number): Promise<void> {
   await writeFile(path, '');
   const noise = Buffer.alloc(mebibyte);
   const text = Buffer.alloc(mebibyte);

@@ -2,6 +2,7 @@
 // Exit status 1 where one of our ways is slower than the usual one.
 import { parseArgs } from 'node:util';
 import { type BenchRow, runFlashBench } from './flash-bench.ts';
+import { runOpenBench } from './open-bench.ts';
 
 const { values } = parseArgs({
   options: {
@@ -12,7 +13,7 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const imageMib = Number(values['image-mib']);
-const rows = await runFlashBench({ rounds, imageMib });
+const rows = [...(await runFlashBench({ rounds, imageMib })), ...(await runOpenBench({ rounds, imageMib }))];
 console.log(values.json ? JSON.stringify({ rounds, imageMib, rows }, null, 2) : renderTable(rows));
 if (rows.some(({ way, ratio }) => way === 'ours' && ratio > 1)) process.exitCode = 1;
 
@@ -28,5 +29,5 @@ function renderTable(table: readonly BenchRow[]): string {
   ]);
   const lines = [['task', 'way', 'wall s', 'MiB/s', 'ratio', 'CPU s', 'peak MiB'], ...cells];
   const title = `image of ${imageMib} MiB, medians of ${rounds} interleaved rounds`;
-  return [title, ...lines.map((line) => line.map((cell) => cell.padStart(9)).join(''))].join('\n');
+  return [title, ...lines.map((line) => line.map((cell) => cell.padStart(11)).join(''))].join('\n');
 }

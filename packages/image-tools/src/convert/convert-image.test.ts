@@ -19,7 +19,7 @@ vi.setConfig({ testTimeout: 60_000 });
 
 const mebibyte = 1024 * 1024;
 const host = createNodeHost();
-const image = Buffer.concat([noise(700_000), Buffer.alloc(6 * mebibyte), Buffer.alloc(900_001, 'text ')]);
+const image = Buffer.concat([noise(300_000), Buffer.alloc(6 * mebibyte), Buffer.alloc(300_001, 'text ')]);
 let directory: string;
 let sources: Record<string, string>;
 
@@ -97,6 +97,18 @@ describe('converting', () => {
     const first = await convert(sources['an.img'] ?? '', 'first.img.gz');
     const second = await convert(sources['an.img.xz'] ?? '', 'second.img.gz');
     expect(second.hash).toEqual(first.hash);
+  });
+
+  it('refuses levels that there are not', async () => {
+    for (const [to, level] of [
+      ['out.img.gz', 10],
+      ['out.img.gz', 0],
+      ['out.img.zst', 20],
+      ['out.img.zst', 1.5],
+      ['out.img', 1],
+    ] as const) {
+      await expect(convert(sources['an.img'] ?? '', to, { level })).rejects.toThrow(`compression level ${level}`);
+    }
   });
 
   it('goes by the name, which must tell', async () => {
@@ -215,12 +227,12 @@ describe('gzipBlocks', () => {
           expect(gunzipSync(await packed(contents, sliceBytes)).equals(contents)).toBe(true);
         },
       ),
-      { numRuns: 15 },
+      { numRuns: 8 },
     );
   });
 
   it('is as small as gzip makes it, within half a percent', async () => {
-    const words = Array.from({ length: 400_000 }, (_, index) => `${(index * 2654435761) % 99991} `).join('');
+    const words = Array.from({ length: 250_000 }, (_, index) => `${(index * 2654435761) % 99991} `).join('');
     const contents = Buffer.from(words);
     expect((await packed(contents, mebibyte)).length).toBeLessThan(gzipSync(contents).length * 1.005);
   });

@@ -66,6 +66,16 @@ export function writeImage(request: WriteImageRequest): Promise<ImageFile> {
   });
 }
 
+/** The largest level of each format; above 19, zstd needs much memory to unpack as well. */
+const maximumLevels = { raw: 0, gzip: 9, zstd: 19 } as const;
+
+function checkLevel(format: ImageFileFormat, level: number | undefined): void {
+  const maximum = maximumLevels[format];
+  if (level === undefined || (Number.isInteger(level) && level >= 1 && level <= maximum)) return;
+  const levels = maximum === 0 ? 'has no levels' : `has levels from 1 to ${maximum}`;
+  throw new MigrateError('invalid-input', `compression level ${level}: ${format} ${levels}`);
+}
+
 export interface NewImageFile {
   readonly file: NewFile;
   readonly format: ImageFileFormat;
@@ -75,9 +85,10 @@ export interface NewImageFile {
 
 /** Makes the file, has it filled by `fill`, which returns the size of the image, and commits it. */
 export async function withNewImageFile(
-  { host, path, format = imageFileFormat(path), algorithm = 'sha256' }: ImageFileOptions,
+  { host, path, format = imageFileFormat(path), level, algorithm = 'sha256' }: ImageFileOptions,
   fill: (target: NewImageFile) => Promise<number>,
 ): Promise<ImageFile> {
+  checkLevel(format, level);
   const file = await host.createFile(path, { mode: 0o644 });
   try {
     const hash = createHash(algorithm);

@@ -37,7 +37,8 @@ const foreignFormats: readonly Signature[] = [
   foreign('rar', 'Rar!\x1a\x07', 'unrar p -inul FILE | gzip > FILE.img.gz'),
   foreign('lz4', [0x04, 0x22, 0x4d, 0x18], 'lz4 -dc FILE | gzip > FILE.img.gz'),
   foreign('lzip', 'LZIP', 'lzip -dc FILE | gzip > FILE.img.gz'),
-  foreign('lzma', [0x5d, 0, 0], 'xz -dc --format=lzma FILE | gzip > FILE.img.gz'),
+  // Its format has no magic number; this is what xz writes by default: properties and a dictionary of 8 MiB.
+  foreign('lzma', [0x5d, 0, 0, 0x80, 0], 'xz -dc --format=lzma FILE | gzip > FILE.img.gz'),
   foreign('qcow2', 'QFI\xfb', toRaw),
   foreign('vmdk', 'KDMV', toRaw),
   foreign('vmdk', '# Disk DescriptorFile', toRaw),

@@ -7,7 +7,7 @@ export interface ImageStreamOptions extends UnpackOptions {
   readonly compression: ImageCompression;
   /** Largest size of the image once inflated; beyond it `invalid-input` is thrown. */
   readonly maximumBytes?: number;
-  readonly engine?: InflateEngine;
+  readonly engine?: InflateEngine | undefined;
 }
 
 /**

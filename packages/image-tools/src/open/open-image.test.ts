@@ -18,9 +18,9 @@ const host = createNodeHost();
 const image = Buffer.concat([
   Buffer.alloc(510, 1),
   Buffer.from([0x55, 0xaa]),
-  noise(300_000),
+  noise(200_000),
   Buffer.alloc(1_500_000),
-  Buffer.alloc(400_000, 'some text that is packed '),
+  Buffer.alloc(200_000, 'some text that is packed '),
   Buffer.alloc(77),
 ]);
 
@@ -140,7 +140,7 @@ describe('an image in any container', () => {
         [300_000, 5000],
         [0, 512],
         [image.length - 10, 100],
-        [1_900_000, 4096],
+        [1_800_000, 4096],
       ] as const) {
         for (const reader of [spilt, forward]) {
           const target = Buffer.alloc(length);
@@ -334,6 +334,12 @@ describe('a zip archive', () => {
     await expect(openImage(host, zipOf('bzip2.zip', '-Z', 'bzip2', 'an.img'))).rejects.toThrow('is packed by bzip2');
   });
 
+  it('is refused where it holds more files than anyone would keep an image among', async () => {
+    const names = Array.from({ length: 1001 }, (_, index) => `many-${index}`);
+    for (const name of names) save(name, Buffer.from('x'));
+    await expect(openImage(host, zipOf('many.zip', names.join(' ')))).rejects.toThrow('more than 1000 files');
+  });
+
   it('is refused where its directory and its contents disagree', async () => {
     const good = readFileSync(files['zip, deflated'] ?? '');
     const entry = good.lastIndexOf(Buffer.from('PK\x01\x02', 'latin1'));
@@ -377,7 +383,7 @@ describe('a damaged file', () => {
         // A changed magic number makes it a raw image, which is no image of a disk; a changed time stamp does no harm.
         if (found !== undefined && !found.equals(changed)) expect(found.equals(image)).toBe(true);
       }),
-      { numRuns: name === 'gzip' || name.startsWith('zip') ? 40 : 8 },
+      { numRuns: name === 'gzip' || name.startsWith('zip') ? 30 : 6 },
     );
   });
 
@@ -393,6 +399,13 @@ describe('a damaged file', () => {
     const maximumBytes = image.length - 1;
     await expect(contentsOf(files[name] ?? '', { maximumBytes })).rejects.toThrow(`more than ${maximumBytes} bytes`);
     expect((await contentsOf(files[name] ?? '', { maximumBytes: image.length })).length).toBe(image.length);
+  });
+
+  it('is refused where a .zst file has frames without number', async () => {
+    // Each an empty last block, raw (RFC 8878, sections 3.1.1.1 and 3.1.1.2).
+    const frame = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0]);
+    const path = save('frames.zst', Buffer.alloc(frame.length * 100_001, frame));
+    await expect(openImage(host, path)).rejects.toThrow('more than 100000 frames');
   });
 
   it('never makes us crash, whatever its bytes', async () => {
@@ -453,6 +466,9 @@ describe('a stream', () => {
 
   it('names the program that is missing', async () => {
     const memory = createMemoryHost({ files: { '/x': readFileSync(files.xz ?? '') } });
-    await expect(openImage(memory, '/x')).rejects.toMatchObject({ code: 'not-found', message: /xz is not installed/ });
+    await expect(openImage(memory, '/x')).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringContaining('xz is not installed'),
+    });
   });
 });

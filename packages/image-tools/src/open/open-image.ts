@@ -160,7 +160,7 @@ export type InflateOptions = Omit<ImageStreamOptions, 'maximumBytes'>;
 /** The bytes of an image in order, inflated where needed; see readImageBytes for bounds and errors. */
 export function inflate(
   source: ByteReader,
-  { path, compression, onFileBytes }: InflateOptions,
+  { path, compression, onFileBytes, engine }: InflateOptions,
 ): AsyncGenerator<Uint8Array> {
-  return readImageBytes(source, { path, compression, onFileBytes });
+  return readImageBytes(source, { path, compression, onFileBytes, engine });
 }

@@ -4,8 +4,8 @@ import { type ByteReader, MigrateError, readExactly, readXzIndex } from '@migrat
 
 const headerBytes = 12;
 const footerBytes = 12;
-/** Index of an image of some TiB; a larger one is left alone. */
-const maximumIndexBytes = 16 * 1024 * 1024;
+/** That of an image of some TiB in blocks of 24 MiB; a larger one would fill memory with its records, and is left alone. */
+const maximumIndexBytes = 256 * 1024;
 /** Words of zeros between streams. */
 const maximumPaddingBytes = 64 * 1024;
 

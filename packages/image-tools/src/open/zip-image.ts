@@ -17,6 +17,8 @@ export interface ZippedImage {
 
 /** Nobody keeps an image among more files than that. */
 const maximumEntries = 1000;
+/** Of all names, comments and extra fields. */
+const maximumDirectoryBytes = 4 * 1024 * 1024;
 const maximumListed = 8;
 const imageName = /\.(img|raw|wic|sdcard|sdimg|hddimg|rpi-sdimg|balenaos-img|resinos-img)$/i;
 
@@ -120,8 +122,11 @@ class SourceReader extends RandomAccessReader {
 
 async function readEntries(zip: ZipFile): Promise<readonly Entry[]> {
   const entries: Entry[] = [];
+  let directoryBytes = 0;
   for await (const entry of zip.eachEntry()) {
     if (entries.length === maximumEntries) throw new Error(`it holds more than ${maximumEntries} files`);
+    directoryBytes += entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength;
+    if (directoryBytes > maximumDirectoryBytes) throw new Error('its directory is larger than any sound one');
     entries.push(entry);
   }
   return entries;

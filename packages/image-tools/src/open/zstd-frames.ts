@@ -10,6 +10,8 @@ export interface ZstdFrame {
   readonly contentBytes: number | undefined;
 }
 
+/** pzstd makes one of some MiB at least; more were made to fill memory. */
+const maximumFrames = 100_000;
 const frameMagic = 0xfd2fb528;
 /** The largest header that is needed at once: magic, descriptor, window, dictionary, content size. */
 const headerBytes = 18;
@@ -34,6 +36,7 @@ export async function readZstdFrames(source: ByteReader, options: UnpackOptions)
     const { blocksStart, contentBytes, hasChecksum } = readFrameHeader(header);
     const endByte = (await skipBlocks(read, position + blocksStart)) + (hasChecksum ? 4 : 0);
     if (!(endByte <= source.sizeBytes)) throw cutOff();
+    if (frames.length === maximumFrames) throw damaged(options, position, `it has more than ${maximumFrames} frames`);
     frames.push({ startByte: position, endByte, contentBytes });
     position = endByte;
   }
