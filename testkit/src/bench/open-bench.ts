@@ -1,5 +1,5 @@
 // Compares inflating and converting images with the programs one would use instead, and zlib-sync with the engine we use.
-import { existsSync, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
