@@ -21,6 +21,7 @@ export * from './execute/steps-configure.ts';
 export * from './execute/steps-files.ts';
 export * from './execute/steps-stage2.ts';
 export * from './execute/steps-uefi.ts';
+export * from './host/direct-bytes.ts';
 export * from './host/host.ts';
 export * from './host/host-node.ts';
 export * from './host/memory-host.ts';

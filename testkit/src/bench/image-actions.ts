@@ -22,7 +22,7 @@ if (action.startsWith('prove')) {
 } else {
   const image = JSON.parse(readFileSync(factsPath, 'utf8')) as ImageFacts;
   const source = await host.openRead(imagePath);
-  const target = await host.openWrite(devicePath);
+  const target = await host.openDisk(devicePath);
   const commitBytes = await readCommitBytes(source, image);
   if (action.startsWith('flash')) {
     await wipeOldTables(target, image);

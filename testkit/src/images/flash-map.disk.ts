@@ -92,7 +92,7 @@ async function pack(image: string): Promise<string> {
 }
 
 async function flash(path: string, image: ImageFacts, disk: string): Promise<void> {
-  const [source, target] = [await host.openRead(path), await host.openWrite(disk)];
+  const [source, target] = [await host.openRead(path), await host.openDisk(disk)];
   const commitBytes = await readCommitBytes(source, image);
   await wipeOldTables(target, image);
   await flashImage({ source, image, target, emit });

@@ -1,10 +1,11 @@
-// The one real Host. With durable-files.ts, node-bytes.ts and run-command.ts it is all of the product that touches node:fs or
+// The one real Host. With direct-bytes.ts, durable-files.ts, node-bytes.ts and run-command.ts it is all of the product that touches node:fs or
 // starts programs.
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, readlink, realpath, rmdir, stat, statfs, unlink } from 'node:fs/promises';
 import { machine } from 'node:os';
 import { dirname } from 'node:path';
 import { doing } from '../error.ts';
+import { openDirect } from './direct-bytes.ts';
 import {
   applyAttributes,
   copyDurable,
@@ -48,6 +49,7 @@ export function createNodeHost(): Host {
       }),
     openRead: (path) => openBytes(path, constants.O_RDONLY),
     openWrite: (path) => openBytes(path, constants.O_RDWR),
+    openDisk: openDirect,
     makeDirectory: (path, mode) =>
       doing(`making the directory ${path}`, 'write-failed', async () => {
         await mkdir(path, { mode });

@@ -114,6 +114,8 @@ export interface Host extends HostReader {
   /** Creates a file that must not exist, durable; throws `locked` where it does. */
   createExclusive(path: string, contents: Uint8Array, mode: number): Promise<void>;
   openWrite(path: string): Promise<ByteWriter>;
+  /** A disk past the page cache as far as buffers and places are aligned; see alignedBuffers. */
+  openDisk(path: string): Promise<ByteWriter>;
   /** Runs a program with an argument array, never through a shell; throws `command-failed` with the tail of stderr. */
   run(command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
   mount(request: MountRequest): Promise<void>;

@@ -65,6 +65,7 @@ export function createMemoryHost(options: MemoryHostOptions = {}): MemoryHost {
     freeSpace: async () => ({ availableBytes: options.availableBytes ?? 2 ** 40, availableInodes: 1000 }),
     openRead: async (path) => bytesOf(file(path), () => {}),
     openWrite: async (path) => bytesOf(file(path), changed),
+    openDisk: async (path) => bytesOf(file(path), changed),
     makeDirectory: async (path, mode) => {
       changed(`make-directory ${path}`);
       if (nodes.has(path)) throw new MigrateError('write-failed', `${path} exists`);

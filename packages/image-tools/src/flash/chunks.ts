@@ -1,6 +1,5 @@
 // Chunks are what is hashed, written, verified and repaired one by one.
-import type { ByteRange, ImageFacts } from '@migrate/core';
-import { writtenRanges } from '@migrate/core';
+import { alignedBuffers, type ByteRange, type ImageFacts, writtenRanges } from '@migrate/core';
 
 /** Cuts ranges in order at the multiples of `chunkBytes`, one after the other: a range may have no end. */
 export function* chunksIn(ranges: readonly ByteRange[], chunkBytes: number): Generator<ByteRange> {
@@ -31,7 +30,7 @@ export async function forEachChunk(
   { chunks, chunkBytes }: { chunks: Iterable<ByteRange>; chunkBytes: number },
   handle: ChunkHandler,
 ): Promise<number> {
-  const free: Uint8Array[] = [0, 1, 2].map(() => Buffer.allocUnsafe(chunkBytes));
+  const free: Uint8Array[] = alignedBuffers(3, chunkBytes);
   const pending = new Set<Promise<void>>();
   const awaited = chunks[Symbol.iterator]();
   let chunk = awaited.next().value as ByteRange | undefined;

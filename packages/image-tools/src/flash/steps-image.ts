@@ -89,7 +89,7 @@ async function withDisk(
 ): Promise<void> {
   const source = await context.host.openRead(payloadPath(context, step.payload));
   try {
-    const target = await context.host.openWrite(required(context.targetPath, 'target disk'));
+    const target = await context.host.openDisk(required(context.targetPath, 'target disk'));
     try {
       await action({ source, target });
     } finally {

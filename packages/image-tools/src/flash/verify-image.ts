@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  alignedBuffers,
   type ByteRange,
   type ByteReader,
   type ByteWriter,
@@ -51,7 +52,7 @@ async function readInOrder(
   handle: (bytes: Buffer | undefined, index: number) => void,
 ): Promise<void> {
   const reads: Promise<Buffer | undefined>[] = [];
-  const buffers = [0, 1, 2].map(() => Buffer.allocUnsafe(chunkBytes));
+  const buffers = alignedBuffers(3, chunkBytes);
   const start = (index: number): void => {
     const chunk = chunks[index];
     const buffer = buffers[index % buffers.length];
