@@ -1,9 +1,8 @@
 // Disks past the page cache: what is written is on its way to the medium and not in memory, so that progress is true, memory
 // stays free for the image that is flashed from it, and what is read back comes from the medium.
-import { constants } from 'node:fs';
 import { MigrateError } from '../error.ts';
 import type { ByteWriter } from './host.ts';
-import { openBytes } from './node-bytes.ts';
+import { openReadWrite } from './node-bytes.ts';
 
 /** Enough for the logical sectors of any disk; open(2) on O_DIRECT. */
 const alignmentBytes = 4096;
@@ -31,8 +30,8 @@ export function alignedBuffers(count: number, sizeBytes: number): Buffer[] {
  * must not touch the same 64 KiB.
  */
 export async function openDirect(path: string): Promise<ByteWriter> {
-  const cached = await openBytes(path, constants.O_RDWR);
-  const direct = await orUndefined(openBytes(path, constants.O_RDWR | constants.O_DIRECT));
+  const cached = await openReadWrite(path);
+  const direct = await orUndefined(openReadWrite(path, { isDirect: true }));
   if (direct === undefined) return cached;
   return {
     sizeBytes: cached.sizeBytes,

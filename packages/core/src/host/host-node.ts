@@ -1,4 +1,4 @@
-// The one real Host. With direct-bytes.ts, durable-files.ts, node-bytes.ts and run-command.ts it is all of the product that touches node:fs or
+// The one real Host. With durable-files.ts, node-bytes.ts and run-command.ts it is all of the product that touches node:fs or
 // starts programs.
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, readlink, realpath, rmdir, stat, statfs, unlink } from 'node:fs/promises';
@@ -16,7 +16,7 @@ import {
   writeDurable,
 } from './durable-files.ts';
 import type { CommandOptions, CommandResult, Host, MountRequest } from './host.ts';
-import { absentAsUndefined, openBytes, readWhole, toStatus } from './node-bytes.ts';
+import { absentAsUndefined, openBytes, openReadWrite, readWhole, toStatus } from './node-bytes.ts';
 import { runCommand } from './run-command.ts';
 
 const defaultReadLimitBytes = 8 * 1024 * 1024;
@@ -48,7 +48,7 @@ export function createNodeHost(): Host {
         return { availableBytes: space.bavail * space.bsize, availableInodes: space.ffree };
       }),
     openRead: (path) => openBytes(path, constants.O_RDONLY),
-    openWrite: (path) => openBytes(path, constants.O_RDWR),
+    openWrite: (path) => openReadWrite(path),
     openDisk: openDirect,
     makeDirectory: (path, mode) =>
       doing(`making the directory ${path}`, 'write-failed', async () => {

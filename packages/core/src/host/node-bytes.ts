@@ -1,5 +1,5 @@
 // Random access to files and block devices over node:fs.
-import type { Stats } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { doing, isSystemError, MigrateError } from '../error.ts';
 import type { ByteWriter, DeviceNumber, FileStatus } from './host.ts';
@@ -84,6 +84,11 @@ export async function openBytes(path: string, flags: number): Promise<ByteWriter
       throw thrown;
     }
   });
+}
+
+/** As openBytes, for reading and writing; past the page cache (O_DIRECT) where asked. */
+export function openReadWrite(path: string, { isDirect = false } = {}): Promise<ByteWriter> {
+  return openBytes(path, constants.O_RDWR | (isDirect ? constants.O_DIRECT : 0));
 }
 
 function bytesOf(path: string, handle: FileHandle, sizeBytes: number): ByteWriter {

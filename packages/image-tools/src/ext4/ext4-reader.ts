@@ -61,7 +61,7 @@ export async function openExt4(reader: ByteReader): Promise<Ext4Volume> {
   const { blockBytes, blockCount } = superblock;
   const root = toEntry(await readInode(source, rootInode), new Uint8Array());
   if (root.kind !== 'directory') throw damaged('its root is no directory');
-  const parents = new Map([[rootInode, rootInode]]);
+  const parents = new Map([[rootInode, 0]]);
   const loadRuns = runsOfLatest(source);
 
   const children = async (directory: TreeEntry): Promise<readonly TreeEntry[]> => {
