@@ -6,6 +6,7 @@ export * from './flash/prove-image.ts';
 export * from './flash/steps-image.ts';
 export * from './flash/verify-image.ts';
 export * from './inspect/inspect-image.ts';
+export * from './map/make-used-map.ts';
 export * from './map/use-readers.ts';
 export * from './map/used-blocks.ts';
 export * from './map/used-map-file.ts';

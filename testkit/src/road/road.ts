@@ -52,9 +52,11 @@ export const failure = /migrate: FAILED|Kernel panic|end Kernel panic/;
 export function configYaml({
   extra = [],
   noFlash = false,
+  writesUnused = false,
 }: {
   extra?: readonly string[];
   noFlash?: boolean;
+  writesUnused?: boolean;
 } = {}): string {
   return [
     'migrate:',
@@ -65,6 +67,7 @@ export function configYaml({
     '  image:',
     '    dd:',
     '      path: balena.img.gz',
+    `    write_unused: ${writesUnused}`,
     '  config:',
     '    path: config.json',
     'debug:',
