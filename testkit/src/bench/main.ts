@@ -2,6 +2,7 @@
 // Exit status 1 where one of our ways is slower than the usual one, which is the first of its task.
 import { parseArgs } from 'node:util';
 import { type FlashBench, hasEtcher, runFlashBench } from './flash-bench.ts';
+import { canLimitWrites } from './slow-disk.ts';
 
 const { values } = parseArgs({
   options: {
@@ -11,6 +12,7 @@ const { values } = parseArgs({
   },
 });
 if (!hasEtcher) console.error('etcher-sdk is left out, as it is not installed: see testkit/etcher/README.md');
+if (!canLimitWrites) console.error('the slow disk is left out: it needs the blkio controller of cgroup v1');
 const rounds = Number(values.rounds);
 const bench = await runFlashBench({
   rounds,
