@@ -92,21 +92,24 @@ function isDots(name: Uint8Array): boolean {
   return name[0] === dot && (name.length === 1 || (name.length === 2 && name[1] === dot));
 }
 
-/** Leaves keep their checksum in what looks like a last, unused entry; blocks of the tree behind their table. */
+/**
+ * Leaves keep their checksum in what looks like a last, unused entry. In blocks of the tree the entries reach to the end, and
+ * the checksum stands behind the table that they hide; remains of a leaf may lie there too.
+ */
 function checkBlock(directory: Inode, seed: number, bytes: Buffer): void {
   const tail = bytes.length - tailBytes;
+  const isRoot = recordLength(bytes, 0) === 12 && recordLength(bytes, 12) === bytes.length - 12;
+  const isInner = recordLength(bytes, 0) === bytes.length;
   const isLeaf = bytes.readUInt32LE(tail) === 0 && bytes.readUInt32LE(tail + 4) === 0xde00000c;
-  const isRight = isLeaf
-    ? crc32c(seed, bytes, 0, tail) === bytes.readUInt32LE(tail + 8)
-    : (directory.flags & inodeFlags.indexed) !== 0 && isTreeBlockRight(seed, bytes);
+  const isRight =
+    isRoot || isInner
+      ? isTreeBlockRight(seed, bytes, isRoot ? 32 : 8)
+      : isLeaf && crc32c(seed, bytes, 0, tail) === bytes.readUInt32LE(tail + 8);
   if (!isRight) throw damagedInode(directory.number, 'the checksum of a block of the directory is wrong');
 }
 
-/** ext4_dx_csum in fs/ext4/namei.c. */
-function isTreeBlockRight(seed: number, bytes: Buffer): boolean {
-  const isRoot = recordLength(bytes, 0) === 12;
-  // The root has "." and "..", then 8 bytes about the tree; others one unused entry.
-  const table = isRoot ? 32 : 8;
+/** ext4_dx_csum in fs/ext4/namei.c; `table` is where limit and count of the entries stand, before these. */
+function isTreeBlockRight(seed: number, bytes: Buffer, table: number): boolean {
   const limit = bytes.readUInt16LE(table);
   const count = bytes.readUInt16LE(table + 2);
   const tail = table + limit * 8;

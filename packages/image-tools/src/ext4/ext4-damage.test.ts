@@ -16,7 +16,8 @@ import { join } from 'node:path';
 import { type ByteReader, MigrateError, readerOf, type TreeEntry } from '@migrate/core';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { debugfs, lookWithDebugfs, makeExt4, recordsOf } from './ext4-fixture.ts';
+import { recordsOf } from '../tree-records.ts';
+import { debugfs, lookWithDebugfs, makeExt4 } from './ext4-fixture.ts';
 import { openExt4 } from './ext4-reader.ts';
 
 let work: string;

@@ -18,15 +18,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readerOf } from '@migrate/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  debugfs,
-  lookWithDebugfs,
-  makeExt4,
-  recordsOf,
-  shown,
-  type TreeRecord,
-  usedBlocksByDumpe2fs,
-} from './ext4-fixture.ts';
+import { recordsOf, shown, type TreeRecord } from '../tree-records.ts';
+import { debugfs, lookWithDebugfs, makeExt4, usedBlocksByDumpe2fs } from './ext4-fixture.ts';
 import { type Ext4Volume, openExt4 } from './ext4-reader.ts';
 
 let work: string;

@@ -25,7 +25,6 @@ export interface Inode {
 }
 
 export const inodeFlags = {
-  indexed: 0x1000,
   extents: 0x80000,
   attributeValue: 0x200000,
   inlineData: 0x10000000,
