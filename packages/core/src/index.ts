@@ -1,4 +1,5 @@
 export * from './assets/assets.ts';
+export * from './assets/boot-files.ts';
 export * from './assets/config-json.ts';
 export * from './assets/connection-file.ts';
 export * from './assets/image.ts';
@@ -39,6 +40,7 @@ export * from './machine/operating-systems.ts';
 export * from './machine/os-release.ts';
 export * from './machine/uefi.ts';
 export * from './plan/budget.ts';
+export { deviceTypeMismatch } from './plan/check-image.ts';
 export * from './plan/check-machine.ts';
 export * from './plan/explain.ts';
 export * from './plan/finding.ts';

@@ -1,5 +1,10 @@
+export * from './configure/check-configuration.ts';
+export * from './configure/configure-image.ts';
+export * from './configure/configure-image-file.ts';
 export * from './ext4/ext4-reader.ts';
+export { checkFat } from './fat/fat-check.ts';
 export * from './fat/fat-reader.ts';
+export * from './fat/fat-writer.ts';
 export * from './flash/commit-sectors.ts';
 export * from './flash/flash-image.ts';
 export * from './flash/prove-image.ts';

@@ -1,7 +1,7 @@
 // Directory entries: "Microsoft FAT Specification" (2005), sections 6 and 7.
 import type { TreeEntry } from '@migrate/core';
 import { fromCodePage437 } from './code-page.ts';
-import { damaged } from './fat-geometry.ts';
+import { damaged, type FatType } from './fat-geometry.ts';
 import { fatTimeToNs } from './fat-time.ts';
 
 /**
@@ -26,7 +26,18 @@ export interface FatDirectory {
   readonly label?: string;
 }
 
+/** Where a directory lies and what is in it. */
+export interface FatDirectoryBytes {
+  readonly bytes: Buffer;
+  /** Empty for the root of FAT12 and FAT16. */
+  readonly clusters: readonly number[];
+  /** Byte of the file system at which an offset into the directory lies. */
+  placeOf(offset: number): number;
+}
+
 export const directoryEntryBytes = 32;
+/** A directory may hold 65536 entries (specification, section 6). */
+export const maximumDirectoryBytes = 65536 * directoryEntryBytes;
 export const deletedMark = 0xe5;
 export const attributeReadOnly = 0x01;
 export const attributeVolume = 0x08;
@@ -39,10 +50,10 @@ const lowerCaseExtension = 0x10;
 const maximumLongParts = 20;
 
 /**
- * Parses a directory; "." and ".." are left out. `placeOf` tells where in the file system an offset into it lies. Damaged long
- * names fall back to the short one, as in Linux. Throws `invalid-input` for names that no tree can have.
+ * Parses a directory; "." and ".." are left out. Damaged long names fall back to the short one, as in Linux. Throws
+ * `invalid-input` for names that no tree can have.
  */
-export function parseFatDirectory(bytes: Buffer, placeOf: (offset: number) => number): FatDirectory {
+export function parseFatDirectory({ bytes, placeOf }: FatDirectoryBytes, type: FatType): FatDirectory {
   const entries: FatEntry[] = [];
   let label: string | undefined;
   let longName = newLongName();
@@ -57,13 +68,22 @@ export function parseFatDirectory(bytes: Buffer, placeOf: (offset: number) => nu
       const text = finishLongName(longName, entry) ?? shownShortName(entry);
       longName = newLongName();
       if ((attributes & attributeVolume) !== 0) label ??= volumeLabel(entry);
-      else if (!isDotEntry(entry)) entries.push(toEntry(checkedName(text), entry, placeOf(offset)));
+      else if (!isDotEntry(entry)) entries.push(toEntry(checkedName(text), entry, { type, place: placeOf(offset) }));
     }
   }
   return { entries, ...(label === undefined ? {} : { label }) };
 }
 
-function toEntry(text: string, entry: Buffer, place: number): FatEntry {
+/** The entry with a long or short name, ignoring case; the long ones come first. */
+export function entryNamed(entries: readonly FatEntry[], name: string): FatEntry | undefined {
+  const wanted = name.toLowerCase();
+  return (
+    entries.find(({ text }) => text.toLowerCase() === wanted) ??
+    entries.find(({ shortName }) => shortName.toLowerCase() === wanted)
+  );
+}
+
+function toEntry(text: string, entry: Buffer, { type, place }: { type: FatType; place: number }): FatEntry {
   const attributes = entry.readUInt8(11);
   const isDirectory = (attributes & attributeDirectory) !== 0;
   const created = { date: entry.readUInt16LE(16), time: entry.readUInt16LE(14), hundredths: entry.readUInt8(13) };
@@ -79,7 +99,8 @@ function toEntry(text: string, entry: Buffer, place: number): FatEntry {
     sizeBytes: isDirectory ? 0 : entry.readUInt32LE(28),
     inode: place,
     links: 1,
-    firstCluster: entry.readUInt16LE(26) + entry.readUInt16LE(20) * 0x10000,
+    // FAT12 and FAT16 had other uses for what is the upper half in FAT32.
+    firstCluster: entry.readUInt16LE(26) + (type === 'FAT32' ? entry.readUInt16LE(20) * 0x10000 : 0),
     ...(created.date === 0 ? {} : { createdNs: fatTimeToNs(created) }),
   };
 }

@@ -1,10 +1,12 @@
 import { type ByteRange, type ByteReader, type FileTree, MigrateError, type TreeEntry, windowOf } from '@migrate/core';
-import { chainClusters, type FatChain, fileReader } from './fat-chain.ts';
-import { directoryEntryBytes, type FatDirectory, type FatEntry, parseFatDirectory } from './fat-directory.ts';
-import { clusterStart, damaged, type FatGeometry, readFatGeometry } from './fat-geometry.ts';
+import { readDirectoryBytes, rootInode } from './directory-bytes.ts';
+import { type FatChain, fileReader } from './fat-chain.ts';
+import { entryNamed, type FatDirectory, type FatEntry, parseFatDirectory } from './fat-directory.ts';
+import { damaged, type FatGeometry, readFatGeometry } from './fat-geometry.ts';
 import { fatTable, readFatUsage } from './fat-table.ts';
 
 export type { FatEntry } from './fat-directory.ts';
+export type { FatGeometry, FatType } from './fat-geometry.ts';
 
 /** A FAT as a tree, and by paths. See FatEntry for what stands in for owners and modes. */
 export interface FatVolume extends FileTree {
@@ -28,8 +30,6 @@ export interface FatVolume extends FileTree {
   usedRanges(): Promise<readonly ByteRange[]>;
 }
 
-/** A directory may hold 65536 entries of 32 bytes (specification, section 6). */
-export const maximumDirectoryBytes = 65536 * directoryEntryBytes;
 const defaultLimitBytes = 8 * 1024 * 1024;
 
 const rootEntry: FatEntry = {
@@ -43,7 +43,7 @@ const rootEntry: FatEntry = {
   // The root has no entry of its own; Linux gives it this time and this inode too.
   modifiedNs: 0n,
   sizeBytes: 0,
-  inode: 1,
+  inode: rootInode,
   links: 1,
   firstCluster: 0,
 };
@@ -79,7 +79,7 @@ export async function openFat(reader: ByteReader): Promise<FatVolume> {
     root: rootEntry,
     children: async (directory) => (await directories.read(fatEntry(directory))).entries,
     linkTarget: async () => {
-      throw damaged('there are no symbolic links in it');
+      throw new MigrateError('invalid-input', 'FAT has no symbolic links');
     },
     extendedAttributes: async () => [],
     dataRanges: async ({ sizeBytes }) => (sizeBytes === 0 ? [] : [{ startByte: 0, endByte: sizeBytes }]),
@@ -93,7 +93,9 @@ export async function openFat(reader: ByteReader): Promise<FatVolume> {
     readFile: async (path, limitBytes = defaultLimitBytes) => {
       const entry = await find(path);
       if (entry?.kind !== 'file') throw new MigrateError('not-found', `there is no file ${path}`);
-      if (entry.sizeBytes > limitBytes) throw damaged(`${path} has ${entry.sizeBytes} bytes, more than ${limitBytes}`);
+      if (entry.sizeBytes > limitBytes) {
+        throw new MigrateError('invalid-input', `${path} has ${entry.sizeBytes} bytes, more than ${limitBytes}`);
+      }
       const bytes = new Uint8Array(entry.sizeBytes);
       await open(entry).read(bytes, 0);
       return bytes;
@@ -117,27 +119,9 @@ export async function readFatFile(
   return entry?.kind === 'file' ? volume.readFile(path) : undefined;
 }
 
-/** The entry with a long or short name, ignoring case; the long ones come first. */
-export function entryNamed(entries: readonly FatEntry[], name: string): FatEntry | undefined {
-  const wanted = name.toLowerCase();
-  return (
-    entries.find(({ text }) => text.toLowerCase() === wanted) ??
-    entries.find(({ shortName }) => shortName.toLowerCase() === wanted)
-  );
-}
-
 function fatEntry(entry: TreeEntry): FatEntry {
   if ('firstCluster' in entry) return entry as FatEntry;
-  throw damaged('an entry of another tree was asked for');
-}
-
-/** Where a directory lies and what is in it. */
-export interface FatDirectoryBytes {
-  readonly bytes: Buffer;
-  /** Empty for the root of FAT12 and FAT16. */
-  readonly clusters: readonly number[];
-  /** Byte of the file system at which an offset into the directory lies. */
-  placeOf(offset: number): number;
+  throw new TypeError('this entry is of another tree');
 }
 
 /** Reads directories whole; a cluster that two of them have is `invalid-input`. */
@@ -166,26 +150,7 @@ function directoryReader(chainFrom: (firstCluster: number) => FatChain) {
       const chain = chainFrom(entry.firstCluster);
       const directory = await readDirectoryBytes(chain, entry);
       if (directory.clusters.length > 0) claim(directory.clusters, entry.inode, chain.geometry);
-      return parseFatDirectory(directory.bytes, directory.placeOf);
+      return parseFatDirectory(directory, chain.geometry.type);
     },
   };
-}
-
-/** All bytes of a directory. Throws `invalid-input` for one that is broken or has more entries than there may be. */
-export async function readDirectoryBytes(chain: FatChain, entry: FatEntry): Promise<FatDirectoryBytes> {
-  const { reader, geometry } = chain;
-  const { root, clusterBytes } = geometry;
-  if (entry.inode === rootEntry.inode && 'startByte' in root) {
-    const bytes = Buffer.alloc(root.sizeBytes);
-    if ((await reader.read(bytes, root.startByte)) !== bytes.length) throw damaged('it is cut off');
-    return { bytes, clusters: [], placeOf: (offset) => root.startByte + offset };
-  }
-  const isRoot = entry.inode === rootEntry.inode && 'firstCluster' in root;
-  const whole = isRoot ? { ...chain, firstCluster: root.firstCluster } : chain;
-  const clusters = await chainClusters(whole, Math.max(1, Math.floor(maximumDirectoryBytes / clusterBytes)));
-  const bytes = Buffer.alloc(clusters.length * clusterBytes);
-  await fileReader(whole, bytes.length).read(bytes, 0);
-  const placeOf = (offset: number): number =>
-    clusterStart(geometry, clusters[Math.floor(offset / clusterBytes)] ?? 0) + (offset % clusterBytes);
-  return { bytes, clusters, placeOf };
 }
