@@ -25,7 +25,7 @@ export interface BalenaImage {
   readonly sha256: string;
 }
 
-const recipe = 4;
+const recipe = 5;
 const alignmentMib = 4;
 const bootMib = 40;
 const rootBMib = 24;
@@ -47,7 +47,8 @@ done
 type=$($b sed 's/.*newos.type=\\([^ ]*\\).*/\\1/' /proc/cmdline)
 echo "NEWOS-BOOTED $type $mode $disk"
 want=$($b sed 's/.*newos.root=\\([0-9a-f]*\\).*/\\1/' /proc/cmdline)
-have=$($b sha256sum \${disk}2 | $b cut -c1-64)
+$b mkdir /root-a; $b mount -t ext4 -o ro \${disk}2 /root-a
+have=$(cd /root-a && $b find . -type f | $b sort | $b xargs $b sha256sum | $b sha256sum | $b cut -c1-64)
 [ "$have" = "$want" ] && echo NEWOS-ROOT-OK || echo "NEWOS-ROOT-BAD $have"
 $b mkdir /boot /data
 $b mount -t vfat -o ro \${disk}1 /boot && {
@@ -93,14 +94,13 @@ async function build({ table, deviceType, payloadMib }: BalenaImageOptions, dire
     files: { 'etc/os-release': osRelease },
     randomMib: payloadMib,
   });
-  const rootHash = await sha256Of(rootA);
   const others = [
     await makeExt4(directory, { label: 'resin-rootB', sizeMib: rootBMib, files: { 'etc/os-release': osRelease } }),
     await makeExt4(directory, { label: 'resin-state', sizeMib: stateMib, files: {} }),
     await makeExt4(directory, { label: 'resin-data', sizeMib: dataMib, files: { 'apps.json': '{}\n' } }),
   ];
-  const boot = await makeBoot(directory, { system, release, deviceType, rootHash, table });
-  for (const [index, part] of [boot, rootA, ...others].entries()) {
+  const boot = await makeBoot(directory, { system, release, deviceType, rootHash: rootA.treeHash, table });
+  for (const [index, part] of [boot, rootA.image, ...others.map(({ image: part }) => part)].entries()) {
     const startMib = layout.startsMib[index] ?? 0;
     await execa('dd', [`if=${part}`, `of=${image}`, 'bs=1M', `seek=${startMib}`, 'conv=notrunc,sparse', 'status=none']);
     await rm(part);
@@ -147,7 +147,7 @@ async function makeExt4(
     files,
     randomMib = 0,
   }: { label: string; sizeMib: number; files: Record<string, string>; randomMib?: number },
-): Promise<string> {
+): Promise<{ readonly image: string; readonly treeHash: string }> {
   const tree = join(directory, `${label}.tree`);
   await mkdir(tree);
   for (const [path, contents] of Object.entries(files)) {
@@ -159,8 +159,10 @@ async function makeExt4(
   const image = join(directory, `${label}.ext4`);
   await execa('truncate', ['-s', `${sizeMib}M`, image]);
   await execa('mkfs.ext4', ['-q', '-F', '-i', '8192', '-L', label, '-d', tree, image]);
+  const hashFiles = 'find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-64';
+  const { stdout: treeHash } = await execa('sh', ['-c', hashFiles], { cwd: tree });
   await rm(tree, { recursive: true });
-  return image;
+  return { image, treeHash };
 }
 
 interface BootOptions {

@@ -24,6 +24,7 @@ export * from './flasher/inner-image.ts';
 export * from './flasher/seed-files.ts';
 export * from './inspect/describe-image.ts';
 export * from './inspect/inspect-image.ts';
+export * from './map/make-used-map.ts';
 export * from './map/use-readers.ts';
 export * from './map/used-blocks.ts';
 export * from './map/used-map-file.ts';

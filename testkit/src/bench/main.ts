@@ -3,6 +3,7 @@ import type { Bench, BenchOptions } from './contest.ts';
 import { runEngineBench } from './engine-bench.ts';
 import { hasEtcher, runFlashBench } from './flash-bench.ts';
 import { runOpenBench } from './open-bench.ts';
+import { canLimitWrites } from './slow-disk.ts';
 
 const usage = `usage: pnpm bench [--json] [--rounds N] [--task NAME]... [AREA]...
 Compares us with what one would use instead, in turns within one run. Areas: flash and engine (both need root),
@@ -32,9 +33,10 @@ const rounds = Number(values.rounds);
 const options: BenchOptions = { rounds, ...(values.task === undefined ? {} : { tasks: values.task }) };
 for (const [name, run] of Object.entries(areas)) {
   if (positionals.length > 0 && !positionals.includes(name)) continue;
-  if (name === 'flash' && !hasEtcher) {
+  if (name === 'flash' && !hasEtcher)
     console.error('etcher-sdk is left out, as it is not installed: see testkit/etcher/README.md');
-  }
+  if (name === 'flash' && !canLimitWrites)
+    console.error('the slow disk is left out: it needs the blkio controller of cgroup v1');
   const bench = await run(options);
   console.log(values.json ? JSON.stringify({ area: name, rounds, ...bench }, null, 2) : renderTable(name, bench));
   if (bench.rows.some(({ way, ratio, goal = 1 }) => way.startsWith('ours') && ratio > goal)) process.exitCode = 1;

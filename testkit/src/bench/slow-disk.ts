@@ -1,6 +1,10 @@
+import { existsSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 
 const controlFile = '/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device';
+
+/** Whether this machine has what limitWrites needs. */
+export const canLimitWrites = existsSync(controlFile);
 
 /**
  * Makes a block device take no more than so many bytes a second, direct writes and those through the page cache alike, and

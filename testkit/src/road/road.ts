@@ -60,9 +60,11 @@ export const failure = /migrate: FAILED|Kernel panic|end Kernel panic/;
 export function configYaml({
   extra = [],
   noFlash = false,
+  writesUnused = false,
 }: {
   extra?: readonly string[];
   noFlash?: boolean;
+  writesUnused?: boolean;
 } = {}): string {
   return [
     'migrate:',
@@ -73,6 +75,7 @@ export function configYaml({
     '  image:',
     '    dd:',
     '      path: balena.img.gz',
+    `    write_unused: ${writesUnused}`,
     '  config:',
     '    path: config.json',
     'debug:',

@@ -13,12 +13,25 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { createNodeHost, type ImageFacts, MigrateError, readerOf } from '@migrate/core';
+import {
+  type ByteRange,
+  createNodeHost,
+  type Event,
+  type ImageFacts,
+  MigrateError,
+  readerOf,
+  writtenBytes,
+  writtenRanges,
+} from '@migrate/core';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeUsedMap } from '../map/make-used-map.ts';
+import { firstUncovered } from '../map/ranges.ts';
+import { usedMapPath } from '../map/used-map-file.ts';
 import { memoryDisk } from '../memory-disk.ts';
 import { forwardReader } from '../open/forward-reader.ts';
 import { inflate } from '../open/open-image.ts';
+import { chunksOf } from './chunks.ts';
 import { commitRange, wipeOldTables, writeCommitSectors } from './commit-sectors.ts';
 import { flashImage, readCommitBytes } from './flash-image.ts';
 import { proveImage } from './prove-image.ts';
@@ -214,6 +227,68 @@ describe('proveImage', () => {
     }
     await expect(prove(save('empty', Buffer.alloc(0)))).rejects.toThrow(/no partition table/);
     await expect(prove(save('text.img', Buffer.alloc(mebibyte, 'text')))).rejects.toThrow(/no partition table/);
+  });
+});
+
+describe('proveImage that finds used blocks', () => {
+  const find = (file: string) => proveImage({ host, path: file, emit, usedBlocks: 'find' });
+
+  it('gives the same for a packed and a plain image, and hashes just what is used', async () => {
+    const packed = await find(path);
+    expect(packed.usedBlocks?.wholePartitions).toEqual([]);
+    expect(writtenBytes(packed)).toBeLessThan(raw.length * 0.8);
+    expect(writtenRanges(packed).at(-1)?.endByte).toBe(raw.length);
+    const hash = ({ startByte, endByte }: ByteRange): string =>
+      createHash('sha256').update(raw.subarray(startByte, endByte)).digest('hex');
+    expect(packed.chunkSha256).toEqual(chunksOf(packed).map(hash));
+    const plain = await find(save('plain.img', raw));
+    expect([plain.usedBlocks, plain.chunkSha256]).toEqual([packed.usedBlocks, packed.chunkSha256]);
+  });
+
+  it('finds the same again, as stage 2 asks', async () => {
+    const { usedBlocks, ...facts } = await find(path);
+    if (usedBlocks === undefined) throw new Error('none were found');
+    expect(await proveImage({ host, path, emit, usedBlocks })).toEqual({ ...facts, usedBlocks });
+    const [first, ...rest] = usedBlocks.ranges;
+    const fewer = { ...usedBlocks, ranges: rest };
+    await expect(proveImage({ host, path, emit, usedBlocks: fewer })).rejects.toMatchObject({ code: 'wrong-image' });
+    const wider = { ...usedBlocks, ranges: [{ startByte: 0, endByte: Number.MAX_SAFE_INTEGER }] };
+    expect((await proveImage({ host, path, emit, usedBlocks: wider })).chunkSha256).toEqual(
+      (await prove(path)).chunkSha256,
+    );
+    expect(first?.startByte).toBe(0);
+  });
+
+  it('reads the image once where a map lies beside it, and refuses one that is wrong', async () => {
+    const copy = save('mapped.img.gz', readFileSync(path));
+    const facts = await makeUsedMap(host, copy, emit);
+    const texts = new Set<string>();
+    const note = (event: Event): void => void (event.kind === 'progress' && texts.add(event.text));
+    expect(await proveImage({ host, path: copy, emit: note, usedBlocks: 'find' })).toEqual(facts);
+    expect([...texts]).toEqual(['proving the image']);
+    const map = readFileSync(usedMapPath(copy), 'utf8');
+    const digest = facts.chunkSha256[3] ?? '';
+    const other = map.replace(
+      digest,
+      digest.replace(/^./, (digit) => (digit === '0' ? '1' : '0')),
+    );
+    for (const wrong of [other, map.replace(facts.fileSha256, 'f'.repeat(64))]) {
+      writeFileSync(usedMapPath(copy), wrong);
+      await expect(find(copy)).rejects.toThrow(/usedmap\.json belongs to another image than .*remove the map/);
+    }
+    expect(await makeUsedMap(host, copy, emit)).toEqual(facts);
+    expect(readFileSync(usedMapPath(copy), 'utf8')).toBe(map);
+  });
+
+  it('counts a partition whose file system was damaged as used from end to end', async () => {
+    const damaged = Buffer.from(raw);
+    // The block bitmap of resin-state no longer fits its checksum: any byte of group 0's first blocks will do.
+    for (let block = 1; block < 40; block += 1)
+      damaged.fill(0x77, 10 * mebibyte + block * 1024, 10 * mebibyte + block * 1024 + 4);
+    const facts = await find(save('damaged.img.gz', gzipSync(damaged)));
+    expect(facts.usedBlocks?.wholePartitions).toEqual([{ number: 4, why: expect.any(String) }]);
+    const whole = { startByte: 10 * mebibyte, endByte: 12 * mebibyte };
+    expect(firstUncovered(writtenRanges(facts), [whole])).toBeUndefined();
   });
 });
 
