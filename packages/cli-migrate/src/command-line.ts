@@ -1,8 +1,7 @@
-import { createNodeHost, MigrateError, messageOf } from '@migrate/core';
+import { createNodeHost, exitCodeOfThrown, exitCodes, MigrateError, messageOf } from '@migrate/core';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { CommonOptions, MigrateOptions } from './command-options.ts';
 import { explain, printFacts, validate } from './desk-commands.ts';
-import { exitCodeOfThrown, exitCodes } from './exit-code.ts';
 import { configName } from './find-config.ts';
 import { migrate } from './migrate-command.ts';
 import { status, undo } from './undo-command.ts';

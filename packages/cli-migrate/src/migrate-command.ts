@@ -1,10 +1,19 @@
 import { createInterface } from 'node:readline/promises';
-import { type Emit, explainPlan, type Host, messageOf, type Plan } from '@migrate/core';
+import {
+  type Emit,
+  exitCodeOf,
+  exitCodes,
+  explainPlan,
+  type Host,
+  messageOf,
+  type Plan,
+  renderFindings,
+  renderJson,
+  renderLines,
+} from '@migrate/core';
 import { choiceOf, type MigrateOptions, refuse } from './command-options.ts';
-import { exitCodeOf, exitCodes } from './exit-code.ts';
 import { findConfig } from './find-config.ts';
 import { prepare } from './prepare.ts';
-import { renderFindings, renderJson, renderLines } from './render.ts';
 import { runStage1 } from './run-stage1.ts';
 import { stepHandlers } from './step-handlers.ts';
 

@@ -1,5 +1,5 @@
+import { renderFindings, renderJson, renderLines } from '@migrate/core';
 import { describe, expect, it } from 'vitest';
-import { renderFindings, renderJson, renderLines } from './render.ts';
 import { createStage2Log } from './stage2-log.ts';
 
 function output(isTTY: boolean) {

@@ -5,6 +5,8 @@ export type ErrorCode =
   | 'verify-mismatch'
   | 'command-failed'
   | 'timeout'
+  /** The user did not want it any more. */
+  | 'cancelled'
   | 'not-found'
   | 'invalid-input'
   | 'busy'
@@ -63,4 +65,9 @@ export async function doing<T>(phrase: string, fallback: ErrorCode, action: () =
 /** An error that Node made from an errno. */
 export function isSystemError(thrown: unknown): thrown is Error & { code: string } {
   return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' && 'syscall' in thrown;
+}
+
+/** Throws `cancelled` once `signal` was given; to be called between pieces of long work. */
+export function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new MigrateError('cancelled', 'cancelled', { cause: signal.reason });
 }

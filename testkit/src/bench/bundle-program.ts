@@ -8,12 +8,16 @@ import { build } from 'tsup';
 export const stage2NodeFlags = ['--max-semi-space-size=1', '--max-old-space-size=64', '--single-threaded-gc'] as const;
 
 /**
- * Bundles a program of this folder into one file in `directory` and returns its path: Node 20 cannot run TypeScript, and a
+ * Bundles a program of this folder, or `source`, into one file in `directory` and returns its path: Node 20 cannot run TypeScript, and a
  * loader would count as the program's own memory.
  */
-export async function bundleProgram(name: string, directory: string): Promise<string> {
+export async function bundleProgram(
+  name: string,
+  directory: string,
+  source = join(import.meta.dirname, `${name}.ts`),
+): Promise<string> {
   await build({
-    entry: { [name]: join(import.meta.dirname, `${name}.ts`) },
+    entry: { [name]: source },
     outDir: directory,
     format: 'esm',
     platform: 'node',

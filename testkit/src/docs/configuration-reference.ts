@@ -135,7 +135,7 @@ function inline(value: unknown): string {
 function linkOf({ properties = {} }: SettingSchema): string | undefined {
   const names = Object.keys(properties).sort().join();
   if (names === 'hash,path') return '[file](#file)';
-  return names === 'archive,blocks' ? '[partition](#partition)' : undefined;
+  return 'archive' in properties ? '[partition](#partition)' : undefined;
 }
 
 function find(schema: SettingSchema, path: readonly string[]): SettingSchema {

@@ -6,6 +6,7 @@ import type { HostReader } from '../host/host.ts';
 import { error } from '../plan/check-machine.ts';
 import type { Finding } from '../plan/finding.ts';
 import type { AssetFile, Assets, ConnectionAsset, RuntimeAsset } from './assets.ts';
+import { sameConnectionNames, textAsIs } from './boot-files.ts';
 import { parseConfigJson } from './config-json.ts';
 import { parseConnectionFile } from './connection-file.ts';
 import type { ImageFacts } from './image.ts';
@@ -39,7 +40,7 @@ export async function readAssets(host: HostReader, sources: AssetSources): Promi
     const connection = await orFinding(findings, () => readConnection(host, resolve(workDirectory, path), findings));
     if (connection !== undefined) connections.push(connection);
   }
-  findings.push(...sameNames(connections));
+  findings.push(...sameConnectionNames(connections, 'migrate.nwmgr_files'));
   const runtime = await orFinding(findings, () => readRuntime(host, sources.bundleDirectory));
   return {
     connections,
@@ -108,20 +109,6 @@ async function readConnection(host: HostReader, path: string, findings: Finding[
   return { ...file, name };
 }
 
-/** FAT does not tell upper from lower case. */
-function sameNames(connections: readonly ConnectionAsset[]): Finding[] {
-  const names = connections.map((connection) => connection.name.toLowerCase());
-  const twice = names.filter((name, index) => names.indexOf(name) !== index);
-  return twice.map((name) =>
-    error(
-      'connection-name',
-      'migrate.nwmgr_files',
-      `two files are called ${name}; one would replace the other`,
-      'Rename one of them',
-    ),
-  );
-}
-
 async function readRuntime(host: HostReader, directory: string): Promise<RuntimeAsset> {
   for (const path of requiredRuntimeFiles) {
     if ((await host.status(`${directory}/${path}`))?.kind !== 'file') {
@@ -160,7 +147,7 @@ async function readTextAsset(
   const found = await existing(host, path, setting);
   const bytes = await host.readFile(found);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  return { file: { path: found, sizeBytes: bytes.length, sha256 }, text: new TextDecoder().decode(bytes) };
+  return { file: { path: found, sizeBytes: bytes.length, sha256 }, text: textAsIs(bytes) };
 }
 
 async function existing(host: HostReader, path: string, setting: string): Promise<string> {

@@ -4,6 +4,7 @@ import type {
   Config,
   ExpectedHash,
   FileReference,
+  FileSystemSetting,
   ImageSetting,
   PartitionArchive,
   UbootSetting,
@@ -94,6 +95,8 @@ function buildFs(form: FsForm): ImageSetting {
     maxData: form.max_data ?? defaults.max_data.default,
     mkfsDirect: form.mkfs_direct ?? defaults.mkfs_direct.default,
     ...given('extendedBlocks', form.extended_blocks),
+    ...given('table', form.table),
+    ...given('diskId', form.disk_id),
     partitions: {
       boot: buildPartition(form.boot),
       rootA: buildPartition(form.root_a),
@@ -104,8 +107,28 @@ function buildFs(form: FsForm): ImageSetting {
   };
 }
 
-function buildPartition({ blocks, archive }: FsForm['boot']): PartitionArchive {
-  return { blocks, archive: typeof archive === 'string' ? { path: archive } : fileOf(archive) };
+function buildPartition(form: FsForm['boot']): PartitionArchive {
+  const { blocks, archive, file_system: fileSystem } = form;
+  return {
+    blocks,
+    archive: typeof archive === 'string' ? { path: archive } : fileOf(archive),
+    ...given('startBlock', form.start_block),
+    ...given('type', form.type),
+    ...given('uuid', form.uuid),
+    ...(fileSystem === null || fileSystem === undefined ? {} : { fileSystem: buildFileSystem(fileSystem) }),
+  };
+}
+
+function buildFileSystem(form: Present<FsForm['boot']['file_system']>): FileSystemSetting {
+  return {
+    type: form.type,
+    ...given('label', form.label),
+    ...given('uuid', form.uuid),
+    ...given('blockBytes', form.block_size),
+    ...given('inodes', form.inodes),
+    ...given('inodeBytes', form.inode_size),
+    ...given('features', form.features),
+  };
 }
 
 function buildVolume({ volume, items }: Present<MigrateForm['backup']>[number]): BackupVolume {

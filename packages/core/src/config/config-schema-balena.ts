@@ -1,5 +1,5 @@
 // The section `balena` of the configuration file.
-import { fileReference, longestWaitSeconds, oneLine, partition } from './config-schema-values.ts';
+import { diskId, fileReference, longestWaitSeconds, oneLine, partition } from './config-schema-values.ts';
 
 const fs = {
   type: ['object', 'null'],
@@ -38,6 +38,18 @@ const fs = {
       minimum: 1,
       description: 'Size of the extended partition in blocks of 512 bytes.',
       examples: [2162688],
+    },
+    table: {
+      type: ['string', 'null'],
+      enum: ['mbr', 'gpt', null],
+      description: 'Kind of the partition table; left out: `mbr`.',
+      examples: ['mbr'],
+    },
+    disk_id: {
+      type: ['string', 'null'],
+      pattern: diskId,
+      description: 'Identity of the disk in the partition table: 8 hexadecimal digits (MBR), or a GUID (GPT).',
+      examples: ['7a7a7a7a'],
     },
     boot: { ...partition, description: 'The partition resin-boot.' },
     root_a: { ...partition, description: 'The partition resin-rootA.' },

@@ -9,6 +9,11 @@ export const devicePath = '^/dev/[^\\u0000-\\u001f\\u007f]+$';
 const sha256Digits = '^[0-9a-fA-F]{64}$';
 const sha1Digits = '^[0-9a-fA-F]{40}$';
 const md5Digits = '^[0-9a-fA-F]{32}$';
+export const diskId = '^([0-9a-f]{8}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$';
+const partitionType = '^([0-9a-f]{2}|[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12})$';
+const guid = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+const volumeId = '^([0-9A-F]{4}-[0-9A-F]{4}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$';
+const featureName = '^[a-z0-9_]+$';
 
 /** What a pattern of the schema asks for, to say "must be …". */
 export const patternMeanings: Readonly<Record<string, string>> = {
@@ -19,6 +24,11 @@ export const patternMeanings: Readonly<Record<string, string>> = {
   [sha256Digits]: '64 hexadecimal digits',
   [sha1Digits]: '40 hexadecimal digits',
   [md5Digits]: '32 hexadecimal digits',
+  [diskId]: '8 hexadecimal digits, or a GUID in lower case',
+  [partitionType]: 'two hexadecimal digits, or a GUID in upper case',
+  [guid]: 'a GUID in lower case',
+  [volumeId]: 'a UUID in lower case, or ABCD-1234 for FAT',
+  [featureName]: 'the name of a feature, as mkfs.ext4 knows it',
   '^manual$': 'manual, or a section with uname',
 };
 
@@ -82,6 +92,56 @@ const archive = {
   examples: ['resin-boot.tgz'],
 } as const;
 
+/** How the file system was made, so that one with room for the same files can be made again. */
+const fileSystem = {
+  type: ['object', 'null'],
+  description:
+    'How the file system was made, as `balena-extract` prints it. Left out: the settings that balenaOS is built with, which may leave too little room.',
+  properties: {
+    type: {
+      type: 'string',
+      enum: ['fat12', 'fat16', 'fat32', 'ext2', 'ext3', 'ext4'],
+      description: 'Its kind.',
+      examples: ['ext4'],
+    },
+    label: { type: ['string', 'null'], pattern: oneLine, description: 'Its label.', examples: ['resin-rootA'] },
+    uuid: {
+      type: ['string', 'null'],
+      pattern: volumeId,
+      description: 'Its UUID; of FAT, the volume id.',
+      examples: ['d1e3f2a4-0000-4000-8000-0123456789ab'],
+    },
+    block_size: {
+      type: ['integer', 'null'],
+      minimum: 512,
+      maximum: 262144,
+      description: 'Bytes of a block; of FAT, of a cluster.',
+      examples: [1024],
+    },
+    inodes: { type: ['integer', 'null'], minimum: 1, description: 'Number of inodes (ext).', examples: [39936] },
+    inode_size: {
+      type: ['integer', 'null'],
+      minimum: 128,
+      maximum: 65536,
+      description: 'Bytes of an inode (ext).',
+      examples: [256],
+    },
+    features: {
+      type: ['array', 'null'],
+      items: {
+        type: 'string',
+        pattern: featureName,
+        description: 'A name as `mkfs.ext4 -O` takes it.',
+        examples: ['extent'],
+      },
+      description: 'Features (ext).',
+      examples: [['has_journal', 'extent']],
+    },
+  },
+  required: ['type'],
+  additionalProperties: false,
+} as const;
+
 export const partition = {
   type: 'object',
   properties: {
@@ -92,6 +152,25 @@ export const partition = {
       examples: [81920],
     },
     archive,
+    start_block: {
+      type: ['integer', 'null'],
+      minimum: 1,
+      description: 'Where the partition starts, in blocks of 512 bytes from the start of the disk.',
+      examples: [8192],
+    },
+    type: {
+      type: ['string', 'null'],
+      pattern: partitionType,
+      description: 'Type in the partition table: two hexadecimal digits (MBR), or a GUID (GPT).',
+      examples: ['0e'],
+    },
+    uuid: {
+      type: ['string', 'null'],
+      pattern: guid,
+      description: 'GUID of the partition itself (GPT).',
+      examples: ['8a7c3e52-0000-4000-8000-0123456789ab'],
+    },
+    file_system: fileSystem,
   },
   required: ['blocks', 'archive'],
   additionalProperties: false,

@@ -1,7 +1,5 @@
-const longest = 40;
-
-/** Foreign text for a message: in quotes, cut, and with nothing in it that a terminal acts on. */
-export function quoted(text: string): string {
+/** Foreign text for a message: in quotes, cut at `longest` characters, and with nothing in it that a terminal acts on. */
+export function quoted(text: string, longest = 40): string {
   const characters = [...text.slice(0, longest + 1)];
   const cut = characters.length > longest || text.length > longest + 1 ? `${text.slice(0, longest)}…` : text;
   // Beyond the C0 controls that JSON escapes: DEL and C1, line separators, and the marks that turn the direction of writing.

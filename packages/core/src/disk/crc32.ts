@@ -1,13 +1,25 @@
-const polynomial = 0xedb88320;
-const table = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit += 1) value = (value >>> 1) ^ ((value & 1) === 1 ? polynomial : 0);
-  return value;
-});
+import * as zlib from 'node:zlib';
 
-/** CRC-32 as in ISO 3309, GPT and gzip. node:zlib has one too, but only from Node 20.15 on. */
-export function crc32(bytes: Uint8Array): number {
-  let value = 0xffffffff;
+/** Remainders of all bytes for a CRC of up to 32 bits whose bits run from low to high; `polynomial` in that order too. */
+export function crcTable(polynomial: number): Uint32Array {
+  return Uint32Array.from({ length: 256 }, (_, byte) => {
+    let value = byte;
+    for (let bit = 0; bit < 8; bit += 1) value = (value >>> 1) ^ ((value & 1) === 1 ? polynomial : 0);
+    return value;
+  });
+}
+
+const table = crcTable(0xedb88320);
+
+/** Node's own is many times as fast, but is there only from 20.15 on. */
+const nodeCrc32: typeof zlib.crc32 | undefined = zlib.crc32;
+
+/** CRC-32 as in ISO 3309, GPT, gzip and zip. `before` is that of the bytes before these, where they come in pieces. */
+export const crc32: (bytes: Uint8Array, before?: number) => number = nodeCrc32 ?? crc32ByTable;
+
+/** As crc32, on any Node. */
+export function crc32ByTable(bytes: Uint8Array, before = 0): number {
+  let value = ~before;
   for (const byte of bytes) value = (value >>> 8) ^ (table[(value ^ byte) & 0xff] ?? 0);
-  return (value ^ 0xffffffff) >>> 0;
+  return ~value >>> 0;
 }

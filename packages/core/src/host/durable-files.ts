@@ -1,10 +1,11 @@
 // Writing files so that a power cut leaves the old one or the new one.
+import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { doing, isSystemError, MigrateError } from '../error.ts';
-import type { FileAttributes } from './host.ts';
-import { absentAsUndefined, writeAll } from './node-bytes.ts';
+import type { FileAttributes, GrowingFile, NewFile } from './host.ts';
+import { absentAsUndefined, growingFile, writeAll } from './node-bytes.ts';
 
 const copyChunkBytes = 1024 * 1024;
 
@@ -54,6 +55,54 @@ async function replaceDurably(
   await handle.close();
   await rename(temporary, path);
   await syncDirectory(dirname(path));
+}
+
+/** See Host.createFile. */
+export function createFile(path: string, attributes: FileAttributes): Promise<NewFile> {
+  return doing(`creating ${path}`, 'write-failed', async () => {
+    const temporary = temporaryName(path);
+    await absentAsUndefined(unlink(temporary));
+    const handle = await open(temporary, 'wx+', 0o600);
+    let isCommitted = false;
+    const file = growingFile(path, handle);
+    // Spread would take the size as it is now.
+    return Object.assign(file, {
+      commit: () =>
+        doing(`writing ${path}`, 'write-failed', async () => {
+          await applyAttributes(handle, attributes);
+          await handle.sync();
+          if (!(await isNameOf(temporary, handle))) throw new MigrateError('busy', 'another run is writing it too');
+          await rename(temporary, path);
+          isCommitted = true;
+          await syncDirectory(dirname(path));
+        }),
+      close: async () => {
+        if (!isCommitted && (await isNameOf(temporary, handle))) await absentAsUndefined(unlink(temporary));
+        await handle.close();
+      },
+    });
+  });
+}
+
+/** A second run removes what it takes for the rest of a killed one, so a name alone is no proof. */
+async function isNameOf(path: string, handle: FileHandle): Promise<boolean> {
+  const [named, own] = [await absentAsUndefined(stat(path)), await handle.stat()];
+  return named?.ino === own.ino && named.dev === own.dev;
+}
+
+/** See Host.createScratchFile. */
+export function createScratchFile(directory: string): Promise<GrowingFile> {
+  return doing(`creating a temporary file in ${directory}`, 'write-failed', async () => {
+    const path = join(directory, `.migrate-scratch-${randomUUID()}`);
+    const handle = await open(path, 'wx+', 0o600);
+    try {
+      await unlink(path);
+    } catch (thrown) {
+      await handle.close();
+      throw thrown;
+    }
+    return growingFile(`the temporary file in ${directory}`, handle);
+  });
 }
 
 /** See Host.writeDurable. */

@@ -9,6 +9,8 @@ import {
   applyAttributes,
   copyDurable,
   createExclusive,
+  createFile,
+  createScratchFile,
   overwriteInPlace,
   syncDirectory,
   temporaryName,
@@ -16,7 +18,7 @@ import {
 } from './durable-files.ts';
 import type { CommandOptions, CommandResult, Host, MountRequest } from './host.ts';
 import { absentAsUndefined, openBytes, readWhole, toStatus } from './node-bytes.ts';
-import { runCommand } from './run-command.ts';
+import { runCommand, runStream } from './run-command.ts';
 
 const defaultReadLimitBytes = 8 * 1024 * 1024;
 
@@ -87,7 +89,10 @@ export function createNodeHost(): Host {
         await absentAsUndefined(syncDirectory(dirname(path)));
       }),
     createExclusive,
+    createFile,
+    createScratchFile,
     run,
+    runStream: (command, args, options) => runStream([command, ...args], options),
     mount: async (request) => {
       await run('mount', mountArguments(request));
     },

@@ -43,6 +43,18 @@ export interface ByteWriter extends ByteReader {
   flush(): Promise<void>;
 }
 
+/** A file that grows as it is written; what is passed over stays a hole and reads as zeros. */
+export interface GrowingFile extends ByteWriter {
+  /** Sets the size in bytes: cuts the file there, or lets it end in a hole. */
+  setSize(sizeBytes: number): Promise<void>;
+}
+
+/** A file that has no name until it is committed. Closed before, it is gone. */
+export interface NewFile extends GrowingFile {
+  /** Makes the contents durable, then gives them their name, durable too; throws `busy` where another run wrote it as well. */
+  commit(): Promise<void>;
+}
+
 export interface FreeSpace {
   readonly availableBytes: number;
   readonly availableInodes: number;
@@ -74,10 +86,18 @@ export interface HostReader {
 
 export interface CommandOptions {
   readonly timeoutMs?: number;
-  /** What the program reads from its standard input; a stream is read only as fast as the program takes it. */
-  readonly input?: string | AsyncIterable<Uint8Array>;
+  readonly input?: string;
   /** Sees what the program says on either stream as it comes, for progress. */
   readonly onOutput?: (text: string) => void;
+}
+
+export interface StreamOptions {
+  /** What the program reads; none where it is left out. */
+  readonly input?: AsyncIterable<Uint8Array>;
+  /** Ends the program; `cancelled` is thrown. */
+  readonly signal?: AbortSignal;
+  /** Takes whatever the program says on stderr for a failure, as bzip2 only warns of garbage. */
+  readonly refusesWarnings?: boolean;
 }
 
 export interface CommandResult {
@@ -116,9 +136,22 @@ export interface Host extends HostReader {
   removeDirectory(path: string): Promise<void>;
   /** Creates a file that must not exist, durable; throws `locked` where it does. */
   createExclusive(path: string, contents: Uint8Array, mode: number): Promise<void>;
+  /** A file to be written piece by piece that appears as `path`, or replaces what is there, only when committed. */
+  createFile(path: string, attributes: FileAttributes): Promise<NewFile>;
+  /** A file without a name in `directory`, for what does not fit into memory; it is gone when closed, or when we are killed. */
+  createScratchFile(directory: string): Promise<GrowingFile>;
   openWrite(path: string): Promise<ByteWriter>;
-  /** Runs a program with an argument array, never through a shell; throws `command-failed` with the tail of stderr. */
+  /**
+   * Runs a program with an argument array, never through a shell; throws `command-failed` with the tail of stderr, `not-found`
+   * where the program is not installed.
+   */
   run(command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
+  /**
+   * As run, for any amount of data and without a time limit: gives what the program writes to stdout, as fast as it is taken.
+   * It throws after the last piece where the program failed; what was given until then is of no use. The program is ended
+   * where the receiver stops early.
+   */
+  runStream(command: string, args: readonly string[], options?: StreamOptions): AsyncGenerator<Uint8Array>;
   mount(request: MountRequest): Promise<void>;
   unmount(target: string): Promise<void>;
   /** Writes back everything and empties the page cache, so that what is read next comes from the medium. */

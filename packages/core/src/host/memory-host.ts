@@ -1,7 +1,7 @@
 // The one fake Host: a machine that is a map in memory. Every method that changes it passes through `onChange`, where a test
 // makes it fail or counts it.
 import { MigrateError } from '../error.ts';
-import type { ByteWriter, CommandResult, FileAttributes, FileStatus, Host } from './host.ts';
+import type { CommandResult, FileAttributes, FileStatus, GrowingFile, Host, StreamOptions } from './host.ts';
 
 export type MemoryNode =
   | { readonly kind: 'directory'; mode: number }
@@ -18,6 +18,7 @@ export interface MemoryHostOptions {
   /** Called before each change with a short name of it; what it throws is the failure of that change. */
   readonly onChange?: (change: string) => void;
   readonly run?: (command: string, args: readonly string[]) => Promise<CommandResult>;
+  readonly runStream?: (command: string, args: readonly string[], options: StreamOptions) => AsyncGenerator<Uint8Array>;
 }
 
 export interface MemoryHost extends Host {
@@ -105,6 +106,22 @@ export function createMemoryHost(options: MemoryHostOptions = {}): MemoryHost {
       if (nodes.has(path)) throw new MigrateError('locked', `${path} exists`);
       put(path, contents, { mode });
     },
+    createFile: async (path, attributes) => {
+      changed(`create ${path}`);
+      const node = { contents: new Uint8Array() };
+      return Object.assign(bytesOf(node, changed), {
+        commit: async () => {
+          changed(`commit ${path}`);
+          put(path, node.contents, attributes);
+        },
+      });
+    },
+    createScratchFile: async () => bytesOf({ contents: new Uint8Array() }, changed),
+    runStream: (command, args, streamOptions = {}) => {
+      changed(`run ${command}`);
+      if (options.runStream === undefined) throw new MigrateError('not-found', `${command} is not installed`);
+      return options.runStream(command, args, streamOptions);
+    },
     run: async (command, args) => {
       changed(`run ${command}`);
       return options.run === undefined ? { stdout: '', stderr: '' } : options.run(command, args);
@@ -183,7 +200,12 @@ function statusOf(node: MemoryNode | undefined): FileStatus | undefined {
   return { kind, sizeBytes: 0, mode: kind === 'directory' ? node.mode : 0o777, uid: 0, gid: 0, modifiedMs: 1, device };
 }
 
-function bytesOf(node: { contents: Uint8Array }, changed: (change: string) => void): ByteWriter {
+function bytesOf(node: { contents: Uint8Array }, changed: (change: string) => void): GrowingFile {
+  const setSize = (sizeBytes: number): void => {
+    const resized = new Uint8Array(sizeBytes);
+    resized.set(node.contents.subarray(0, sizeBytes));
+    node.contents = resized;
+  };
   return {
     get sizeBytes() {
       return node.contents.length;
@@ -195,12 +217,12 @@ function bytesOf(node: { contents: Uint8Array }, changed: (change: string) => vo
     },
     write: async (source, position) => {
       changed('write bytes');
-      if (position + source.length > node.contents.length) {
-        const grown = new Uint8Array(position + source.length);
-        grown.set(node.contents);
-        node.contents = grown;
-      }
+      if (position + source.length > node.contents.length) setSize(position + source.length);
       node.contents.set(source, position);
+    },
+    setSize: async (sizeBytes) => {
+      changed('set size');
+      setSize(sizeBytes);
     },
     flush: async () => changed('flush'),
     close: async () => {},

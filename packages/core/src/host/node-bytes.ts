@@ -2,7 +2,7 @@
 import type { Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { doing, isSystemError, MigrateError } from '../error.ts';
-import type { ByteWriter, DeviceNumber, FileStatus } from './host.ts';
+import type { ByteWriter, DeviceNumber, FileStatus, GrowingFile } from './host.ts';
 
 /** Undefined instead of an error where nothing is there. */
 export async function absentAsUndefined<T>(promise: Promise<T>, codes = ['ENOENT', 'ENOTDIR']): Promise<T | undefined> {
@@ -103,6 +103,27 @@ function bytesOf(path: string, handle: FileHandle, sizeBytes: number): ByteWrite
       doing(`writing ${path} at byte ${position}`, 'write-failed', () => writeAll(handle, source, position)),
     flush: () => doing(`flushing ${path}`, 'write-failed', () => handle.sync()),
     close: () => handle.close(),
+  };
+}
+
+/** Access to a file that was opened empty and grows as it is written. */
+export function growingFile(path: string, handle: FileHandle): GrowingFile {
+  const bytes = bytesOf(path, handle, 0);
+  let sizeBytes = 0;
+  return {
+    ...bytes,
+    get sizeBytes() {
+      return sizeBytes;
+    },
+    write: async (source, position) => {
+      await bytes.write(source, position);
+      sizeBytes = Math.max(sizeBytes, position + source.length);
+    },
+    setSize: (wantedBytes) =>
+      doing(`setting the size of ${path}`, 'write-failed', async () => {
+        await handle.truncate(wantedBytes);
+        sizeBytes = wantedBytes;
+      }),
   };
 }
 

@@ -15,14 +15,14 @@ const checkBytes = [0, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 64, 64, 64] as 
 const checkCrc32 = 1;
 const checkSha256 = 10;
 
-interface BlockRecord {
+export interface XzBlock {
   readonly unpaddedBytes: number;
   readonly plainBytes: number;
 }
 
 interface StreamLayout {
   readonly checkType: number;
-  readonly blocks: readonly BlockRecord[];
+  readonly blocks: readonly XzBlock[];
   readonly plainBytes: number;
 }
 
@@ -67,7 +67,7 @@ function readLayout(file: Buffer): StreamLayout {
   const indexStart = footer - (file.readUInt32LE(footer + 4) + 1) * 4;
   if (indexStart < headerBytes || file[indexStart] !== 0) throw damaged('no index where its footer says');
   if (crc32(file.subarray(indexStart, footer - 4)) !== file.readUInt32LE(footer - 4)) throw damaged('a wrong index');
-  const blocks = readIndex(file.subarray(indexStart + 1, footer - 4));
+  const blocks = readXzIndex(file.subarray(indexStart + 1, footer - 4));
   const packedBytes = blocks.reduce((sum, block) => sum + roundUp4(block.unpaddedBytes), 0);
   if (headerBytes + packedBytes !== indexStart) throw damaged('blocks that do not fit its index');
   return {
@@ -77,11 +77,12 @@ function readLayout(file: Buffer): StreamLayout {
   };
 }
 
-function readIndex(index: Buffer): readonly BlockRecord[] {
+/** Records of an index, given without its first byte and its CRC (section 4); throws `invalid-input` where they are cut. */
+export function readXzIndex(index: Buffer): readonly XzBlock[] {
   const count = readInteger(index, 0);
   // A record has at least two bytes.
   if (count.value > index.length / 2) throw damaged('an index with too many records');
-  const blocks: BlockRecord[] = [];
+  const blocks: XzBlock[] = [];
   let position = count.end;
   for (let i = 0; i < count.value; i += 1) {
     const unpadded = readInteger(index, position);

@@ -152,17 +152,21 @@ function checkDeviceTypes(
       ),
     );
   }
-  if (ofImage !== undefined && ofConfig !== undefined && ofImage !== ofConfig) {
-    findings.push(
-      error(
-        'device-type-mismatch',
-        'config.json deviceType',
-        `config.json is for ${ofConfig}, the image for ${ofImage}`,
-        'Download both for the same device type',
-      ),
-    );
-  }
+  findings.push(...deviceTypeMismatch(ofImage, ofConfig));
   return findings;
+}
+
+/** Whether config.json and image, by their device types where they are known, are for different ones. */
+export function deviceTypeMismatch(ofImage: string | undefined, ofConfig: string | undefined): Finding[] {
+  if (ofImage === undefined || ofConfig === undefined || ofImage === ofConfig) return [];
+  return [
+    error(
+      'device-type-mismatch',
+      'config.json deviceType',
+      `config.json is for ${ofConfig}, the image for ${ofImage}`,
+      'Download both for the same device type',
+    ),
+  ];
 }
 
 /** Boot partition checks that depend on the firmware belong to the boot manager; this only asks for the table kind. */

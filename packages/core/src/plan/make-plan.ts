@@ -1,4 +1,5 @@
 import type { Assets, RuntimeAsset } from '../assets/assets.ts';
+import { configJsonPath, connectionPath } from '../assets/boot-files.ts';
 import type { ImageFacts } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import { type BootManager, bootManagerOf, type Device } from '../machine/device.ts';
@@ -158,14 +159,14 @@ function layOut({
   }
   if (assets.configJson !== undefined) {
     copy('config.json', assets.configJson);
-    placed.push({ payload: 'config.json', partition: 'resin-boot', path: '/config.json', mode: 0o600 });
+    placed.push({ payload: 'config.json', partition: 'resin-boot', path: configJsonPath, mode: 0o600 });
   }
   assets.connections.forEach((connection, index) => {
     copy(`connection-${index}`, connection);
     placed.push({
       payload: `connection-${index}`,
       partition: 'resin-boot',
-      path: `/system-connections/${connection.name}`,
+      path: connectionPath(connection.name),
       mode: 0o600,
     });
   });

@@ -1,95 +1,108 @@
-// The boot sector and the file allocation table: "Microsoft FAT Specification" (2005), sections 3 and 4. Little-endian.
-import { type ByteReader, MigrateError, readExactly } from '@migrate/core';
+// The file allocation table: "Microsoft FAT Specification" (2005), section 4.
+import { type ByteRange, type ByteReader, readExactly } from '@migrate/core';
+import { checkCluster, clusterStart, damaged, entriesBytes, type FatGeometry, type FatType } from './fat-geometry.ts';
 
-export interface FatGeometry {
-  readonly type: 'FAT12' | 'FAT16' | 'FAT32';
-  readonly tableStartByte: number;
-  readonly clusterBytes: number;
-  readonly clusterCount: number;
-  readonly dataStartByte: number;
-  /** FAT12 and FAT16 keep the root directory before the clusters; FAT32 in a chain of its own. */
-  readonly root: { readonly startByte: number; readonly sizeBytes: number } | { readonly firstCluster: number };
+/** An even number, so that no FAT12 entry, of one and a half bytes, lies across two pages. */
+const pageEntries = 32 * 1024;
+const cachedPages = 8;
+/** Lowest value that ends a chain; the one before it marks a bad cluster. */
+const lowestEnd: Readonly<Record<FatType, number>> = { FAT12: 0xff8, FAT16: 0xfff8, FAT32: 0x0ffffff8 };
+
+/** Entry number `index` of a table or of a page of it; of FAT32 only the 28 bits that count. */
+export function tableEntry(type: FatType, table: Buffer, index: number): number {
+  if (type === 'FAT16') return table.readUInt16LE(index * 2);
+  if (type === 'FAT32') return table.readUInt32LE(index * 4) & 0x0fffffff;
+  const low = table.readUInt16LE(index + (index >> 1));
+  return (index & 1) === 1 ? low >> 4 : low & 0xfff;
 }
 
-const pageBytes = 64 * 1024;
-const maximumFat12Clusters = 4084;
-const maximumFat16Clusters = 65524;
-
-/** Reads the boot sector. Throws `invalid-input` where there is no sound FAT. */
-export async function readFatGeometry(reader: ByteReader): Promise<FatGeometry> {
-  const sector = await readExactly(reader, 0, 512);
-  if (sector === undefined || sector.readUInt16LE(510) !== 0xaa55) throw damaged('it has no boot sector');
-  const sectorBytes = sector.readUInt16LE(11);
-  const clusterSectors = sector.readUInt8(13);
-  const reservedSectors = sector.readUInt16LE(14);
-  const tables = sector.readUInt8(16);
-  const isPowerOfTwo = (value: number): boolean => value > 0 && (value & (value - 1)) === 0;
-  if (![512, 1024, 2048, 4096].includes(sectorBytes) || !isPowerOfTwo(clusterSectors) || reservedSectors === 0) {
-    throw damaged('its boot sector makes no sense');
-  }
-  const rootSectors = Math.ceil((sector.readUInt16LE(17) * 32) / sectorBytes);
-  const totalSectors = sector.readUInt16LE(19) || sector.readUInt32LE(32);
-  // As Linux does (fs/fat/inode.c), FAT32 is told by this field and not by the number of clusters.
-  const isFat32 = sector.readUInt16LE(22) === 0;
-  const tableSectors = isFat32 ? sector.readUInt32LE(36) : sector.readUInt16LE(22);
-  const rootSector = reservedSectors + tables * tableSectors;
-  const dataSector = rootSector + rootSectors;
-  const clusterCount = Math.floor((totalSectors - dataSector) / clusterSectors);
-  const type = isFat32 ? 'FAT32' : clusterCount > maximumFat12Clusters ? 'FAT16' : 'FAT12';
-  const entryBits = { FAT12: 12, FAT16: 16, FAT32: 32 }[type];
-  const needed = Math.ceil(((clusterCount + 2) * entryBits) / 8);
-  if (tables === 0 || clusterCount < 1 || needed > tableSectors * sectorBytes)
-    throw damaged('its sizes contradict each other');
-  if (type === 'FAT16' && clusterCount > maximumFat16Clusters) throw damaged('it has too many clusters');
-  return {
-    type,
-    tableStartByte: reservedSectors * sectorBytes,
-    clusterBytes: clusterSectors * sectorBytes,
-    clusterCount,
-    dataStartByte: dataSector * sectorBytes,
-    root: isFat32
-      ? { firstCluster: sector.readUInt32LE(44) }
-      : { startByte: rootSector * sectorBytes, sizeBytes: rootSectors * sectorBytes },
-  };
+export function endsChain(type: FatType, entry: number): boolean {
+  return entry >= lowestEnd[type];
 }
 
-/** Gives the cluster that follows another, or undefined at the end of a chain. Pages of the table are read once. */
-export function fatTable(reader: ByteReader, geometry: FatGeometry): (cluster: number) => Promise<number | undefined> {
+export function isBadCluster(type: FatType, entry: number): boolean {
+  return entry === lowestEnd[type] - 1;
+}
+
+export interface FatTable {
+  /** The cluster behind another, or undefined at the end of a chain; throws `invalid-input` where the chain is broken. */
+  next(cluster: number): Promise<number | undefined>;
+}
+
+/** Follows chains in the first table. Few pages are kept, so that memory is bounded whatever its size. */
+export function fatTable(reader: ByteReader, geometry: FatGeometry): FatTable {
   const pages = new Map<number, Buffer>();
-  const byteAt = async (offset: number): Promise<number> => {
-    const index = Math.floor(offset / pageBytes);
-    let page = pages.get(index);
-    if (page === undefined) {
-      page = Buffer.alloc(pageBytes);
-      await reader.read(page, geometry.tableStartByte + index * pageBytes);
-      // Enough for any FAT16; a FAT32 table of any size passes through.
-      if (pages.size >= 8) pages.clear();
-      pages.set(index, page);
+  const pageOf = async (number: number): Promise<Buffer> => {
+    const known = pages.get(number);
+    if (known !== undefined) return known;
+    const page = await readPage(reader, geometry, number);
+    if (pages.size >= cachedPages) pages.clear();
+    pages.set(number, page);
+    return page;
+  };
+  return {
+    next: async (cluster) => {
+      const page = await pageOf(Math.floor(cluster / pageEntries));
+      const entry = tableEntry(geometry.type, page, cluster % pageEntries);
+      if (endsChain(geometry.type, entry)) return undefined;
+      if (isBadCluster(geometry.type, entry)) throw damaged(`a chain leads to the bad cluster ${cluster}`);
+      checkCluster(geometry, entry);
+      return entry;
+    },
+  };
+}
+
+async function readPage(reader: ByteReader, geometry: FatGeometry, number: number): Promise<Buffer> {
+  const startByte = entriesBytes(geometry.type, number * pageEntries);
+  const endEntry = Math.min((number + 1) * pageEntries, geometry.clusterCount + 2);
+  const endByte = entriesBytes(geometry.type, endEntry);
+  const page = await readExactly(reader, geometry.tableStartByte + startByte, endByte - startByte);
+  if (page === undefined) throw damaged('its allocation table is cut off');
+  return page;
+}
+
+export interface FatUsage {
+  readonly freeClusters: number;
+  readonly badClusters: number;
+  /**
+   * All bytes that make the file system, ascending and apart: everything before the first cluster (boot sectors, FSInfo,
+   * tables, root directory), and the clusters that are neither free nor bad.
+   */
+  readonly usedRanges: readonly ByteRange[];
+}
+
+/** A file system with more pieces than this gets ranges that hold some free clusters too. */
+const maximumRanges = 256 * 1024;
+
+/** Reads the whole table once. Lost chains count as used. */
+export async function readFatUsage(reader: ByteReader, geometry: FatGeometry): Promise<FatUsage> {
+  let usedRanges = [{ startByte: 0, endByte: geometry.dataStartByte }];
+  let [freeClusters, badClusters] = [0, 0];
+  const endCluster = geometry.clusterCount + 2;
+  for (let number = 0; number * pageEntries < endCluster; number += 1) {
+    const page = await readPage(reader, geometry, number);
+    const entries = Math.min(pageEntries, endCluster - number * pageEntries);
+    for (let index = number === 0 ? 2 : 0; index < entries; index += 1) {
+      const entry = tableEntry(geometry.type, page, index);
+      if (entry === 0) freeClusters += 1;
+      else if (isBadCluster(geometry.type, entry)) badClusters += 1;
+      else appendCluster(usedRanges, geometry, number * pageEntries + index);
     }
-    return page[offset % pageBytes] ?? 0;
-  };
-  const entryAt = async (cluster: number): Promise<number> => {
-    const offset = geometry.type === 'FAT12' ? cluster + (cluster >> 1) : cluster * (geometry.type === 'FAT16' ? 2 : 4);
-    const low = (await byteAt(offset)) | ((await byteAt(offset + 1)) << 8);
-    if (geometry.type === 'FAT16') return low;
-    if (geometry.type === 'FAT12') return (cluster & 1) === 1 ? low >> 4 : low & 0xfff;
-    // The upper four bits of a FAT32 entry are reserved.
-    return (low | ((await byteAt(offset + 2)) << 16) | ((await byteAt(offset + 3)) << 24)) & 0x0fffffff;
-  };
-  const lowestEnd = { FAT12: 0xff8, FAT16: 0xfff8, FAT32: 0x0ffffff8 }[geometry.type];
-  return async (cluster) => {
-    const next = await entryAt(cluster);
-    if (next >= lowestEnd) return undefined;
-    checkCluster(geometry, next);
-    return next;
-  };
+    if (usedRanges.length > maximumRanges) usedRanges = mergePairs(usedRanges);
+  }
+  return { freeClusters, badClusters, usedRanges };
 }
 
-/** Throws where no such cluster exists; numbers start at 2. */
-export function checkCluster(geometry: FatGeometry, cluster: number): void {
-  if (cluster < 2 || cluster > geometry.clusterCount + 1) throw damaged(`a chain leads to cluster ${cluster}`);
+function appendCluster(ranges: { startByte: number; endByte: number }[], geometry: FatGeometry, cluster: number): void {
+  const startByte = clusterStart(geometry, cluster);
+  const endByte = startByte + geometry.clusterBytes;
+  const last = ranges.at(-1);
+  if (last?.endByte === startByte) last.endByte = endByte;
+  else ranges.push({ startByte, endByte });
 }
 
-export function damaged(why: string): MigrateError {
-  return new MigrateError('invalid-input', `the FAT file system is damaged: ${why}`);
+function mergePairs(ranges: readonly { startByte: number; endByte: number }[]) {
+  return ranges
+    .filter((_, index) => index % 2 === 0)
+    .map(({ startByte, endByte }, index) => ({ startByte, endByte: ranges[index * 2 + 1]?.endByte ?? endByte }));
 }

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   ftruncateSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -17,7 +16,6 @@ import { gzipSync } from 'node:zlib';
 import { createNodeHost, type ImageFacts, MigrateError, readerOf } from '@migrate/core';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { openFat } from '../fat/fat-reader.ts';
 import { memoryDisk } from '../memory-disk.ts';
 import { forwardReader } from '../open/forward-reader.ts';
 import { inflate } from '../open/open-image.ts';
@@ -229,49 +227,6 @@ describe('forwardReader', () => {
         },
       ),
       { numRuns: 30 },
-    );
-  });
-});
-
-describe('readFatFile', () => {
-  it.each([
-    ['12', 2],
-    ['16', 20],
-    ['32', 64],
-  ])('reads what mtools wrote into FAT%s', async (kind, sizeMib) => {
-    const image = join(directory, `fat${kind}`);
-    execFileSync('truncate', ['-s', `${sizeMib}M`, image]);
-    execFileSync('mkfs.vfat', ['-F', kind, image], { stdio: 'ignore' });
-    const tree = join(directory, `tree${kind}`);
-    mkdirSync(join(tree, 'system-connections'), { recursive: true });
-    const large = Buffer.alloc(300_000, 'abcdefg');
-    writeFileSync(join(tree, 'system-connections', 'A connection with a long name.ignore'), large);
-    for (let index = 0; index < 40; index += 1) writeFileSync(join(tree, `file-${index}.json`), String(index));
-    execFileSync('sh', ['-c', 'mcopy -s -i "$1" "$2"/* ::', 'copy', image, tree]);
-    const volume = await openFat(readerOf(readFileSync(image)));
-    expect(volume.type).toBe(`FAT${kind}`);
-    expect(
-      Buffer.from(await volume.readFile('/system-connections/a connection with a long name.IGNORE')).equals(large),
-    ).toBe(true);
-    expect(Buffer.from(await volume.readFile('/file-39.json')).toString()).toBe('39');
-    expect(await volume.find('/none')).toBeUndefined();
-    await expect(volume.readFile('/system-connections')).rejects.toThrow(/no file/);
-    expect((await volume.list('/')).map((entry) => entry.name)).toContain('file-7.json');
-  });
-
-  it('survives any damage with one kind of error', async () => {
-    const original = readFileSync(join(directory, 'fat12'));
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.tuple(fc.nat(20_000), fc.nat(255)), { minLength: 1, maxLength: 30 }),
-        async (changes) => {
-          const bytes = Buffer.from(original);
-          for (const [offset, value] of changes) bytes[offset] = value;
-          const read = openFat(readerOf(bytes)).then((volume) => volume.list('/system-connections'));
-          await read.catch((thrown: unknown) => expect(thrown).toBeInstanceOf(MigrateError));
-        },
-      ),
-      { numRuns: 200 },
     );
   });
 });

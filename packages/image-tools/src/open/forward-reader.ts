@@ -1,5 +1,6 @@
 import { type ByteReader, MigrateError } from '@migrate/core';
-import { type ImageCompression, inflate } from './open-image.ts';
+import { readImageBytes } from './inflate-image.ts';
+import type { ImageCompression } from './open-image.ts';
 
 export interface ForwardReaderOptions {
   /** Name of the file for messages. */
@@ -21,15 +22,26 @@ const windowBytes = 2 * 1024 * 1024;
 /** A sound image needs one or two; more means tables or a file system made to send their reader to and fro. */
 const maximumRestarts = 24;
 
-/**
- * A ByteReader over an image that can only be inflated forward. Nothing is spilt to disk and memory is bounded: reads ahead
- * inflate on, a read behind starts a second stream from the beginning, and the first one waits where it is, so that hashes
- * made on the way see all bytes once. The size is unknown before the end, so it is the largest there is. One read at a time.
- * Throws `invalid-input` where an image sends it back too often.
- */
+/** See forwardReaderOf; of a raw image or a gzip file. */
 export function forwardReader(source: ByteReader, options: ForwardReaderOptions): ForwardReader {
-  const { path, compression } = options;
-  const first = slidingStream(inflate(source, options), options.onImageBytes);
+  const { path, compression, onFileBytes, onImageBytes } = options;
+  return forwardReaderOf(
+    (isFirst) => readImageBytes(source, { path, compression, ...(isFirst ? { onFileBytes } : {}) }),
+    { path, ...(onImageBytes === undefined ? {} : { onImageBytes }) },
+  );
+}
+
+/**
+ * A ByteReader over an image that can only be unpacked forward. Nothing is spilt to disk and memory is bounded: reads ahead
+ * unpack on, a read behind starts a second stream from the beginning, and the first one waits where it is, so that hashes
+ * made on the way see all bytes once. The size is unknown before the end, so it is the largest there is. One read at a time.
+ * `openStream` gives the image from its start. Throws `invalid-input` where an image sends it back too often.
+ */
+export function forwardReaderOf(
+  openStream: (isFirst: boolean) => AsyncGenerator<Uint8Array>,
+  { path, onImageBytes }: Pick<ForwardReaderOptions, 'path' | 'onImageBytes'>,
+): ForwardReader {
+  const first = slidingStream(openStream(true), onImageBytes);
   let second: SlidingStream | undefined;
   let restarts = 0;
 
@@ -41,7 +53,7 @@ export function forwardReader(source: ByteReader, options: ForwardReaderOptions)
       throw new MigrateError('invalid-input', `${path} is damaged: it leads its reader back and forth without end`);
     }
     await second?.close();
-    second = slidingStream(inflate(source, { path, compression }));
+    second = slidingStream(openStream(false));
     return second;
   };
 

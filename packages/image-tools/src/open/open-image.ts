@@ -1,39 +1,158 @@
-import { type ByteReader, MigrateError } from '@migrate/core';
+import { type ByteReader, type Emit, type Host, MigrateError, windowOf } from '@migrate/core';
+import { type ForwardReader, forwardReaderOf } from './forward-reader.ts';
+import { containerOf, formatHeadBytes, formatOfHead, type ImageContainer, readImageFormat } from './image-format.ts';
+import type { InflateEngine } from './inflate-engine.ts';
 import { type ImageStreamOptions, readImageBytes } from './inflate-image.ts';
+import { type PackedImage, readPackedImage } from './packed-image.ts';
+import { writeSparsely } from './sparse-file.ts';
+import { defaultMaximumImageBytes, tooLarge, withinBounds } from './stream-options.ts';
 
-export type ImageCompression = 'gzip' | 'none';
+export interface OpenImageOptions {
+  /** Largest size in bytes of an image that is unpacked; what holds more is taken for a decompression bomb. */
+  readonly maximumBytes?: number;
+  /** What inflates gzip and zip; `node` where it is left out. */
+  readonly engine?: InflateEngine;
+  /** Stops whatever is being done with the image; `cancelled` is thrown. */
+  readonly signal?: AbortSignal;
+  /** Receives the progress of each stream, in bytes of the file. */
+  readonly emit?: Emit;
+}
 
-/** RFC 1952, section 2.3.1: ID1, ID2, and CM = 8 (deflate, the only method there is). */
-const gzipMagic = Buffer.from([0x1f, 0x8b, 0x08]);
+export interface StreamImageOptions {
+  /** What is being done, for the progress: "unpacking the image" where it is left out. */
+  readonly text?: string;
+  /** Sees each byte of PackedImage.gzip, or of the file, once and in order; the stream waits for it. */
+  readonly onPackedBytes?: (bytes: Uint8Array) => void | Promise<void>;
+}
 
-/** Formats that people have images in and that cannot be flashed as they are, by their first bytes. */
-const foreignFormats: readonly { readonly name: string; readonly magic: Buffer; readonly cure: string }[] = [
-  { name: 'zip', magic: Buffer.from('PK\x03\x04', 'latin1'), cure: 'unzip -p FILE | gzip > FILE.img.gz' },
-  { name: 'xz', magic: Buffer.from('\xfd7zXZ\0', 'latin1'), cure: 'xz -dc FILE | gzip > FILE.img.gz' },
-  { name: 'zstd', magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), cure: 'zstd -dc FILE | gzip > FILE.img.gz' },
-  { name: 'bzip2', magic: Buffer.from('BZh', 'latin1'), cure: 'bzip2 -dc FILE | gzip > FILE.img.gz' },
-  { name: '7z', magic: Buffer.from('7z\xbc\xaf\x27\x1c', 'latin1'), cure: '7z x -so FILE | gzip > FILE.img.gz' },
-  { name: 'qcow2', magic: Buffer.from('QFI\xfb', 'latin1'), cure: 'qemu-img convert -O raw FILE FILE.img' },
-];
+/** An image in whatever it is packed in. One that was opened is still to be proven: faults show while it is streamed. */
+export interface OpenedImage extends Omit<PackedImage, 'unpack'> {
+  readonly path: string;
+  /** Size of the file as it lies on disk. */
+  readonly fileBytes: number;
+  /**
+   * All bytes of the image in order, in chunks of any size up to a few MiB that the receiver may keep; nothing is read before
+   * it is asked for. Throws `invalid-input` for what is damaged, cut off, or larger than it may be.
+   */
+  stream(options?: StreamImageOptions): AsyncGenerator<Uint8Array>;
+  /** For reading at few places, mostly forward; see forwardReaderOf. */
+  forward(onImageBytes?: (bytes: Uint8Array) => void): ForwardReader;
+  /**
+   * For reading anywhere. What is packed is unpacked first, into a file without a name in `directory`, in which zeros take no
+   * room. Close it before the image.
+   */
+  spill(directory: string): Promise<ByteReader>;
+  close(): Promise<void>;
+}
 
 /**
- * Tells by content, never by name, how an image is packed. Throws `unsupported` for known formats that cannot be flashed;
- * whatever else is not gzip counts as a raw image.
+ * Opens an image file and tells by its content what it is packed in: nothing, gzip, zip, xz, zstd or bzip2. Throws
+ * `unsupported` for other formats, with what to do, `invalid-input` for a file that is no sound archive, and for one that
+ * holds no image, several, or something that is packed once more.
  */
-export async function compressionOf(source: ByteReader, path: string): Promise<ImageCompression> {
-  const head = Buffer.alloc(16);
-  const count = await source.read(head, 0);
-  const startsWith = (magic: Buffer): boolean =>
-    count >= magic.length && head.compare(magic, 0, magic.length, 0, magic.length) === 0;
-  const foreign = foreignFormats.find(({ magic }) => startsWith(magic));
-  if (foreign !== undefined) {
+export async function openImage(host: Host, path: string, options: OpenImageOptions = {}): Promise<OpenedImage> {
+  const source = await host.openRead(path);
+  try {
+    const { engine, maximumBytes = defaultMaximumImageBytes } = options;
+    const packed = await readPackedImage({ host, path, source, engine }, await containerOf(source, path));
+    if (packed.imageBytes !== undefined && packed.imageBytes > maximumBytes) throw tooLarge(path, maximumBytes);
+    if (packed.container !== 'raw') await refuseNested(packed, path);
+    return openedImage({ host, path, source, packed, options });
+  } catch (thrown) {
+    await source.close();
+    throw thrown;
+  }
+}
+
+interface Opened {
+  readonly host: Host;
+  readonly path: string;
+  readonly source: ByteReader;
+  readonly packed: PackedImage;
+  readonly options: OpenImageOptions;
+}
+
+function openedImage({ host, path, source, packed, options }: Opened): OpenedImage {
+  const { maximumBytes, signal, emit = () => {} } = options;
+  const { unpack, ...properties } = packed;
+  const bounds = { path, maximumBytes, signal, imageBytes: packed.imageBytes };
+  const stream = ({ text = 'unpacking the image', onPackedBytes }: StreamImageOptions = {}) => {
+    let done = 0;
+    const progress = (bytes: Uint8Array): void | Promise<void> => {
+      done += bytes.length;
+      emit({ kind: 'progress', text, done, total: packed.packedBytes, unit: 'bytes' });
+      return onPackedBytes?.(bytes);
+    };
+    return withinBounds(unpack({ onPackedBytes: progress, signal }), bounds);
+  };
+  return {
+    ...properties,
+    path,
+    fileBytes: source.sizeBytes,
+    stream,
+    forward: (onImageBytes) =>
+      forwardReaderOf(() => stream(), { path, ...(onImageBytes === undefined ? {} : { onImageBytes }) }),
+    spill: async (directory) => {
+      if (packed.plain !== undefined) return windowOf(packed.plain, 0, packed.plain.sizeBytes);
+      const scratch = await host.createScratchFile(directory);
+      try {
+        await writeSparsely(stream(), scratch);
+        return scratch;
+      } catch (thrown) {
+        await scratch.close();
+        throw thrown;
+      }
+    },
+    close: () => source.close(),
+  };
+}
+
+/** Reads the start of what is packed: an archive in an archive is no image, nor is a tar file. */
+async function refuseNested(packed: PackedImage, path: string): Promise<void> {
+  const reader = forwardReaderOf(() => packed.unpack({}), { path });
+  try {
+    const head = Buffer.alloc(formatHeadBytes);
+    const format = formatOfHead(head.subarray(0, await reader.read(head, 0)));
+    if ('container' in format && format.container === 'raw') return;
+    const name = 'container' in format ? format.container : format.foreign;
     throw new MigrateError(
       'unsupported',
-      `${path} is packed as ${foreign.name}; images must be raw or gzip: ${foreign.cure}`,
-      { data: { path, format: foreign.name } },
+      `${path} holds ${name} in ${packed.container}, not an image: unpack it once and name what comes out`,
+      { data: { path, format: name } },
     );
+  } finally {
+    await reader.close();
   }
-  return startsWith(gzipMagic) ? 'gzip' : 'none';
+}
+
+/** What stage 2 can flash from. */
+export type ImageCompression = 'gzip' | 'none';
+
+/** How to make a gzip file of what stage 2 cannot read. */
+const commandsToGzip: Readonly<Record<Exclude<ImageContainer, 'raw' | 'gzip'>, string>> = {
+  zip: 'unzip -p FILE | gzip > FILE.img.gz',
+  xz: 'xz -dc FILE | gzip > FILE.img.gz',
+  zstd: 'zstd -dc FILE | gzip > FILE.img.gz',
+  bzip2: 'bzip2 -dc FILE | gzip > FILE.img.gz',
+};
+
+/**
+ * Tells by content, never by name, whether an image is gzip or raw. Throws `unsupported` for known formats that cannot be
+ * flashed; whatever else is not gzip counts as a raw image.
+ */
+export async function compressionOf(source: ByteReader, path: string): Promise<ImageCompression> {
+  const format = await readImageFormat(source);
+  if ('container' in format) {
+    if (format.container === 'raw') return 'none';
+    if (format.container === 'gzip') return 'gzip';
+  }
+  const [name, cure] =
+    'foreign' in format
+      ? [format.foreign, format.cure]
+      : [format.container, commandsToGzip[format.container as keyof typeof commandsToGzip]];
+  throw new MigrateError('unsupported', `${path} is packed as ${name}; images must be raw or gzip: ${cure}`, {
+    data: { path, format: name },
+  });
 }
 
 export type InflateOptions = Omit<ImageStreamOptions, 'maximumBytes'>;
@@ -43,5 +162,5 @@ export function inflate(
   source: ByteReader,
   { path, compression, onFileBytes }: InflateOptions,
 ): AsyncGenerator<Uint8Array> {
-  return readImageBytes(source, { path, compression, ...(onFileBytes === undefined ? {} : { onFileBytes }) });
+  return readImageBytes(source, { path, compression, onFileBytes });
 }

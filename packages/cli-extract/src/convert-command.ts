@@ -1,0 +1,33 @@
+import { resolve } from 'node:path';
+import { exitCodes, type HashAlgorithm, MigrateError, renderJson, renderLines } from '@migrate/core';
+import { convertImage, ddSnippet, imageFileFormat } from '@migrate/image-tools';
+import type { CommandContext } from './command-line.ts';
+import type { WritingOptions } from './command-options.ts';
+import { withImage } from './open-source.ts';
+import { confirmOverwriting } from './overwrite.ts';
+
+export interface ConvertCommandOptions extends WritingOptions {
+  readonly hash: HashAlgorithm;
+  readonly level?: number;
+}
+
+const highestGzipLevel = 9;
+
+/** Writes an image packed in another way, and prints what belongs into the configuration. */
+export async function convert(
+  context: CommandContext,
+  { from, to }: { from: string; to: string },
+  options: ConvertCommandOptions,
+): Promise<number> {
+  const { host, signal } = context;
+  const emit = options.json ? renderJson(process.stderr) : renderLines(process.stderr);
+  const path = resolve(to);
+  if (imageFileFormat(path) === 'gzip' && (options.level ?? 1) > highestGzipLevel)
+    throw new MigrateError('invalid-input', `--level ${options.level}: gzip goes up to ${highestGzipLevel}`);
+  await confirmOverwriting(host, [path], options);
+  const image = await withImage(context, { path: from, directory: resolve('.'), emit }, ({ opened }) =>
+    convertImage({ image: opened, host, path, algorithm: options.hash, level: options.level, signal }),
+  );
+  process.stdout.write(options.json ? `${JSON.stringify(image, null, 2)}\n` : ddSnippet(image));
+  return exitCodes.done;
+}

@@ -1,0 +1,46 @@
+import { notReadable } from './ext4-error.ts';
+import type { Ext4Source } from './ext4-source.ts';
+import { walkExtentTree } from './extent-tree.ts';
+import { walkIndirectBlocks } from './indirect-blocks.ts';
+import { damagedInode, type Inode, inodeFlags } from './inode.ts';
+
+/** Blocks that follow each other both in a file and on the disk. Blocks of a file between runs read as zeros. */
+export interface BlockRun {
+  readonly fileBlock: number;
+  readonly diskBlock: number;
+  readonly blocks: number;
+}
+
+/** Takes the next blocks of a file, in ascending order. Throws `invalid-input` where they cannot be. */
+export type AddBlocks = (run: BlockRun, isWritten: boolean) => void;
+
+/** As many as a file of 4 GiB has whose blocks all lie apart; about 64 MiB of memory. */
+const maximumRuns = 2 ** 20;
+
+/** Where the contents of an inode lie, ascending, neighbours joined. */
+export async function readBlockRuns(source: Ext4Source, inode: Inode): Promise<readonly BlockRun[]> {
+  const { superblock } = source;
+  const runs: BlockRun[] = [];
+  let nextFileBlock = 0;
+  let mapped = 0;
+  const add: AddBlocks = ({ fileBlock, diskBlock, blocks }, isWritten) => {
+    if (fileBlock < nextFileBlock) throw damagedInode(inode.number, 'its blocks are out of order');
+    if (diskBlock <= superblock.firstBlock || diskBlock + blocks > superblock.blockCount) {
+      throw damagedInode(inode.number, `it leads to block ${diskBlock}`);
+    }
+    nextFileBlock = fileBlock + blocks;
+    mapped += blocks;
+    if (mapped > superblock.blockCount) throw damagedInode(inode.number, 'it has more blocks than there are');
+    const last = runs.at(-1);
+    if (!isWritten) return;
+    if (last?.fileBlock === fileBlock - (last?.blocks ?? 0) && last.diskBlock + last.blocks === diskBlock) {
+      runs[runs.length - 1] = { ...last, blocks: last.blocks + blocks };
+    } else if (runs.length === maximumRuns) {
+      throw notReadable(`inode ${inode.number} lies in more than ${maximumRuns} pieces; copy that file anew`);
+    } else runs.push({ fileBlock, diskBlock, blocks });
+  };
+  const walk = (inode.flags & inodeFlags.extents) === 0 ? walkIndirectBlocks : walkExtentTree;
+  await walk(source, inode, add);
+  source.countMapped(inode.number, mapped);
+  return runs;
+}
