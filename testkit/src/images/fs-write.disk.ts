@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   createNodeHost,
   type Event,
@@ -19,6 +19,7 @@ import {
 import {
   commitTable,
   type DiskLayout,
+  extractPartitions,
   layoutOf,
   prepareFileSystems,
   type WithheldTable,
@@ -245,6 +246,35 @@ async function withBadSectors<T>(
   }
 }
 
+test.each(kinds)('what is extracted from an image is written again, the same (%s)', async (kind) => {
+  const image = join(work, `image-${kind}`);
+  await execa('truncate', ['-s', '200M', image]);
+  await withBlockDevice(host, image, async (disk) => commit(disk, await writeDisk(disk, archives[kind].setting)));
+  const directory = await mkdtemp(join(work, 'extracted-'));
+  const reader = await host.openRead(image);
+  const setting = await extractPartitions(reader, {
+    host,
+    emit: () => {},
+    deviceType: archives[kind].setting.deviceSlug,
+    directory,
+    hash: 'sha256',
+  });
+  await reader.close();
+  const path = await dirtyDisk(`again-${kind}`, 200);
+  await withBlockDevice(host, path, async (disk) => {
+    const request = { host, emit: () => {}, disk, setting: { ...setting, maxData: false }, workDirectory: work };
+    const prepared = await prepareFileSystems(request, (archive) => join(directory, basename(archive.path)));
+    const written = { layout: prepared.layout, withheld: await writeFileSystems(request, prepared), events: [] };
+    await commit(disk, written);
+    await expectTrees(path, written, archives[kind]);
+  });
+  const [before, after] = [await tableOf(image), await tableOf(path)];
+  const places = ({ table }: typeof before) =>
+    table?.partitions.map(({ startByte, sizeBytes, type, uuid }) => ({ startByte, sizeBytes, type, uuid }));
+  expect(places(after)).toEqual(places(before));
+  expect(after.table?.id).toBe(before.table?.id);
+});
+
 describe('a write that fails on the way', () => {
   test.each([
     ['sfdisk', 1],
@@ -261,13 +291,19 @@ describe('a write that fails on the way', () => {
       const request = { host, emit: () => {}, disk, setting, workDirectory: work };
       const prepared = await prepareFileSystems(request);
       let calls = 0;
+      const count = (command: string): void => {
+        if (command === program) calls += 1;
+        if (command === program && calls === turn) throw new MigrateError('command-failed', 'it failed');
+      };
       const failing: Host = {
         ...host,
-        run: (command, args, options) => {
-          if (command === program) calls += 1;
-          if (command === program && calls === turn)
-            return Promise.reject(new MigrateError('command-failed', 'it failed'));
+        run: async (command, args, options) => {
+          count(command);
           return host.run(command, args, options);
+        },
+        runStream: async function* (command, args, options) {
+          count(command);
+          yield* host.runStream(command, args, options);
         },
       };
       await expect(writeFileSystems({ ...request, host: failing }, prepared)).rejects.toThrow('it failed');

@@ -86,8 +86,7 @@ export interface HostReader {
 
 export interface CommandOptions {
   readonly timeoutMs?: number;
-  /** What the program reads from its standard input; a stream is read only as fast as the program takes it. */
-  readonly input?: string | AsyncIterable<Uint8Array>;
+  readonly input?: string;
   /** Sees what the program says on either stream as it comes, for progress. */
   readonly onOutput?: (text: string) => void;
 }

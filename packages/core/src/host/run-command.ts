@@ -26,7 +26,7 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   try {
     const { input, onOutput } = options;
     const running = execa(command, args, {
-      ...(typeof input === 'string' ? { input } : { stdin: input ?? 'ignore' }),
+      ...(input === undefined ? { stdin: 'ignore' as const } : { input }),
       timeout: options.timeoutMs ?? defaultTimeoutMs,
       env,
       stripFinalNewline: false,

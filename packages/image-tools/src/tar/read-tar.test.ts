@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MigrateError } from '@migrate/core';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readTar, type TarMember } from './read-tar.ts';
 import { type FixtureMember, paxHeader, tarMember, tarOf } from './tar-fixture.ts';
+
+// Real tools take their time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let offset = 0; offset < bytes.length; offset += size) yield bytes.subarray(offset, offset + size);

@@ -50,9 +50,9 @@ export function extRoom(sizeBytes: number, parameters: ExtParameters): Room {
   const { blockBytes, inodeBytes, inodes, features } = parameters;
   const blocks = Math.floor(sizeBytes / blockBytes);
   const groups = Math.ceil(blocks / (blockBytes * 8));
-  // Tables are whole blocks, and groups have inodes in eights (lib/ext2fs/initialize.c).
   const tableBlocksPerGroup = Math.ceil((Math.ceil(inodes / groups) * inodeBytes) / blockBytes);
-  const inodesPerGroup = Math.ceil((tableBlocksPerGroup * blockBytes) / inodeBytes / 8) * 8;
+  // In each group mke2fs rounds up to whole blocks of the table and to eights (lib/ext2fs/initialize.c).
+  const mostRounding = Math.ceil(blockBytes / inodeBytes) + 7;
   const descriptorBytes = features.includes('64bit') ? 64 : 32;
   const descriptorBlocks = Math.ceil((groups * descriptorBytes) / blockBytes);
   const reserved = features.includes('resize_inode')
@@ -62,7 +62,7 @@ export function extRoom(sizeBytes: number, parameters: ExtParameters): Room {
   const copies = features.includes('sparse_super') ? 1 + Math.floor(Math.log2(groups)) : groups;
   const overhead = groups * (2 + tableBlocksPerGroup) + copies * (1 + descriptorBlocks + Math.max(0, reserved));
   const journal = features.includes('has_journal') ? journalBlocks(blocks) : 0;
-  return { blocks: Math.max(0, blocks - overhead - journal), inodes: groups * inodesPerGroup - ownInodes };
+  return { blocks: Math.max(0, blocks - overhead - journal), inodes: inodes + groups * mostRounding - ownInodes };
 }
 
 /** Room to grow a thousandfold, at most a block of pointers (lib/ext2fs/initialize.c, calc_reserved_gdt_blocks). */

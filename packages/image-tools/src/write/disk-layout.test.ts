@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNodeHost, type FsImageSetting, MigrateError, readPartitionTable } from '@migrate/core';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type DiskLayout, layoutOf } from './disk-layout.ts';
 import { partitionScript } from './partition-script.ts';
+
+// Real tools take their time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 /** The numbers of the README's snippet: an image of 1807745024 bytes for a BeagleBone Green. */
 const snippet: FsImageSetting = {

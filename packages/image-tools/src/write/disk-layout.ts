@@ -130,7 +130,7 @@ function placeAll(setting: FsImageSetting, table: 'mbr' | 'gpt', sectorBytes: nu
       recorded.startBlock === undefined
         ? alignUp(endByte) + room
         : checkedStart(name, recorded.startBlock * blockBytes);
-    // sectors 0 and 1 of a GPT, and the sector of an extended boot record.
+    // Sectors 0 and 1 with the entries of a GPT, and the sector of an extended boot record.
     const taken = name === 'boot' ? gptEntryBytes + 2 * sectorBytes : isLogical ? sectorBytes : 0;
     const minimumByte = endByte + taken;
     if (startByte < minimumByte)

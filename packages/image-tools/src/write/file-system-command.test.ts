@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FileSystemSetting, FsImageSetting, PartitionName } from '@migrate/core';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { extRoom } from './archive-needs.ts';
 import { layoutOf } from './disk-layout.ts';
 import {
@@ -16,6 +16,9 @@ import {
 } from './file-system-command.ts';
 import { summaryNumber } from './restore-ext.ts';
 import { percentOf } from './write-file-systems.ts';
+
+// Real tools take their time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 const mib = 2048;
 const card = { sizeBytes: 8 * 1024 ** 3, sectorBytes: 512 };

@@ -88,7 +88,7 @@ export interface MakeFileSystem {
   readonly layout: DiskLayout;
   /** Block device of the partition. */
   readonly device: string;
-  /** File for the list of bad blocks that mkfs.vfat is given. */
+  /** File for the list of bad blocks that mkfs is given. */
   readonly badBlocksList: string;
 }
 

@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { createMemoryHost, type Event, MigrateError } from '@migrate/core';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type FixtureMember, paxHeader, tarOf } from '../tar/tar-fixture.ts';
 import type { ExtParameters } from './file-system-command.ts';
 import { type ArchiveFacts, type ArchiveRequest, inspectArchive } from './inspect-archive.ts';
+
+// Inflating takes its time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 });
 
 const mebibyte = 1024 * 1024;
 const ext4: ExtParameters = { type: 'ext4', blockBytes: 1024, inodeBytes: 256, inodes: 512, features: [] };
@@ -93,7 +96,7 @@ describe('a hostile archive', () => {
   });
 
   it('is refused where it inflates without end', async () => {
-    const bomb = gzipSync(Buffer.concat([tarOf([]), Buffer.alloc(200 * mebibyte)]));
+    const bomb = gzipSync(Buffer.concat([tarOf([]), Buffer.alloc(100 * mebibyte)]));
     await expect(inspectBytes(bomb)).rejects.toThrow('more than 92274688 bytes');
   });
 });
@@ -153,7 +156,7 @@ describe('an archive', () => {
     ] as const;
     await inspect([paxHeader(records), { name: 'a', contents: 'data' }]);
     const many = Array.from({ length: 600 }, (_, index) => ({ name: `${index}` }));
-    await expect(inspect(many)).rejects.toThrow('it has 600 files, the file system will have room for 501');
+    await expect(inspect(many)).rejects.toThrow('it has 600 files, the file system will have room for 512');
   });
 
   it('may be missing, empty or damaged, and says so', async () => {

@@ -51,39 +51,44 @@ export async function restoreExt(request: RestoreExtRequest): Promise<void> {
 
 async function unpack(request: RestoreExtRequest): Promise<void> {
   await mounted(request, [...safely, 'errors=remount-ro'], async () => {
-    const { stdout, stderr } = await runTar(request, unpackArguments(request.mountPoint), 'unpacking');
-    const said = `${stdout}${stderr}`.trim();
     // GNU tar exits with 0 where it could not set an attribute.
-    if (said !== '') throw new MigrateError('write-failed', `tar said: ${said.slice(-2000)}`);
+    const said = await runTar(request, unpackArguments(request.mountPoint), {
+      verb: 'unpacking',
+      refusesWarnings: true,
+    });
+    if (said.text !== '') throw new MigrateError('write-failed', `tar said: ${said.text}`);
   });
 }
 
 async function compare(request: RestoreExtRequest): Promise<void> {
   await mounted(request, [...safely, 'ro'], async () => {
-    let said = '';
-    const onOutput = (text: string): void => {
-      said = `${said}${text}`.slice(0, 2000);
-    };
-    try {
-      await runTar(request, compareArguments(request.mountPoint), 'verifying', onOutput);
-    } catch (thrown) {
-      if (!(thrown instanceof MigrateError) || thrown.code !== 'command-failed') throw thrown;
-      throw new MigrateError('verify-mismatch', `it differs from its archive: ${said.trim()}`, { cause: thrown });
-    }
+    const said = await runTar(request, compareArguments(request.mountPoint), { verb: 'verifying' });
+    if (said.failure !== undefined)
+      throw new MigrateError('verify-mismatch', `it differs from its archive: ${said.text}`, { cause: said.failure });
   });
 }
 
+const longestSaid = 2000;
+
+/** The start of what tar wrote to stdout, and how it failed where it told it there. */
 async function runTar(
   { host, emit, archive, label }: RestoreExtRequest,
   args: readonly string[],
-  verb: string,
-  onOutput: (text: string) => void = () => {},
-) {
+  { verb, ...options }: { verb: string; refusesWarnings?: boolean },
+): Promise<{ text: string; failure?: MigrateError }> {
   const total = archive.fileBytes;
   const input = archiveStream(host, archive, (done) =>
     emit({ kind: 'progress', text: `${verb} ${label}`, done, total, unit: 'bytes' }),
   );
-  return host.run('tar', args, { input, onOutput, timeoutMs: longestMs });
+  let text = '';
+  try {
+    for await (const bytes of host.runStream('tar', args, { input, ...options }))
+      text = `${text}${Buffer.from(bytes).toString()}`.slice(0, longestSaid);
+  } catch (thrown) {
+    if (text === '' || !(thrown instanceof MigrateError) || thrown.code !== 'command-failed') throw thrown;
+    return { text: text.trim(), failure: thrown };
+  }
+  return { text: text.trim() };
 }
 
 /** Runs `action` while the file system is mounted. A failing unmount is a failure: it may be the write-back that failed. */

@@ -4,8 +4,8 @@
 // file system often lacks, no room to unpack the archive first, and behaves the same on every machine. What it cannot keep is
 // the time of a file: mtools gives each the time of writing.
 import { createHash } from 'node:crypto';
-import { doing, type Emit, type Host, MigrateError, messageOf } from '@migrate/core';
-import { openFat } from '../fat/fat-reader.ts';
+import { type ByteReader, doing, type Emit, type Host, MigrateError, messageOf } from '@migrate/core';
+import { type FatEntry, openFat } from '../fat/fat-reader.ts';
 import { readTar } from '../tar/read-tar.ts';
 import { pathParts } from './archive-rules.ts';
 import { archiveStream } from './archive-stream.ts';
@@ -72,10 +72,8 @@ async function mtools(
   input?: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   // mtools would refuse sizes that are no multiple of a track, a thing of floppy disks.
-  await host.run('env', ['MTOOLS_SKIP_CHECK=1', command, ...args], {
-    timeoutMs: longestMs,
-    ...(input === undefined ? {} : { input }),
-  });
+  const stream = host.runStream('env', ['MTOOLS_SKIP_CHECK=1', command, ...args], input === undefined ? {} : { input });
+  for await (const _ of stream);
 }
 
 async function compare({ host, device, archive }: RestoreFatRequest): Promise<void> {
@@ -83,21 +81,20 @@ async function compare({ host, device, archive }: RestoreFatRequest): Promise<vo
   try {
     const volume = await openFat(reader);
     const wanted = new Map<string, ArchiveFile>(archive.files.map((file) => [file.path, file]));
-    const visit = async (directory: string): Promise<void> => {
-      for (const { text, kind, sizeBytes } of await volume.list(directory)) {
-        const path = `${directory}/${text}`;
-        if (kind === 'directory') {
-          await visit(path);
+    const visit = async (directory: FatEntry, path: string): Promise<void> => {
+      for (const entry of await volume.children(directory)) {
+        const entryPath = `${path}${entry.text}`;
+        if (entry.kind === 'directory') {
+          await visit(entry, `${entryPath}/`);
           continue;
         }
-        const file = wanted.get(path.slice(1));
-        if (file === undefined || file.sizeBytes !== sizeBytes) throw differing(path);
-        const sha256 = createHash('sha256').update(await volume.readFile(path, sizeBytes));
-        if (sha256.digest('hex') !== file.sha256) throw differing(path);
-        wanted.delete(file.path);
+        const file = wanted.get(entryPath);
+        if (file?.sizeBytes !== entry.sizeBytes || file.sha256 !== (await hashOf(volume.open(entry))))
+          throw new MigrateError('verify-mismatch', `${entryPath} is not as it is in the archive`);
+        wanted.delete(entryPath);
       }
     };
-    await visit('');
+    await visit(volume.root, '');
     const [missing] = wanted.keys();
     if (missing !== undefined) throw new MigrateError('verify-mismatch', `${missing} is missing`);
   } finally {
@@ -105,6 +102,16 @@ async function compare({ host, device, archive }: RestoreFatRequest): Promise<vo
   }
 }
 
-function differing(path: string): MigrateError {
-  return new MigrateError('verify-mismatch', `${path} is not as it is in the archive`);
+const hashChunkBytes = 1024 * 1024;
+
+async function hashOf(contents: ByteReader): Promise<string> {
+  const hash = createHash('sha256');
+  const chunk = Buffer.alloc(hashChunkBytes);
+  for (let position = 0; position < contents.sizeBytes; ) {
+    const count = await contents.read(chunk, position);
+    if (count === 0) break;
+    hash.update(chunk.subarray(0, count));
+    position += count;
+  }
+  return hash.digest('hex');
 }

@@ -14,8 +14,11 @@ const writerTools: readonly (readonly [command: string, ...args: string[]])[] = 
   ['mmd', '--version'],
 ];
 
-/** Names of the programs that the writer runs; `badblocks` only with `check`, where mke2fs starts it through `sh`. */
-export const writerPrograms: readonly string[] = [...writerTools.map(([command]) => command), 'badblocks', 'sh'];
+/**
+ * Programs that the writer needs beyond what busybox has (mount, umount, sync, env). `badblocks` is needed with `check` only;
+ * mke2fs starts it through `sh`.
+ */
+export const writerPrograms: readonly string[] = [...writerTools.map(([command]) => command), 'badblocks'];
 
 /**
  * Throws `not-found` for a program that is missing, and `unsupported` for a tar that would lose something: busybox's knows no
