@@ -131,7 +131,7 @@ async function writePieces(path: string, pieces: readonly (readonly [number, Uin
 /** Large enough for two levels of hashes with blocks of 1 KiB, with gaps where names were removed. */
 async function makeLargeDirectory(at: At): Promise<void> {
   await mkdir(at('many'));
-  const name = (index: number): string => at('many', `${index}-${'x'.repeat(index % 100)}`);
+  const name = (index: number): string => at('many', `${index}-${'x'.repeat(100 + (index % 100))}`);
   for (let index = 0; index < 1500; index += 1) await writeFile(name(index), index % 50 === 0 ? `${index}` : '');
   for (let index = 0; index < 1500; index += 7) await rm(name(index));
 }

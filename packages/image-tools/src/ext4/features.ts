@@ -46,7 +46,7 @@ const readOnlyCompatible = [
   'uninit_bg',
   'dir_nlink',
   'extra_isize',
-  'snapshot',
+  undefined,
   'quota',
   'bigalloc',
   'metadata_csum',
@@ -117,8 +117,7 @@ export function refuseUnreadable(bits: FeatureBits): void {
  * Undefined where they do.
  */
 export function unknownToBitmaps(bits: FeatureBits): string | undefined {
-  const unknown: readonly string[] = ['snapshot', 'replica'];
   return namesOf(bits.readOnlyCompatible, readOnlyCompatible, 'R').find(
-    (name) => unknown.includes(name) || name.startsWith('FEATURE_'),
+    (name) => name === 'replica' || name.startsWith('FEATURE_'),
   );
 }

@@ -43,14 +43,18 @@ export function groupDescriptors(
 }
 
 /** The block with the primary descriptors of a number. */
-export function descriptorBlock(superblock: Superblock, number: number): number {
-  const { blockBytes, descriptorBytes, firstBlock, firstMetaDescriptorBlock } = superblock;
-  const superblockBlock = blockBytes === 1024 ? 1 : 0;
-  if (number < firstMetaDescriptorBlock) return superblockBlock + 1 + number;
-  const group = number * (blockBytes / descriptorBytes);
-  // With clusters the groups begin at block 0 even where the superblock is in block 1.
-  const isBehindBootBlock = group === 0 && superblockBlock > firstBlock;
-  return groupStart(superblock, group) + (hasSuperblock(superblock, group) ? 1 : 0) + (isBehindBootBlock ? 1 : 0);
+function descriptorBlock(superblock: Superblock, number: number): number {
+  const { blockBytes, descriptorBytes, firstMetaDescriptorBlock } = superblock;
+  const isMeta = number >= firstMetaDescriptorBlock;
+  const group = isMeta ? number * (blockBytes / descriptorBytes) : 0;
+  return firstDescriptorBlock(superblock, group) + (isMeta ? 0 : number);
+}
+
+/** Where descriptors or copies of them lie in a group: behind its superblock, if it has one. */
+export function firstDescriptorBlock(superblock: Superblock, group: number): number {
+  // The first superblock is at byte 1024 even where groups begin at byte 0.
+  const start = group === 0 ? Math.floor(1024 / superblock.blockBytes) : groupStart(superblock, group);
+  return start + (hasSuperblock(superblock, group) ? 1 : 0);
 }
 
 export function groupStart({ firstBlock, blocksPerGroup }: Superblock, group: number): number {

@@ -7,7 +7,8 @@ const windowBytes = 128 * 1024;
 interface Window {
   readonly start: number;
   readonly endByte: number;
-  readonly bytes: Promise<Buffer>;
+  /** Undefined where they could not be read. */
+  readonly bytes: Promise<Buffer | undefined>;
 }
 
 /**
@@ -15,13 +16,16 @@ interface Window {
  * a tree is walked, and a system call for each takes longer than copying. Reads that jump about are passed on as they are.
  */
 export function readAhead(reader: ByteReader): ByteReader {
-  const none: Window = { start: 0, bytes: Promise.resolve(Buffer.alloc(0)), endByte: 0 };
-  let window = none;
+  let window: Window = { start: 0, bytes: Promise.resolve(undefined), endByte: 0 };
   let previousEnd = 0;
 
-  const load = async (start: number): Promise<Buffer> => {
+  const load = async (start: number): Promise<Buffer | undefined> => {
     const bytes = Buffer.allocUnsafeSlow(windowBytes);
-    return bytes.subarray(0, await reader.read(bytes, start));
+    try {
+      return bytes.subarray(0, await reader.read(bytes, start));
+    } catch {
+      return undefined;
+    }
   };
 
   return {
@@ -33,15 +37,13 @@ export function readAhead(reader: ByteReader): ByteReader {
       if (target.length > smallBytes) return reader.read(target, position);
       if (position < window.start || end > window.endByte) {
         if (!isNear) return reader.read(target, position);
-        const next: Window = { start: position, bytes: load(position), endByte: position + windowBytes };
-        window = next;
-        // What failed may be tried again.
-        next.bytes.catch(() => {
-          if (window === next) window = none;
-        });
+        window = { start: position, bytes: load(position), endByte: position + windowBytes };
       }
       const { start, bytes } = window;
-      const part = (await bytes).subarray(position - start, end - start);
+      const ahead = await bytes;
+      // A place that cannot be read must not hide what lies before it.
+      if (ahead === undefined) return reader.read(target, position);
+      const part = ahead.subarray(position - start, end - start);
       target.set(part);
       return part.length;
     },

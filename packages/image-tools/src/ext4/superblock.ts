@@ -39,6 +39,8 @@ export interface Superblock {
 }
 
 const superblockByte = 1024;
+/** 256 TiB of 4 KiB blocks; what may have to be read of a file system grows with its groups. */
+const maximumGroups = 2 ** 21;
 const rootInode = 2;
 
 /** Throws `invalid-input` for what is no ext file system or a damaged one, `unsupported` for features that cannot be read. */
@@ -122,6 +124,7 @@ function readGeometry(
     `it has ${inodesPerGroup} inodes to a group`,
   );
   const groupCount = Math.ceil((blockCount - firstBlock) / blocksPerGroup);
+  ensure(groupCount <= maximumGroups, `it has ${groupCount} groups`);
   const inodeCount = bytes.readUInt32LE(0);
   ensure(inodeCount === groupCount * inodesPerGroup, `${inodeCount} inodes do not fit its ${groupCount} groups`);
   const descriptorBytes = has('64bit') ? bytes.readUInt16LE(0xfe) : 32;

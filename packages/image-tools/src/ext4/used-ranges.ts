@@ -5,7 +5,7 @@ import { crc32c } from './checksums.ts';
 import { damaged, notReadable } from './ext4-error.ts';
 import type { Ext4Source } from './ext4-source.ts';
 import { unknownToBitmaps } from './features.ts';
-import { descriptorBlock, type GroupDescriptor, groupStart, hasSuperblock } from './group-descriptors.ts';
+import { firstDescriptorBlock, type GroupDescriptor, groupStart, hasSuperblock } from './group-descriptors.ts';
 import { rangeCollector } from './range-collector.ts';
 import type { Superblock } from './superblock.ts';
 
@@ -48,27 +48,17 @@ interface Group {
 
 /** Copies of the superblock and of descriptors, bitmaps and inode table: sound bitmaps have them, unset ones must. */
 function addMetadata(superblock: Superblock, { group, descriptor, add }: Group): void {
-  const { blockBytes, descriptorBytes, firstMetaDescriptorBlock, reservedDescriptorBlocks, blocksPerGroup } =
-    superblock;
+  const { blockBytes, descriptorBytes, firstMetaDescriptorBlock, reservedDescriptorBlocks } = superblock;
   const start = groupStart(superblock, group);
-  const isBehindBootBlock = blockBytes === 1024 && superblock.firstBlock === 0 && group === 0;
-  const metaGroup = Math.floor(group / (blockBytes / descriptorBytes));
-  const isMeta = metaGroup >= firstMetaDescriptorBlock;
+  const descriptors = firstDescriptorBlock(superblock, group);
+  const perBlock = blockBytes / descriptorBytes;
+  const isMeta = Math.floor(group / perBlock) >= firstMetaDescriptorBlock;
   if (hasSuperblock(superblock, group)) {
     const behind = isMeta ? 0 : firstMetaDescriptorBlock + reservedDescriptorBlocks;
-    add(start, start + Math.min(blocksPerGroup, 1 + behind + (isBehindBootBlock ? 1 : 0)));
+    add(start, Math.min(start + superblock.blocksPerGroup, descriptors + behind));
   }
-  if (isMeta) {
-    // A block of descriptors lies in the first group that it describes, copies in the second and the last.
-    const perBlock = blockBytes / descriptorBytes;
-    const place = group % perBlock;
-    const primary = descriptorBlock(superblock, metaGroup);
-    if (place === 0) add(primary, primary + 1);
-    if (place === 1 || place === perBlock - 1) {
-      const copy = start + (hasSuperblock(superblock, group) ? 1 : 0);
-      add(copy, copy + 1);
-    }
-  }
+  // A block of descriptors lies in the first group that it describes, copies in the second and the last.
+  if (isMeta && [0, 1, perBlock - 1].includes(group % perBlock)) add(descriptors, descriptors + 1);
   const tableBlocks = Math.ceil((superblock.inodesPerGroup * superblock.inodeBytes) / blockBytes);
   add(descriptor.blockBitmap, descriptor.blockBitmap + 1);
   add(descriptor.inodeBitmap, descriptor.inodeBitmap + 1);
