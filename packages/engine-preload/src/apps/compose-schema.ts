@@ -78,7 +78,6 @@ export const serviceForm = {
     cap_drop: texts,
     cgroup_parent: text,
     command: { type: ['string', 'array', 'null'], items: textOrNumber },
-    container_name: text,
     cpu_quota: textOrNumber,
     cpu_shares: textOrNumber,
     cpus: textOrNumber,

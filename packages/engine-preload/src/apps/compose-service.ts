@@ -1,20 +1,22 @@
 // One service of a compose file as the composition of a target state.
 import { yamlFault } from '@migrate/core';
-import type { ServiceForm } from './compose-schema.ts';
+import { type ServiceForm, serviceForm } from './compose-schema.ts';
 import { plainText, plainTexts, type Spot, spotAt, textMapping } from './compose-values.ts';
 
 type Fields = Record<string, unknown>;
 type Port = NonNullable<ServiceForm['ports']>[number];
 type Volume = NonNullable<ServiceForm['volumes']>[number];
 
-/** Fields with a place of their own in a target state, or without meaning in one. */
-const otherFields = new Set(['build', 'container_name', 'environment', 'image', 'labels']);
+/** All fields that are passed on, but those with a place of their own in a target state, and `build`. */
+const fields = Object.keys(serviceForm.properties).filter(
+  (key) => !['build', 'environment', 'image', 'labels'].includes(key),
+);
 
 /** `form` must have passed the schema; what else is wrong goes to `spot.faults`. */
 export function compositionOf(form: ServiceForm, spot: Spot): Fields {
   const composition: Fields = {};
   for (const [key, value] of Object.entries(form)) {
-    if (value === null || value === undefined || otherFields.has(key)) continue;
+    if (value === null || value === undefined || !fields.includes(key)) continue;
     const field = fieldOf(key as keyof ServiceForm, value, { form, spot: spotAt(spot, key) });
     if (field !== undefined) composition[key] = field;
   }

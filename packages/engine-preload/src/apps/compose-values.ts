@@ -1,5 +1,5 @@
 // Values of a compose file in the one form of each that the supervisor takes.
-import { type YamlPlace, yamlFault } from '@migrate/core';
+import { joinPath, type YamlPlace, yamlFault } from '@migrate/core';
 import type { ComposeFault } from './compose-fields.ts';
 
 /** A value with where it stands. */
@@ -34,7 +34,7 @@ export function spotAt(spot: Spot, key: string | number): Spot {
   return {
     ...spot,
     place: place ?? spot.place,
-    path: typeof key === 'number' ? `${spot.path}[${key}]` : `${spot.path}.${key}`,
+    path: typeof key === 'number' ? `${spot.path}[${key}]` : joinPath(spot.path, key),
   };
 }
 
