@@ -1,6 +1,5 @@
-import { type Finding, refuses } from '@migrate/core';
+import { type Finding, refuses, renderFindings } from '@migrate/core';
 import type { ConfigChoice } from './find-config.ts';
-import { renderFindings } from './render.ts';
 
 export interface CommonOptions {
   readonly config?: string;

@@ -1,10 +1,18 @@
 // Commands that only read: they run on any machine.
-import { explainPlan, type Facts, type Host, MigrateError, parseConfig, stateDirectory } from '@migrate/core';
+import {
+  exitCodes,
+  explainPlan,
+  type Facts,
+  type Host,
+  MigrateError,
+  parseConfig,
+  renderFindings,
+  renderLines,
+  stateDirectory,
+} from '@migrate/core';
 import { type CommonOptions, choiceOf, refuse } from './command-options.ts';
-import { exitCodes } from './exit-code.ts';
 import { findConfig } from './find-config.ts';
 import { inspectMachine, prepare } from './prepare.ts';
-import { renderFindings, renderLines } from './render.ts';
 import { stepHandlers } from './step-handlers.ts';
 
 export async function validate(host: Host, file: string, options: CommonOptions): Promise<number> {

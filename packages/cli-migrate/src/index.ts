@@ -1,6 +1,5 @@
 export * from './command-line.ts';
 export * from './devices.ts';
 export * from './prepare.ts';
-export * from './render.ts';
 export * from './step-handlers.ts';
 export * from './version.ts';

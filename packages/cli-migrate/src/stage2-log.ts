@@ -1,5 +1,4 @@
-import type { Event, LogLevel } from '@migrate/core';
-import { lineOf } from './render.ts';
+import { type Event, type LogLevel, lineOf } from '@migrate/core';
 
 const limitBytes = 1024 * 1024;
 const levels: readonly LogLevel[] = ['error', 'warn', 'info', 'debug', 'trace'];

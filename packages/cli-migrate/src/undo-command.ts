@@ -1,7 +1,14 @@
-import { findFormerRun, type Host, MigrateError, messageOf, stateDirectory } from '@migrate/core';
+import {
+  exitCodes,
+  findFormerRun,
+  type Host,
+  MigrateError,
+  messageOf,
+  renderJson,
+  renderLines,
+  stateDirectory,
+} from '@migrate/core';
 import type { CommonOptions } from './command-options.ts';
-import { exitCodes } from './exit-code.ts';
-import { renderJson, renderLines } from './render.ts';
 import { undoStage1 } from './run-stage1.ts';
 
 export async function undo(host: Host, options: CommonOptions): Promise<number> {

@@ -1,4 +1,5 @@
-import type { Emit, Event, Finding } from '@migrate/core';
+import type { Emit, Event } from '../execute/event.ts';
+import type { Finding } from '../plan/finding.ts';
 
 /** Where text goes; process.stdout and process.stderr fit. */
 export interface Output {

@@ -1,4 +1,5 @@
-import { MigrateError, type Outcome } from '@migrate/core';
+import { MigrateError } from '../error.ts';
+import type { Outcome } from '../execute/execute.ts';
 
 /** Exit codes of all commands; scripts may rely on them. */
 export const exitCodes = {
