@@ -5,3 +5,5 @@ export * from './apps/from-target-state.ts';
 export * from './apps/image-name.ts';
 export * from './apps/parse-apps-json.ts';
 export * from './apps/services-of.ts';
+export * from './boot-files/connection-files.ts';
+export * from './boot-files/static-ip.ts';
