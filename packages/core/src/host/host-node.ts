@@ -1,7 +1,20 @@
 // The one real Host. With durable-files.ts, node-bytes.ts and run-command.ts it is all of the product that touches node:fs or
 // starts programs.
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, readdir, readlink, realpath, rmdir, stat, statfs, unlink } from 'node:fs/promises';
+import {
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  realpath,
+  rename,
+  rmdir,
+  stat,
+  statfs,
+  symlink,
+  unlink,
+} from 'node:fs/promises';
 import { machine } from 'node:os';
 import { dirname } from 'node:path';
 import { doing } from '../error.ts';
@@ -15,7 +28,7 @@ import {
   writeDurable,
 } from './durable-files.ts';
 import type { CommandOptions, CommandResult, Host, MountRequest } from './host.ts';
-import { absentAsUndefined, openBytes, readWhole, toStatus } from './node-bytes.ts';
+import { absentAsUndefined, openBytes, readWhole, toStatus, writeAll } from './node-bytes.ts';
 import { runCommand } from './run-command.ts';
 
 const defaultReadLimitBytes = 8 * 1024 * 1024;
@@ -87,6 +100,18 @@ export function createNodeHost(): Host {
         await absentAsUndefined(syncDirectory(dirname(path)));
       }),
     createExclusive,
+    writeNew: (path, contents, attributes) =>
+      doing(`writing ${path}`, 'write-failed', async () => {
+        const handle = await open(path, 'wx', 0o600);
+        try {
+          await writeAll(handle, contents, null);
+          await applyAttributes(handle, attributes);
+        } finally {
+          await handle.close();
+        }
+      }),
+    makeSymlink: (target, path) => doing(`making the link ${path}`, 'write-failed', () => symlink(target, path)),
+    rename: (from, to) => doing(`renaming ${from} to ${to}`, 'write-failed', () => rename(from, to)),
     run,
     mount: async (request) => {
       await run('mount', mountArguments(request));

@@ -114,6 +114,12 @@ export interface Host extends HostReader {
   /** Creates a file that must not exist, durable; throws `locked` where it does. */
   createExclusive(path: string, contents: Uint8Array, mode: number): Promise<void>;
   openWrite(path: string): Promise<ByteWriter>;
+  /** Writes a file that must not exist, not durable until its file system is synced: for many files under a staging name. */
+  writeNew(path: string, contents: Uint8Array, attributes: FileAttributes): Promise<void>;
+  /** Makes a symbolic link that must not exist, not durable until its file system is synced. */
+  makeSymlink(target: string, path: string): Promise<void>;
+  /** Renames within a file system, not durable until it is synced; replaces a file, or an empty directory by a directory. */
+  rename(from: string, to: string): Promise<void>;
   /** Runs a program with an argument array, never through a shell; throws `command-failed` with the tail of stderr. */
   run(command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
   mount(request: MountRequest): Promise<void>;

@@ -105,6 +105,24 @@ export function createMemoryHost(options: MemoryHostOptions = {}): MemoryHost {
       if (nodes.has(path)) throw new MigrateError('locked', `${path} exists`);
       put(path, contents, { mode });
     },
+    writeNew: async (path, contents, attributes) => {
+      changed(`create ${path}`);
+      if (nodes.has(path)) throw new MigrateError('write-failed', `${path} exists`);
+      put(path, contents, attributes);
+    },
+    makeSymlink: async (target, path) => {
+      changed(`link ${path}`);
+      if (nodes.has(path)) throw new MigrateError('write-failed', `${path} exists`);
+      nodes.set(path, { kind: 'symlink', target });
+    },
+    rename: async (from, to) => {
+      changed(`rename ${to}`);
+      for (const [path, node] of [...nodes]) {
+        if (path !== from && !path.startsWith(`${from}/`)) continue;
+        nodes.delete(path);
+        nodes.set(`${to}${path.slice(from.length)}`, node);
+      }
+    },
     run: async (command, args) => {
       changed(`run ${command}`);
       return options.run === undefined ? { stdout: '', stderr: '' } : options.run(command, args);

@@ -2,8 +2,10 @@
 // apps.json before it takes anything over: one that is missing, and the device starts nothing until it is online
 // (balena-supervisor src/device-state/preload.ts; src/compose/images.ts, inspectByName).
 import { type Finding, joinPath, quoted } from '@migrate/core';
+import { repositoryOf } from '../root/repositories.ts';
 import type { AppsJson } from './apps-json-schema.ts';
-import { engineReference, familiarRepository, type ImageName, parseImageName } from './image-name.ts';
+
+import { engineReference, type ImageName, parseImageName } from './image-name.ts';
 import { type PlacedService, servicesOf } from './services-of.ts';
 
 /** An image of a data root: its id (`sha256:…`) and its names in repositories.json, by tag and by digest. */
@@ -37,14 +39,14 @@ export function findImage(text: string, images: readonly InjectedImage[]): { ima
   const name = parseImageName(text);
   if (name === undefined) return findById(text, images);
   const wanted = engineReference(name);
-  const exact = images.find((image) => image.references.some((reference) => familiar(reference) === wanted));
+  const exact = images.find((image) => image.references.includes(wanted));
   if (exact !== undefined) return { image: exact };
   return name.digest === undefined ? absent(name, images) : findByRepository(name, images);
 }
 
 /** With a digest that the engine does not know, the supervisor takes the first image of the repository. */
 function findByRepository(name: ImageName, images: readonly InjectedImage[]): { image?: InjectedImage; fault?: Fault } {
-  const repository = familiarRepository(name.repository);
+  const repository = repositoryOf(engineReference(name));
   const [first, ...others] = images.filter((image) =>
     image.references.some((text) => repositoryOf(text) === repository),
   );
@@ -75,7 +77,7 @@ export function imageOfId(text: string, images: readonly InjectedImage[]): Injec
 }
 
 function absent(name: ImageName, images: readonly InjectedImage[]): { fault: Fault } {
-  const repository = familiarRepository(name.repository);
+  const repository = repositoryOf(engineReference(name));
   const others = images.flatMap((image) => image.references).filter((text) => repositoryOf(text) === repository);
   const hint =
     others.length > 0
@@ -86,14 +88,4 @@ function absent(name: ImageName, images: readonly InjectedImage[]): { fault: Fau
 
 function findingOf({ path }: PlacedService, fault: Fault, fileName: string): Finding {
   return { ...fault, code: 'apps-image-missing', where: `${fileName} ${joinPath(path, 'image')}` };
-}
-
-function familiar(reference: string): string | undefined {
-  const name = parseImageName(reference);
-  return name === undefined ? undefined : engineReference(name);
-}
-
-function repositoryOf(reference: string): string | undefined {
-  const name = parseImageName(reference);
-  return name === undefined ? undefined : familiarRepository(name.repository);
 }

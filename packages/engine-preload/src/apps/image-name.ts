@@ -1,5 +1,6 @@
 // Names of container images, read as the engine and the supervisor read them.
 // Grammar: https://github.com/distribution/reference (reference.go); normal form: balena-supervisor src/lib/docker-utils.ts.
+import { familiarReference } from '../root/repositories.ts';
 
 /** `digest` and `tag` as in `repository:tag@digest`; an image name may have both, one or none. */
 export interface ImageName {
@@ -42,13 +43,7 @@ export function normalisedImageName({ repository, tag, digest }: ImageName): str
   return digest === undefined ? `${repository}:${tag ?? 'latest'}` : `${repository}@${digest}`;
 }
 
-/** The form that the engine keeps in repositories.json: Docker Hub is left out of the name. */
-export function familiarRepository(repository: string): string {
-  const path = repository.replace(/^(?:index\.)?docker\.io\//, '');
-  return path.replace(/^library\/(?=[^/]+$)/, '');
-}
-
 /** The key under which repositories.json must hold an image for the engine to find it by this name. */
 export function engineReference(name: ImageName): string {
-  return normalisedImageName({ ...name, repository: familiarRepository(name.repository) });
+  return familiarReference(normalisedImageName(name));
 }
