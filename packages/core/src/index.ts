@@ -6,6 +6,7 @@ export * from './assets/read-assets.ts';
 export * from './command-line/ask.ts';
 export * from './command-line/exit-code.ts';
 export * from './command-line/render.ts';
+export * from './command-line/render-refusal.ts';
 export * from './command-line/report-thrown.ts';
 export * from './config/config.ts';
 export * from './config/config-schema.ts';

@@ -4,7 +4,6 @@
 import { type Finding, joinPath, quoted } from '@migrate/core';
 import { repositoryOf } from '../root/repositories.ts';
 import type { AppsJson } from './apps-json-schema.ts';
-
 import { engineReference, type ImageName, parseImageName } from './image-name.ts';
 import { type PlacedService, servicesOf } from './services-of.ts';
 
