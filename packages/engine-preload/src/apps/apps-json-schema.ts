@@ -9,17 +9,19 @@ const configName = '^[a-zA-Z_][a-zA-Z0-9_:]*$';
 const labelName = '^[!#-&(-_a-~]+$';
 const digits = '^[0-9]{1,15}$';
 
+const idMeaning = 'a whole number that is not negative, of at most 15 digits';
+
 /** What a pattern asks for, to say "must be …". */
 export const patternMeanings: Readonly<Record<string, string>> = {
   [dockerName]: 'letters, digits, "_", "." and "-", beginning with a letter or digit',
   [variableName]: 'letters, digits and "_", not beginning with a digit',
   [configName]: 'letters, digits, "_" and ":", not beginning with a digit',
   [labelName]: 'printable ASCII without blanks, quotes and backticks',
-  [digits]: 'a whole number that is not negative',
+  [digits]: idMeaning,
 };
 
 /** Database ids come as numbers or as digits in quotes. */
-const id = { type: ['integer', 'string'], minimum: 0, pattern: digits } as const;
+const id = { type: ['integer', 'string'], minimum: 0, maximum: 999_999_999_999_999, pattern: digits } as const;
 
 function namesOf<P extends string>(pattern: P) {
   return { type: 'string', maxLength: 255, pattern } as const;
@@ -61,7 +63,7 @@ const app = {
     id,
     name: shortText,
     class: { type: ['string', 'null'], enum: ['fleet', 'app', 'block', null] },
-    releases: { type: 'object', minProperties: 1, propertyNames: shortText, additionalProperties: release },
+    releases: { type: 'object', minProperties: 1, propertyNames: namesOf(dockerName), additionalProperties: release },
     parent_app: shortText,
     is_host: { type: 'boolean' },
   },

@@ -86,12 +86,12 @@ function typeHint({ type }: Schema, data: unknown): string {
 
 function meaningOf(
   { params, keyword }: ErrorObject,
-  { enum: choices }: Schema,
+  { enum: choices, minimum, maximum }: Schema,
   meanings: Readonly<Record<string, string>>,
 ) {
   if (keyword === 'pattern') return meanings[String(params.pattern)] ?? 'of another form';
   if (Array.isArray(choices)) return choices.filter((choice) => choice !== null).join(' or ');
-  return 'a whole number that is not negative';
+  return `from ${minimum} to ${maximum}`;
 }
 
 function kindOf(data: unknown): string {

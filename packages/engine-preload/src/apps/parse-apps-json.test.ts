@@ -55,11 +55,11 @@ describe('apps.json', () => {
     expect(faultsOf({ ...broken, config: { 'a-b': 'c', d: 2 }, pinDevice: 1 })).toEqual([
       'error apps-name apps.json config.a-b: the name "a-b" must be letters, digits, "_" and ":", not beginning with a digit',
       'error apps-type apps.json config.d: must be text, not a number',
-      `error apps-value apps.json apps.${appUuid}.releases.${releaseUuid}.id: must be a whole number that is not negative`,
+      `error apps-value apps.json apps.${appUuid}.releases.${releaseUuid}.id: must be from 0 to 999999999999999`,
       `error apps-name apps.json apps.${appUuid}.releases.${releaseUuid}.services.-bad: the name "-bad" must be letters, digits, "_", "." and "-", beginning with a letter or digit`,
       `error apps-missing ${inMain}.id: id is missing`,
       `error apps-missing ${inMain}.environment: environment is missing`,
-      `error apps-value ${inMain}.image_id: must be a whole number that is not negative`,
+      `error apps-value ${inMain}.image_id: must be a whole number that is not negative, of at most 15 digits`,
       `error apps-type ${inMain}.image: must be text, not a number`,
       `error apps-name ${inMain}.labels."a b": the name "a b" must be printable ASCII without blanks, quotes and backticks`,
       `error apps-type ${inMain}.labels.d: must be text, not a number`,
