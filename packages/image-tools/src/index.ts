@@ -7,3 +7,4 @@ export * from './flash/verify-image.ts';
 export * from './inspect/inspect-image.ts';
 export * from './open/forward-reader.ts';
 export * from './open/open-image.ts';
+export * from './tar/read-tar.ts';
