@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { build } from 'tsup';
 
 /**
@@ -8,12 +8,13 @@ import { build } from 'tsup';
 export const stage2NodeFlags = ['--max-semi-space-size=1', '--max-old-space-size=64', '--single-threaded-gc'] as const;
 
 /**
- * Bundles a program of this folder into one file in `directory` and returns its path: Node 20 cannot run TypeScript, and a
- * loader would count as the program's own memory.
+ * Bundles a program (its path from this folder, without ".ts") into one file in `directory` and returns its path: Node 20 cannot
+ * run TypeScript, and a loader would count as the program's own memory.
  */
 export async function bundleProgram(name: string, directory: string): Promise<string> {
+  const bundled = basename(name);
   await build({
-    entry: { [name]: join(import.meta.dirname, `${name}.ts`) },
+    entry: { [bundled]: join(import.meta.dirname, `${name}.ts`) },
     outDir: directory,
     format: 'esm',
     platform: 'node',
@@ -31,5 +32,5 @@ export async function bundleProgram(name: string, directory: string): Promise<st
       js: "import { createRequire as createBundleRequire } from 'node:module'; const require = createBundleRequire(import.meta.url);",
     },
   });
-  return join(directory, `${name}.mjs`);
+  return join(directory, `${bundled}.mjs`);
 }

@@ -92,7 +92,7 @@ async function fillWithNoise(directory: string, sizeMib: number): Promise<void> 
   await mkdir(directory, { recursive: true });
   let left = sizeMib * mebibyte;
   for (let index = 0; left > 0; index += 1) {
-    const length = Math.min(left, index % 8 === 0 ? 4 * mebibyte : 1024 * (1 + (index % 64)));
+    const length = Math.min(left, index % 8 === 7 ? 4 * mebibyte : 1024 * (1 + (index % 64)));
     await writeFile(join(directory, `file${index}`), randomBytes(length));
     left -= length;
   }

@@ -1,14 +1,8 @@
 // An engine that runs on a data root keeps its tables in memory: what is put beside it is not seen, and may be overwritten.
 import { type Host, type HostReader, MigrateError } from '@migrate/core';
 
-/** Databases that the engine holds locked (flock) while it runs: moby, volume/service and builder-next; containerd's own. */
-const lockedDatabases = [
-  'volumes/metadata.db',
-  'buildkit/metadata_v2.db',
-  'buildkit/snapshots.db',
-  'buildkit/cache.db',
-  'containerd/daemon/io.containerd.metadata.v1.bolt/meta.db',
-];
+/** A database that the engine holds locked (flock) as long as it runs, with or without volumes: moby, volume/service/db.go. */
+const lockedDatabase = 'volumes/metadata.db';
 const pidFiles = ['/run/docker.pid', '/run/balena-engine.pid', '/run/balena.pid', '/run/balenad.pid'];
 
 /** Throws `busy` where an engine, or anything else, uses the data root at `root`; names the process where it can be known. */
@@ -33,9 +27,7 @@ export async function refuseRunningEngine(host: Host, root: string): Promise<voi
       refuse(`engine process ${pid} uses it`);
   }
   // Last, since it also finds an engine that sees the root under another path (balenaOS mounts it at two places).
-  for (const database of lockedDatabases) {
-    if ((await isLocked(host, `${root}/${database}`)) === true) refuse(`an engine holds ${database} locked`);
-  }
+  if (await isLocked(host, `${root}/${lockedDatabase}`)) refuse(`an engine holds ${lockedDatabase} locked`);
 }
 
 async function processIds(host: HostReader): Promise<readonly string[]> {
@@ -79,13 +71,13 @@ async function rootOfEngine(host: HostReader, pid: string): Promise<string | und
   return name.startsWith('balena') ? '/var/lib/balena-engine' : '/var/lib/docker';
 }
 
-/** Undefined where there is no such file or no flock(1) to ask with. */
-async function isLocked(host: Host, path: string): Promise<boolean | undefined> {
-  if ((await host.status(path))?.kind !== 'file') return undefined;
+/** False where there is no such file, or no flock(1) to ask with. */
+async function isLocked(host: Host, path: string): Promise<boolean> {
+  if ((await host.status(path))?.kind !== 'file') return false;
   try {
     await host.run('flock', ['--nonblock', '--conflict-exit-code', '77', path, 'true']);
     return false;
   } catch (thrown) {
-    return thrown instanceof MigrateError && thrown.data.exitStatus === 77 ? true : undefined;
+    return thrown instanceof MigrateError && thrown.data.exitStatus === 77;
   }
 }

@@ -1,8 +1,10 @@
 // Where images come from: a data root in a directory, or a bundle.
 import { type Host, MigrateError } from '@migrate/core';
+import { packLayer } from '../bundle/layer-tar.ts';
 import { cachePath, type Layer, layerPath, tarSplitName } from '../root/layer-store.ts';
 import { type DamagedImage, type Image, readDataRoot } from '../root/read-data-root.ts';
 import { directoryFiles } from '../root/root-files.ts';
+import { copyTimeoutMs } from './copy-timeout.ts';
 
 export interface SpaceNeed {
   readonly bytes: number;
@@ -14,15 +16,14 @@ export interface ImageSource {
   readonly label: string;
   readonly images: readonly Image[];
   readonly damaged: readonly DamagedImage[];
-  /** What the files of a layer take on disk. */
-  measure(layer: Layer): Promise<SpaceNeed>;
+  /** What the files of layers take on disk. */
+  measure(layers: readonly Layer[]): Promise<SpaceNeed>;
   /** Makes `diff` (the layer's files) and `tar-split.json.gz` in an empty directory. Not durable. */
   placeLayer(layer: Layer, directory: string): Promise<void>;
+  /** Makes `layer.tar` (as docs/bundle-format.md says) and `tar-split.json.gz` in an empty directory. Not durable. */
+  packLayer(layer: Layer, directory: string): Promise<void>;
   close(): Promise<void>;
 }
-
-/** Copying gigabytes to a slow card takes its time; a child that hangs for ever is ended all the same. */
-export const copyTimeoutMs = 24 * 60 * 60 * 1000;
 
 /** A data root in a directory of this machine. Its engine may run: layers never change once they are made. */
 export async function directorySource(host: Host, directory: string): Promise<ImageSource> {
@@ -32,7 +33,11 @@ export async function directorySource(host: Host, directory: string): Promise<Im
     label: directory,
     images: root.images,
     damaged: root.damaged,
-    measure: (layer) => measureTree(host, `${directory}/${cachePath(layer.cacheId)}/diff`),
+    measure: (layers) =>
+      measureTrees(
+        host,
+        layers.map(({ cacheId }) => `${directory}/${cachePath(cacheId)}/diff`),
+      ),
     placeLayer: async (layer, target) => {
       // Named one by one: "-a" would pass over attributes that cannot be kept, and whiteouts are lost without them.
       const keep = '--preserve=mode,ownership,timestamps,links,xattr';
@@ -51,16 +56,23 @@ export async function directorySource(host: Host, directory: string): Promise<Im
       ];
       await host.run('cp', args, { timeoutMs: copyTimeoutMs });
     },
+    packLayer: async (layer, target) => {
+      await packLayer(host, `${directory}/${cachePath(layer.cacheId)}/diff`, `${target}/layer.tar`);
+      const tarSplit = `${directory}/${layerPath(layer.chainId)}/${tarSplitName}`;
+      await host.run('cp', ['--', tarSplit, target], { timeoutMs: copyTimeoutMs });
+    },
     close: async () => {},
   };
 }
 
-/** Blocks and inodes of a tree as they are on its disk. */
-async function measureTree(host: Host, path: string): Promise<SpaceNeed> {
+/** Blocks and inodes of trees as they are on their disk. */
+export async function measureTrees(host: Host, paths: readonly string[]): Promise<SpaceNeed> {
+  if (paths.length === 0) return { bytes: 0, inodes: 0 };
   const measure = async (unit: string): Promise<number> => {
-    const { stdout } = await host.run('du', ['--summarize', unit, '--', path], { timeoutMs: copyTimeoutMs });
-    const [, count] = /^(\d+)\s/.exec(stdout) ?? [];
-    if (count === undefined) throw new MigrateError('command-failed', `du says nothing of the size of ${path}`);
+    const args = ['--summarize', '--total', unit, '--', ...paths];
+    const { stdout } = await host.run('du', args, { timeoutMs: copyTimeoutMs });
+    const [, count] = /^(\d+)\ttotal\n$/m.exec(stdout) ?? [];
+    if (count === undefined) throw new MigrateError('command-failed', `du says nothing of the size of ${paths[0]}`);
     return Number(count);
   };
   return { bytes: await measure('--block-size=1'), inodes: await measure('--inodes') };

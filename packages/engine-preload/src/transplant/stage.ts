@@ -2,6 +2,7 @@
 import type { Host } from '@migrate/core';
 import { hexOf } from '../root/digest.ts';
 import { tarSplitName } from '../root/layer-store.ts';
+import { eachOf } from './each-of.ts';
 import type { ImageSource } from './image-source.ts';
 import type { NewImage, NewLayer, TransplantPlan } from './plan-transplant.ts';
 
@@ -87,22 +88,4 @@ async function stageImage(host: Host, stage: string, planned: NewImage): Promise
 
 async function makeDirectories(host: Host, mode: number, paths: readonly string[]): Promise<void> {
   if (paths.length > 0) await host.run('mkdir', ['-m', mode.toString(8), '--', ...paths]);
-}
-
-/** Works on all items, at most `limit` at a time. After a failure nothing new begins, and what runs is waited for. */
-async function eachOf<T>(items: readonly T[], limit: number, work: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  let failed = false;
-  const worker = async (): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined && !failed; item = queue.shift()) {
-      try {
-        await work(item);
-      } catch (thrown) {
-        failed = true;
-        throw thrown;
-      }
-    }
-  };
-  const results = await Promise.allSettled(Array.from({ length: limit }, worker));
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }

@@ -130,13 +130,15 @@ async function carryOut({
     try {
       for (const { path, mode } of directories) await host.makeDirectory(`${root}/${path}`, mode);
       await placeAll({ host, root, stage, plan });
+      await host.removeFile(journalPath(root));
     } catch (thrown) {
       await undoByJournal(host, root, journal);
       await host.removeFile(journalPath(root));
       throw thrown;
     }
+  } else {
+    await host.removeFile(journalPath(root));
   }
-  await host.removeFile(journalPath(root));
 }
 
 /** What has our names but is no part of any image or layer is not ours to replace, and undo must not remove it. */
@@ -148,16 +150,10 @@ async function refuseObstacles(host: Host, root: string, paths: readonly string[
 }
 
 async function spaceNeed(source: ImageSource, plan: TransplantPlan): Promise<SpaceNeed> {
+  const need = await source.measure(plan.layers.map(({ source: layer }) => layer));
   // Directories and small files of each layer and image.
-  const overhead = { bytes: 64 * 1024, inodes: 16 };
-  let bytes = plan.images.length * overhead.bytes;
-  let inodes = plan.images.length * overhead.inodes;
-  for (const layer of plan.layers) {
-    const need = await source.measure(layer.source);
-    bytes += need.bytes + overhead.bytes;
-    inodes += need.inodes + overhead.inodes;
-  }
-  return { bytes, inodes };
+  const pieces = plan.layers.length + plan.images.length;
+  return { bytes: need.bytes + pieces * 64 * 1024, inodes: need.inodes + pieces * 16 };
 }
 
 function reportProgress(plan: TransplantPlan, emit: Emit): (layer: NewLayer) => void {
