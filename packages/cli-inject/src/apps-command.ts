@@ -3,7 +3,7 @@ import {
   checkServiceImages,
   dataRootPath,
   directoryFiles,
-  directorySource,
+  openSource,
   readAppsInput,
   readDataRoot,
 } from '@migrate/engine-preload';
@@ -40,5 +40,5 @@ export async function checkAppsFile(host: Host, file: string, options: CheckOpti
 
 async function imagesOf(host: Host, { from, resinData }: CheckOptions) {
   if (resinData !== undefined) return (await readDataRoot(directoryFiles(host, `${resinData}/${dataRootPath}`))).images;
-  return from === undefined ? undefined : (await directorySource(host, from)).images;
+  return from === undefined ? undefined : (await openSource(host, from)).images;
 }

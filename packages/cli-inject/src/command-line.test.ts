@@ -57,6 +57,8 @@ describe('the command line of inject', () => {
     ],
     ['a file that is not there', ['--from', '%', '--resin-data', '%', '--apps', '%/none'], /none does not exist/],
     ['a broken address', ['--from', '%', '--resin-data', '%', '--static-ip', '10.0.0.0/8'], /whole network/],
+    ['nothing to extract', ['extract', '--from', '%', '--out', '%/b'], /say which images/],
+    ['no bundle to make', ['extract', '--from', '%', '--all'], /--out is missing/],
     ['no file to check', ['apps', 'check'], /missing required argument/],
   ])('ends with 2 for %s', async (_name, argv, message) => {
     const { exitCode, error } = await run(...argv);
@@ -68,7 +70,7 @@ describe('the command line of inject', () => {
     const before = readdirSync(directory, { recursive: true });
     expect(await run('--from', '%/empty/docker', '--resin-data', '%/empty', '--yes')).toMatchObject({
       exitCode: 3,
-      error: `inject: ${directory}/empty/docker holds no images\n`,
+      error: `inject: there is no data root of docker or balenaEngine in ${directory}/empty/docker\n`,
     });
     expect(readdirSync(directory, { recursive: true })).toEqual(before);
   });

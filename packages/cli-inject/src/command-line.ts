@@ -2,6 +2,7 @@ import { createNodeHost, exitCodes, reportThrown } from '@migrate/core';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { type CheckOptions, checkAppsFile } from './apps-command.ts';
 import { type CommonOptions, type InjectOptions, programName } from './command-options.ts';
+import { type ExtractOptions, extract } from './extract-command.ts';
 import { inject } from './inject-command.ts';
 import { toolVersion } from './version.ts';
 
@@ -31,7 +32,7 @@ function buildProgram(run: Run): Command {
       .version(toolVersion)
       .exitOverride()
       .enablePositionalOptions()
-      .option('--from <root>', 'data root with the images (/var/lib/docker)')
+      .option('--from <root>', 'bundle, data root (/var/lib/docker), resin-data or root of a system')
       .option('--only <name...>', 'these images; left out: all that have a name')
       .option('--resin-data <directory>', 'where resin-data is mounted')
       .option('--resin-boot <directory>', 'where resin-boot is mounted')
@@ -45,6 +46,15 @@ function buildProgram(run: Run): Command {
     .option('--json', 'print the result as JSON, events as JSON lines')
     .addHelpText('after', examples)
     .action(run((options: InjectOptions) => inject(createNodeHost(), options)));
+  program
+    .command('extract')
+    .description('Take images out of a data root into a bundle, a directory that can be sent and stored.')
+    .option('--from <root>', 'data root, resin-data or root of a system')
+    .option('--image <name...>', 'these images: by name, digest, id or beginning of an id')
+    .option('--all', 'all images that have a name')
+    .option('--out <directory>', 'the bundle to make')
+    .option('--json', 'print the result as JSON, events as JSON lines')
+    .action(run((options: ExtractOptions) => extract(createNodeHost(), merge(program, options))));
   const apps = program.command('apps').description('Work with apps.json, on any machine.');
   apps
     .command('check')
@@ -76,6 +86,7 @@ Examples:
   inject --from /var/lib/docker --resin-data /mnt/data --compose docker-compose.yml
   inject --from /var/lib/docker --resin-data /mnt/data --target-state state.json --yes
   inject --from /var/lib/docker --resin-data /mnt/data --resin-boot /mnt/boot --static-ip 10.0.0.5/24,10.0.0.1
+  inject extract --from /var/lib/docker --image app:1 --out app.bundle
   inject apps check apps.json --resin-data /mnt/data
 
 Without --app-uuid and the other ids, those of a compose file are made of names and contents: right for a device that

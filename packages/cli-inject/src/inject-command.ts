@@ -12,9 +12,9 @@ import {
 } from '@migrate/core';
 import {
   carryOutInjection,
-  directorySource,
   type ImageSource,
   type Injection,
+  openSource,
   prepareInjection,
 } from '@migrate/engine-preload';
 import { type InjectOptions, programName, refuse, requiredOption } from './command-options.ts';
@@ -36,7 +36,7 @@ export async function inject(host: Host, options: InjectOptions): Promise<number
   const resinData = requiredOption(options.resinData, '--resin-data');
   const apps = await readApps(host, options);
   const connections = await readConnections(host, options);
-  const source = await directorySource(host, from);
+  const source = await openSource(host, from);
   try {
     const { injection, inputFindings, targetFindings } = await prepareInjection(host, {
       source,

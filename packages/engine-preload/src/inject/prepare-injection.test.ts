@@ -19,6 +19,7 @@ const source: ImageSource = {
   damaged: [],
   measure: async () => ({ bytes: 0, inodes: 0 }),
   placeLayer: async () => {},
+  packLayer: async () => {},
   close: async () => {},
 };
 
