@@ -48,7 +48,9 @@ describe('the command line of inject', () => {
   it.each<[string, readonly string[], RegExp]>([
     ['an unknown option', ['--frm', 'x'], /unknown option '--frm'/],
     ['nothing', [], /--from is missing/],
-    ['no target', ['--from', '%/empty'], /--resin-data is missing/],
+    ['no target', ['--from', '%/empty'], /--resin-data \(or --image\) is missing/],
+    ['two targets', ['--from', '%', '--resin-data', '%', '--image', '%/x'], /exclude each other/],
+    ['growing a mount', ['--from', '%', '--resin-data', '%', '--grow'], /--grow needs --image/],
     ['a broken id', ['--app-id', '0'], /whole number above 0/],
     [
       'two sources of apps.json',

@@ -40,6 +40,8 @@ function buildProgram(run: Run): Command {
       .option('--compose <file>', 'make apps.json out of a compose file')
       .option('--target-state <file>', 'make apps.json out of a downloaded target state'),
   )
+    .option('--image <file>', 'a raw balenaOS image instead of mounted partitions; needs no root')
+    .option('--grow', 'make resin-data in the image larger where it is too small')
     .option('--network <file...>', 'NetworkManager connection files for resin-boot')
     .option('--static-ip <address>', 'fixed wired address: ADDRESS/PREFIX[,GATEWAY[,NAME SERVER...]]')
     .option('-y, --yes', 'do not ask before changing anything')
@@ -86,6 +88,7 @@ Examples:
   inject --from /var/lib/docker --resin-data /mnt/data --compose docker-compose.yml
   inject --from /var/lib/docker --resin-data /mnt/data --target-state state.json --yes
   inject --from /var/lib/docker --resin-data /mnt/data --resin-boot /mnt/boot --static-ip 10.0.0.5/24,10.0.0.1
+  inject --from app.bundle --image balena.img --grow --apps apps.json --yes
   inject extract --from /var/lib/docker --image app:1 --out app.bundle
   inject apps check apps.json --resin-data /mnt/data
 
@@ -95,9 +98,10 @@ stays alone. A device that joins a fleet needs the ids of that fleet, or --targe
 Exit codes: 0 done, 2 usage or configuration, 3 refused and nothing changed,
             4 failed and undone, 5 failed and not undone, 70 bug`;
 
-/** Options given before the subcommand's name belong to the program; they count for the subcommand too. */
+/** `--json` before the subcommand's name belongs to the program; it counts for the subcommand too. */
 function merge<T extends CommonOptions>(program: Command, options: T): T {
-  return { ...program.opts<CommonOptions>(), ...options };
+  const { json } = program.opts<CommonOptions>();
+  return json === undefined ? options : { ...options, json };
 }
 
 function parseId(value: string): number {

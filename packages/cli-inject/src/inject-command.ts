@@ -1,95 +1,81 @@
+import { type Host, MigrateError } from '@migrate/core';
 import {
-  askToGoOn,
-  type Emit,
-  exitCodeOfThrown,
-  exitCodes,
-  type Host,
-  MigrateError,
-  refuses,
-  renderFindings,
-  renderJson,
-  renderLines,
-} from '@migrate/core';
-import {
+  type AppsInput,
+  type ConnectionText,
   carryOutInjection,
   type ImageSource,
-  type Injection,
   openSource,
+  prepareImageInjection,
   prepareInjection,
 } from '@migrate/engine-preload';
-import { type InjectOptions, programName, refuse, requiredOption } from './command-options.ts';
-import { describeInjection } from './describe-injection.ts';
+import { readTar } from '@migrate/image-tools';
+import { type InjectOptions, requiredOption } from './command-options.ts';
+import { confirmPreparation } from './confirm-preparation.ts';
 import { readApps, readConnections } from './read-input.ts';
+import { reportRun } from './report-run.ts';
 
-/** Ways to fail after which everything has been taken back. */
-const undoneFailures: ReadonlySet<string> = new Set([
-  'write-failed',
-  'read-failed',
-  'verify-mismatch',
-  'command-failed',
-  'timeout',
-  'no-space',
-]);
+interface Given {
+  readonly source: ImageSource;
+  readonly connections: readonly ConnectionText[];
+  readonly names?: readonly string[];
+  readonly apps?: AppsInput;
+}
 
 export async function inject(host: Host, options: InjectOptions): Promise<number> {
   const from = requiredOption(options.from, '--from');
-  const resinData = requiredOption(options.resinData, '--resin-data');
+  checkTarget(options);
   const apps = await readApps(host, options);
   const connections = await readConnections(host, options);
   const source = await openSource(host, from);
   try {
-    const { injection, inputFindings, targetFindings } = await prepareInjection(host, {
+    const given: Given = {
       source,
-      resinData,
       connections,
       ...(options.only === undefined ? {} : { names: options.only }),
-      ...(options.resinBoot === undefined ? {} : { resinBoot: options.resinBoot }),
       ...(apps === undefined ? {} : { apps }),
-    });
-    const findings = [...inputFindings, ...targetFindings];
-    if (refuses(findings))
-      return refuse(findings, options, refuses(inputFindings) ? exitCodes.usage : exitCodes.refused);
-    if (options.json !== true) {
-      process.stdout.write(describeInjection(injection));
-      process.stderr.write(renderFindings(findings));
-    }
-    if (options.yes !== true && !(await askToGoOn(programName, `This will be put into ${resinData}.`))) {
-      process.stderr.write(`${programName}: not confirmed, nothing was changed\n`);
-      return exitCodes.refused;
-    }
-    return await carryOut(host, injection, { options, source });
+    };
+    return options.image === undefined
+      ? await intoPartitions(host, given, options)
+      : await intoImage(host, given, { ...options, image: options.image });
   } finally {
     await source.close();
   }
 }
 
-async function carryOut(
-  host: Host,
-  injection: Injection,
-  { options }: { options: InjectOptions; source: ImageSource },
-): Promise<number> {
-  const emit: Emit = options.json === true ? renderJson(process.stdout) : renderLines(process.stderr);
+function checkTarget({ image, resinData, resinBoot, grow }: InjectOptions): void {
+  if (image === undefined) {
+    requiredOption(resinData, '--resin-data (or --image)');
+    if (grow === true) throw new MigrateError('invalid-input', '--grow needs --image: a mounted partition cannot grow');
+    return;
+  }
+  if (resinData !== undefined || resinBoot !== undefined) {
+    throw new MigrateError('invalid-input', '--image and --resin-data or --resin-boot exclude each other');
+  }
+}
+
+async function intoPartitions(host: Host, given: Given, options: InjectOptions): Promise<number> {
+  const { resinData = '', resinBoot } = options;
+  const request = { ...given, resinData, ...(resinBoot === undefined ? {} : { resinBoot }) };
+  const preparation = await prepareInjection(host, request);
+  const refusal = await confirmPreparation(preparation, { options, target: resinData });
+  if (refusal !== undefined) return refusal;
+  return reportRun(options, async (emit) => {
+    const { images, newLayers, reusedLayers } = await carryOutInjection(host, preparation.injection, emit);
+    return { images: images.length, newLayers, reusedLayers };
+  });
+}
+
+async function intoImage(host: Host, given: Given, options: InjectOptions & { image: string }): Promise<number> {
+  const { image } = options;
+  const prepared = await prepareImageInjection(host, { ...given, image, grow: options.grow === true, readTar });
   try {
-    const { images, newLayers, reusedLayers, newBytes } = await carryOutInjection(host, injection, emit);
-    if (options.json === true) {
-      const result = { images, newLayers, reusedLayers, newBytes };
-      process.stdout.write(`${JSON.stringify({ kind: 'finished', outcome: 'done', ...result })}\n`);
-    } else {
-      process.stdout.write(
-        `Done: ${images.length} images, ${newLayers} new layers, ${reusedLayers} that were there.\n`,
-      );
-    }
-    return exitCodes.done;
-  } catch (thrown) {
-    if (!(thrown instanceof MigrateError)) throw thrown;
-    const exitCode =
-      thrown.code === 'undo-failed'
-        ? exitCodes.notUndone
-        : undoneFailures.has(thrown.code)
-          ? exitCodes.undone
-          : exitCodeOfThrown(thrown);
-    const state = exitCode === exitCodes.undone ? '; everything was taken back' : '';
-    process.stderr.write(`${programName}: ${thrown.message}${state}\n`);
-    return exitCode;
+    const refusal = await confirmPreparation(prepared.preparation, { options, target: image });
+    if (refusal !== undefined) return refusal;
+    return await reportRun(options, async (emit) => {
+      const { newLayers, grownBytes } = await prepared.carryOut(emit);
+      return { images: prepared.preparation.injection.images.length, newLayers, grownBytes };
+    });
+  } finally {
+    await prepared.close();
   }
 }

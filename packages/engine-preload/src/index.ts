@@ -11,6 +11,8 @@ export * from './boot-files/static-ip.ts';
 export * from './bundle/bundle-index.ts';
 export * from './bundle/extract-bundle.ts';
 export * from './bundle/open-bundle.ts';
+export * from './image-file/inject-into-image.ts';
+export * from './image-file/layer-member.ts';
 export * from './inject/apps-input.ts';
 export * from './inject/carry-out-injection.ts';
 export * from './inject/prepare-injection.ts';

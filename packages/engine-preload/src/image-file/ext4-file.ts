@@ -66,8 +66,21 @@ export async function spaceOf(host: Host, file: Ext4File): Promise<Ext4Space> {
   };
 }
 
-/** Enlarges the file system to `sizeBytes`; its partition must be as large already. */
-export async function growExt4(host: Host, file: Ext4File, sizeBytes: number): Promise<void> {
-  await host.run('e2fsck', ['-f', '-p', ext4Name(file)], { timeoutMs });
-  await host.run('resize2fs', [ext4Name(file), `${Math.floor(sizeBytes / 1024)}K`], { timeoutMs });
+/**
+ * Enlarges the file system to `sizeBytes`; its partition must be as large already. It is resized in the file `aside`: resize2fs
+ * knows of offsets, but cuts a file off where it takes the file system's end to be.
+ */
+export async function growExt4(
+  host: Host,
+  { path, offsetBytes }: Ext4File,
+  { formerBytes, sizeBytes, aside }: { formerBytes: number; sizeBytes: number; aside: string },
+): Promise<void> {
+  const dd = (args: readonly string[]) => host.run('dd', ['bs=1M', 'status=none', ...args], { timeoutMs });
+  const flags = 'iflag=skip_bytes,count_bytes';
+  await dd([`if=${path}`, `of=${aside}`, flags, `skip=${offsetBytes}`, `count=${formerBytes}`, 'conv=sparse']);
+  await host.run('truncate', ['--size', String(sizeBytes), '--', aside], { timeoutMs });
+  await host.run('e2fsck', ['-f', '-p', aside], { timeoutMs });
+  await host.run('resize2fs', [aside, `${Math.floor(sizeBytes / 1024)}K`], { timeoutMs });
+  await dd([`if=${aside}`, `of=${path}`, 'oflag=seek_bytes', `seek=${offsetBytes}`, 'conv=notrunc']);
+  await host.removeFile(aside);
 }

@@ -20,7 +20,7 @@ export function memberWriter(host: Host, file: Ext4File, scratch: string): Membe
   /** Last, and the deepest first: what is made in a directory changes its time. */
   const directoryLines: (readonly string[])[] = [];
   const linkCounts = new Map<string, number>();
-  let current = '';
+  let current = '/';
   let files = 0;
   const newFile = (): string => {
     files += 1;
@@ -38,7 +38,7 @@ export function memberWriter(host: Host, file: Ext4File, scratch: string): Membe
   const add = async (member: LayerMember, base: string): Promise<void> => {
     if (member.hasAcl) throw refused(member, 'it has an access control list');
     const parts = partsOf(member, member.path);
-    const path = [base, ...parts].join('/');
+    const path = [base, ...parts].join('/') || '/';
     const name = parts.at(-1);
     const values = await valueFilesOf(member);
     // The directory itself is there already.
@@ -46,7 +46,7 @@ export function memberWriter(host: Host, file: Ext4File, scratch: string): Membe
       directoryLines.push(attributeCommands(member, path, values));
       return;
     }
-    const parent = [base, ...parts.slice(0, -1)].join('/');
+    const parent = [base, ...parts.slice(0, -1)].join('/') || '/';
     if (parent !== current) lines.push(command('cd', parent));
     current = parent;
     if (member.kind === 'hard-link') {
