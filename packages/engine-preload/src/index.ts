@@ -31,3 +31,6 @@ export * from './transplant/open-source.ts';
 export * from './transplant/plan-transplant.ts';
 export * from './transplant/transplant.ts';
 export * from './transplant/tree-source.ts';
+export * from './verify/tar-split.ts';
+export * from './verify/verify-layer.ts';
+export * from './verify/verify-root.ts';

@@ -2,9 +2,19 @@
 import { appendFile, cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createNodeHost } from '@migrate/core';
-import { directorySource, extractBundle, openBundle, openSource, transplant } from '@migrate/engine-preload';
+import {
+  directorySource,
+  extractBundle,
+  openBundle,
+  openSource,
+  transplant,
+  treeFiles,
+  treeSource,
+  verifyFiles,
+} from '@migrate/engine-preload';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { directoryTree } from './directory-tree.ts';
 import { withEngine } from './docker-engine.ts';
 import { layerTrees, rootState } from './layer-trees.ts';
 import { makeSmallRoots, type SmallRoots } from './small-roots.ts';
@@ -80,6 +90,24 @@ describe('a bundle', () => {
     const { images } = await openBundle(host, again);
     expect(images.map(({ references }) => references)).toEqual([[testImages[1]]]);
   });
+});
+
+test('images come out of a tree, as that of an image, as out of a directory', async () => {
+  const { tree, writeTar } = directoryTree(roots.work);
+  const source = await treeSource({ host, tree, directory: 'source', label: 'resin-data', writeTar });
+  const { images } = await directorySource(host, roots.source);
+  expect(source.images).toEqual(images);
+  const target = await roots.copy('template', 'target');
+  await transplant({ host, source, root: target, emit });
+  const [there, here] = [await layerTrees(roots.source), await layerTrees(target)];
+  for (const [chainId, hash] of there) expect(here.get(chainId), chainId).toBe(hash);
+  const out = join(roots.work, 'from-tree');
+  await extractBundle({ host, source, out, emit });
+  const other = await roots.copy('template', 'target');
+  await putBundle(out, other);
+  expect(await layerTrees(other)).toEqual(here);
+  const result = await verifyFiles(treeFiles(tree, 'source', 'resin-data'), async (_, paths) => paths.length, emit);
+  expect(result).toMatchObject({ isRight: true, damaged: [] });
 });
 
 describe('a bundle that is not right', () => {

@@ -9,6 +9,8 @@ import { execa } from 'execa';
 
 export interface Engine {
   readonly root: string;
+  /** Address for a docker client. */
+  readonly socket: string;
   /** Runs a docker command and returns its stdout without the final newline; throws with its stderr. */
   docker(...args: readonly string[]): Promise<string>;
   stop(): Promise<void>;
@@ -45,7 +47,7 @@ export async function startEngine(root: string): Promise<Engine> {
         () => false,
       )
     )
-      return { root, docker, stop };
+      return { root, socket, docker, stop };
     if (child.exitCode !== null || Date.now() - start > startLimitMs) {
       const text = await readFile(join(state, 'log'), 'utf8');
       await stop();

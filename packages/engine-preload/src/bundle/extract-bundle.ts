@@ -2,7 +2,7 @@
 import { basename, dirname } from 'node:path/posix';
 import { doing, type Emit, type Host, MigrateError } from '@migrate/core';
 import { type Digest, digestOf } from '../root/digest.ts';
-import { findImages } from '../root/find-images.ts';
+import { findImages, namedImages } from '../root/find-images.ts';
 import { type Layer, tarSplitName } from '../root/layer-store.ts';
 import { requireRoot } from '../transplant/check-target.ts';
 import { eachOf } from '../transplant/each-of.ts';
@@ -43,8 +43,7 @@ const packedAtOnce = 2;
  */
 export async function extractBundle({ host, source, names, out, emit }: ExtractRequest): Promise<ExtractResult> {
   await requireRoot(host);
-  const named = names ?? source.images.filter(({ references }) => references.length > 0).map(({ id }) => id);
-  const images = findImages(source, named);
+  const images = findImages(source, names ?? namedImages(source));
   if ((await host.linkStatus(out)) !== undefined) throw new MigrateError('invalid-input', `${out} exists`);
   const part = `${dirname(out)}/.${basename(out)}.migrate-part`;
   return doing(`writing the bundle ${out}`, 'write-failed', async () => {

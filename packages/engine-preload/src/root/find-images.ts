@@ -22,7 +22,7 @@ export function findImages<T extends Candidate>(
     const damage = root.damaged.find((image) => matches.length === 1 && image.id === matches[0]?.id);
     const image = root.images.find(({ id }) => id === matches[0]?.id);
     if (matches.length > 1) faults.push(`"${name}" stands for several images: ${matches.map(describe).join(', ')}`);
-    else if (damage !== undefined) faults.push(`"${name}" is damaged: ${damage.fault}`);
+    else if (damage !== undefined) faults.push(`${describe(damage)} is damaged: ${damage.fault}`);
     else if (image === undefined) faults.push(`there is no image "${name}"`);
     else found.add(image);
   }
@@ -30,6 +30,14 @@ export function findImages<T extends Candidate>(
     throw new MigrateError('not-found', `${faults.join('; ')}. ${listing(root.images)}`, { data: { faults } });
   }
   return [...found];
+}
+
+/** Ids of all images that have a name. Damaged ones too: leaving them out without a word would be wrong. */
+export function namedImages(root: {
+  readonly images: readonly Candidate[];
+  readonly damaged: DataRoot['damaged'];
+}): readonly string[] {
+  return [...root.images, ...root.damaged].filter(({ references }) => references.length > 0).map(({ id }) => id);
 }
 
 function matching<T extends Candidate>(images: readonly T[], name: string): readonly T[] {

@@ -31,14 +31,16 @@ export interface RootFileStatus {
 /** A directory of this machine. */
 export function directoryFiles(host: HostReader, directory: string): RootFiles {
   const at = (path: string): string => (path === '' ? directory : `${directory}/${path}`);
+  // Layers have many files in few directories: each is looked at once.
+  const knownDirectories = new Set<string>();
   /** A symlink in place of a directory would lead elsewhere. */
   const isReachable = async (path: string): Promise<boolean> => {
-    const parts = path.split('/').slice(0, -1);
-    for (let length = 1; length <= parts.length; length += 1) {
-      const status = await host.linkStatus(at(parts.slice(0, length).join('/')));
-      if (status?.kind !== 'directory') return false;
-    }
-    return true;
+    const slash = path.lastIndexOf('/');
+    const above = path.slice(0, Math.max(slash, 0));
+    if (above === '' || knownDirectories.has(above)) return true;
+    const isDirectory = (await isReachable(above)) && (await host.linkStatus(at(above)))?.kind === 'directory';
+    if (isDirectory) knownDirectories.add(above);
+    return isDirectory;
   };
   const status = async (path: string): Promise<RootFileStatus | undefined> =>
     (await isReachable(path)) ? host.linkStatus(at(path)) : undefined;

@@ -47,7 +47,12 @@ export function treeFiles(tree: FileTree, directory: string, label: string): Roo
       if (entry.sizeBytes > limitBytes) {
         throw new MigrateError('read-failed', `${label}: ${path} is larger than ${limitBytes} bytes`);
       }
-      return readExactly(tree.open(entry), 0, entry.sizeBytes);
+      const reader = tree.open(entry);
+      try {
+        return await readExactly(reader, 0, entry.sizeBytes);
+      } finally {
+        await reader.close();
+      }
     },
     open: async (path) => {
       const entry = await find(path);

@@ -14,8 +14,10 @@ export async function refuseRunningEngine(host: Host, root: string): Promise<voi
       `${root} is in use: ${what}. Stop the engine (systemctl stop docker docker.socket containerd; on balenaOS: balena) first`,
     );
   };
-  for (const pid of await processIds(host)) {
-    const file = await openFileBelow(host, pid, realRoot);
+  const users = await Promise.all(
+    (await processIds(host)).map(async (pid) => ({ pid, file: await openFileBelow(host, pid, realRoot) })),
+  );
+  for (const { pid, file } of users) {
     if (file !== undefined) refuse(`process ${pid} (${await commandName(host, pid)}) has ${file} open`);
   }
   for (const point of await mountPointsBelow(host, realRoot)) refuse(`${point} is mounted, as by a running container`);

@@ -75,5 +75,6 @@ export async function measureTrees(host: Host, paths: readonly string[]): Promis
     if (count === undefined) throw new MigrateError('command-failed', `du says nothing of the size of ${paths[0]}`);
     return Number(count);
   };
-  return { bytes: await measure('--block-size=1'), inodes: await measure('--inodes') };
+  const [bytes, inodes] = await Promise.all([measure('--block-size=1'), measure('--inodes')]);
+  return { bytes, inodes };
 }

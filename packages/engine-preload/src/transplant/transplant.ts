@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { doing, type Emit, type Host, MigrateError, withLock } from '@migrate/core';
 import type { Digest } from '../root/digest.ts';
-import { findImages } from '../root/find-images.ts';
+import { findImages, namedImages } from '../root/find-images.ts';
 import { type DataRoot, readDataRoot } from '../root/read-data-root.ts';
 import { directoryFiles } from '../root/root-files.ts';
 import { requireCaseSensitive, requireRoot, requireSpace } from './check-target.ts';
@@ -69,8 +69,7 @@ export async function transplant(request: TransplantRequest): Promise<Transplant
   await requireRoot(host);
   if ((await host.status(root))?.kind !== 'directory')
     throw new MigrateError('not-found', `there is no directory ${root}`);
-  const named = request.names ?? source.images.filter(({ references }) => references.length > 0).map(({ id }) => id);
-  const images = findImages(source, named);
+  const images = findImages(source, request.names ?? namedImages(source));
   await refuseRunningEngine(host, root);
   // Before anything is written, even the lock: what is refused stays as it was.
   await readDataRoot(directoryFiles(host, root));

@@ -1,5 +1,5 @@
 // A data root inside an image as a source of images.
-import { type FileTree, type Host, MigrateError, type TreeEntry } from '@migrate/core';
+import { type ByteReader, type FileTree, type Host, MigrateError, type TreeEntry } from '@migrate/core';
 import { unpackLayer } from '../bundle/layer-tar.ts';
 import { cachePath, type Layer, layerPath, tarSplitName } from '../root/layer-store.ts';
 import { readDataRoot } from '../root/read-data-root.ts';
@@ -64,15 +64,17 @@ export async function treeSource({ host, tree, directory, label, writeTar }: Tre
   };
 }
 
-async function* chunksOf(
-  reader: Awaited<ReturnType<ReturnType<typeof treeFiles>['open']>>,
-): AsyncGenerator<Uint8Array> {
-  for (let position = 0; ; ) {
-    const chunk = new Uint8Array(chunkBytes);
-    const length = await reader.read(chunk, position);
-    if (length === 0) return;
-    yield chunk.subarray(0, length);
-    position += length;
+async function* chunksOf(reader: ByteReader): AsyncGenerator<Uint8Array> {
+  try {
+    for (let position = 0; ; ) {
+      const chunk = new Uint8Array(chunkBytes);
+      const length = await reader.read(chunk, position);
+      if (length === 0) return;
+      yield chunk.subarray(0, length);
+      position += length;
+    }
+  } finally {
+    await reader.close();
   }
 }
 
