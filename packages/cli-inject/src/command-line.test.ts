@@ -61,6 +61,7 @@ describe('the command line of inject', () => {
     ['a broken address', ['--from', '%', '--resin-data', '%', '--static-ip', '10.0.0.0/8'], /whole network/],
     ['nothing to extract', ['extract', '--from', '%', '--out', '%/b'], /say which images/],
     ['no bundle to make', ['extract', '--from', '%', '--all'], /--out is missing/],
+    ['nothing to verify', ['verify'], /--resin-data is missing/],
     ['no file to check', ['apps', 'check'], /missing required argument/],
   ])('ends with 2 for %s', async (_name, argv, message) => {
     const { exitCode, error } = await run(...argv);

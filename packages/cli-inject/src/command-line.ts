@@ -4,6 +4,7 @@ import { type CheckOptions, checkAppsFile } from './apps-command.ts';
 import { type CommonOptions, type InjectOptions, programName } from './command-options.ts';
 import { type ExtractOptions, extract } from './extract-command.ts';
 import { inject } from './inject-command.ts';
+import { type VerifyOptions, verify } from './verify-command.ts';
 import { toolVersion } from './version.ts';
 
 /** Runs the command line and returns the exit code. */
@@ -57,6 +58,12 @@ function buildProgram(run: Run): Command {
     .option('--out <directory>', 'the bundle to make')
     .option('--json', 'print the result as JSON, events as JSON lines')
     .action(run((options: ExtractOptions) => extract(createNodeHost(), merge(program, options))));
+  program
+    .command('verify')
+    .description('Prove every image of a mounted resin-data: chains, sizes, and all layers to the last byte.')
+    .option('--resin-data <directory>', 'where resin-data is mounted')
+    .option('--json', 'print the result as JSON')
+    .action(run((options: VerifyOptions) => verify(createNodeHost(), merge(program, options))));
   const apps = program.command('apps').description('Work with apps.json, on any machine.');
   apps
     .command('check')
@@ -90,6 +97,7 @@ Examples:
   inject --from /var/lib/docker --resin-data /mnt/data --resin-boot /mnt/boot --static-ip 10.0.0.5/24,10.0.0.1
   inject --from app.bundle --image balena.img --grow --apps apps.json --yes
   inject extract --from /var/lib/docker --image app:1 --out app.bundle
+  inject verify --resin-data /mnt/data
   inject apps check apps.json --resin-data /mnt/data
 
 Without --app-uuid and the other ids, those of a compose file are made of names and contents: right for a device that

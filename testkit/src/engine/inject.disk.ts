@@ -76,6 +76,17 @@ describe('inject', () => {
     expect(await rootState(join(mounts.data, 'docker'))).toBe(after);
   });
 
+  test('verifies what lies there, and sees a changed byte', async () => {
+    expect(await inject('verify', '--resin-data', mounts.data)).toMatchObject({ exitCode: 0 });
+    const layers = join(mounts.data, 'docker/overlay2');
+    const { stdout } = await execa('find', [layers, '-path', '*/diff/gone/new']);
+    await writeFile(stdout, 'NEW\n');
+    const changed = await inject('verify', '--resin-data', mounts.data);
+    expect(changed.exitCode).toBe(3);
+    expect(changed.text).toMatch(/WRONG +app\/one:1\n/);
+    await writeFile(stdout, 'new\n');
+  });
+
   test('an engine starts what apps.json names', async () => {
     const said = await withEngine(join(mounts.data, 'docker'), (engine) =>
       engine.docker('run', '--rm', '--network', 'none', 'app/one:1'),
