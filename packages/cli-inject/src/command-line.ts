@@ -87,7 +87,8 @@ function withAppOptions(command: Command): Command {
     .option('--release-uuid <uuid>', 'commit of the release; default: made of its contents')
     .option('--release-id <number>', 'id of the release', parseId)
     .option('--device-uuid <uuid>', 'the device that is meant in a target state')
-    .option('--pin', 'keep the device on this release whatever its fleet runs');
+    .option('--pin', 'keep the device on this release whatever its fleet runs')
+    .option('--stopped', 'services of a compose file wait until they are started');
 }
 
 const examples = `

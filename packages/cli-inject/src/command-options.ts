@@ -18,6 +18,7 @@ export interface AppsOptions extends CommonOptions {
   readonly releaseId?: number;
   readonly deviceUuid?: string;
   readonly pin?: boolean;
+  readonly stopped?: boolean;
 }
 
 export interface InjectOptions extends AppsOptions {

@@ -22,8 +22,17 @@ export async function readApps(host: HostReader, options: AppsOptions): Promise<
   if (others.length > 0) {
     throw new MigrateError('invalid-input', 'only one of --apps, --compose and --target-state can be given');
   }
-  const { appName, appUuid, appId, releaseUuid, releaseId, deviceUuid, pin } = options;
-  const identity = { appName, appUuid, appId, releaseUuid, releaseId, deviceUuid, pinDevice: pin };
+  const { appName, appUuid, appId, releaseUuid, releaseId, deviceUuid, pin, stopped } = options;
+  const identity = {
+    appName,
+    appUuid,
+    appId,
+    releaseUuid,
+    releaseId,
+    deviceUuid,
+    pinDevice: pin,
+    running: stopped === true ? false : undefined,
+  };
   const given = Object.fromEntries(Object.entries(identity).filter(([, value]) => value !== undefined));
   return { kind: first.kind, fileName: first.path, text: await readTextFile(host, first.path), ...given };
 }

@@ -1,5 +1,5 @@
 import { exitCodes, type Host, renderJson, renderLines } from '@migrate/core';
-import { dataRootPath, type RootVerification, verifyRoot } from '@migrate/engine-preload';
+import { dataRootPath, type RootVerification, shownName, verifyRoot } from '@migrate/engine-preload';
 import { type CommonOptions, requiredOption } from './command-options.ts';
 
 export interface VerifyOptions extends CommonOptions {
@@ -26,9 +26,9 @@ export function verificationTable({ images, layers, damaged }: RootVerification)
       String(count),
       (sizeBytes / 1024 / 1024).toFixed(1),
       isRight ? 'right' : 'WRONG',
-      references.join(', '),
+      references.map(shownName).join(', '),
     ]),
-    ...damaged.map(({ id, references }) => [shortId(id), '?', '?', 'DAMAGED', references.join(', ')]),
+    ...damaged.map(({ id, references }) => [shortId(id), '?', '?', 'DAMAGED', references.map(shownName).join(', ')]),
   ];
   const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const faults = [

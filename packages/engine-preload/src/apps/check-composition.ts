@@ -70,6 +70,8 @@ function portFaults(port: unknown, at: string): WeighedFault[] {
   if (numbers.some((text) => Number(text) > 65_535)) return [wrong(at, 'there is no such port', 'Ports end at 65535')];
   const width = Number(insideEnd ?? inside) - Number(inside);
   const outsideWidth = outsideEnd === undefined ? width : Number(outsideEnd) - Number(outside);
+  // Nothing before the colon is taken for a number that is none.
+  if (outside === '') return [wrong(at, 'there is no port before the colon', 'Write "80", or "8080:80"')];
   // `8080:80-90` is taken for 8080-90, whose width is another.
   const isEven = width >= 0 && outsideWidth === width && (width === 0 || !outside || outsideEnd !== undefined);
   return isEven ? [] : [wrong(at, 'the two ranges of ports are not of the same length', 'Make them equal')];

@@ -4,7 +4,7 @@
 import { type Finding, joinPath, quoted } from '@migrate/core';
 import { repositoryOf } from '../root/repositories.ts';
 import type { AppsJson } from './apps-json-schema.ts';
-import { engineReference, type ImageName, parseImageName } from './image-name.ts';
+import { engineReference, type ImageName, parseImageName, shownName } from './image-name.ts';
 import { type PlacedService, servicesOf } from './services-of.ts';
 
 /** An image of a data root: its id (`sha256:…`) and its names in repositories.json, by tag and by digest. */
@@ -62,7 +62,8 @@ function findByRepository(name: ImageName, images: readonly InjectedImage[]): { 
 function findById(text: string, images: readonly InjectedImage[]): { image?: InjectedImage; fault?: Fault } {
   const image = imageOfId(text, images);
   const [reference] = image?.references ?? [];
-  const hint = reference === undefined ? 'Write the name of an injected image, repository:tag' : `Write ${reference}`;
+  const hint =
+    reference === undefined ? 'Write the name of an injected image, repository:tag' : `Write ${shownName(reference)}`;
   const fault: Fault = { severity: 'error', message: `${quoted(text)} is not the name of an image`, hint };
   return image === undefined ? { fault } : { image, fault };
 }
@@ -80,7 +81,7 @@ function absent(name: ImageName, images: readonly InjectedImage[]): { fault: Fau
   const others = images.flatMap((image) => image.references).filter((text) => repositoryOf(text) === repository);
   const hint =
     others.length > 0
-      ? `There is ${others.slice(0, 3).join(', ')}; write one of these, or inject the other`
+      ? `There is ${others.slice(0, 3).map(shownName).join(', ')}; write one of these, or inject the other`
       : 'Inject the image, or correct its name';
   return { fault: { severity: 'error', message: `the image ${engineReference(name)} is not there`, hint } };
 }

@@ -39,6 +39,8 @@ function fieldOf(key: keyof ServiceForm, value: unknown, { form, spot }: { form:
         : Object.entries(textMapping(form.extra_hosts, spot)).map(([name, address]) => `${name}:${address}`);
     case 'networks':
       return Array.isArray(value) ? plainTexts(value, spot) : networkMapping(form.networks, spot);
+    case 'healthcheck':
+      return healthcheckValue(plainValue(value, spot) as Fields);
     default:
       return plainValue(value, spot);
   }
@@ -58,21 +60,31 @@ function plainValue(value: unknown, spot: Spot): unknown {
 
 function portText(port: Port, spot: Spot): string {
   if (typeof port !== 'object') return plainText(port, spot);
-  const { target, published, host_ip, protocol } = port;
+  const { target, published, host_ip: address, protocol, ...others } = port;
+  for (const key of Object.keys(others)) {
+    ignored(spotAt(spot, key), `the supervisor ignores ${key} of a port`, 'Remove it');
+  }
   const outside = published === undefined ? '' : `${published}:`;
-  // Only with a port outside can there be an address.
-  const address = host_ip === undefined || outside === '' ? '' : `${host_ip}:`;
-  return `${address}${outside}${target}${protocol === undefined ? '' : `/${protocol}`}`;
+  // An address without a port outside is found by the check of all ports.
+  const host = address === undefined ? '' : `${address}:${outside === '' ? ':' : ''}`;
+  return `${host}${outside}${target}${protocol === undefined ? '' : `/${protocol}`}`;
 }
 
-/** In the short form where that says everything; checked later, as that of any target state. */
+/**
+ * In the short form where that says everything; checked later, as that of any target state. In the long form the supervisor
+ * reads `readOnly` (balena-supervisor src/compose/types/service.ts).
+ */
 function volumeValue(volume: Volume, spot: Spot): unknown {
   if (typeof volume === 'string') return plainText(volume, spot);
-  const { type, source, target, read_only: isReadOnly, ...details } = volume;
-  if (type !== 'volume' || Object.keys(details).length > 0) return plainValue(volume, spot);
-  if (source === undefined) return plainText(target, spotAt(spot, 'target'));
-  const [from, to] = [plainText(source, spotAt(spot, 'source')), plainText(target, spotAt(spot, 'target'))];
-  return `${from}:${to}${isReadOnly === true ? ':ro' : ''}`;
+  const { read_only: isReadOnly, ...others } = volume;
+  const { type, source, target, ...details } = others;
+  if (type !== 'volume' || Object.keys(details).length > 0) {
+    const plain = plainValue(others, spot) as Fields;
+    return isReadOnly === undefined ? plain : { ...plain, readOnly: isReadOnly };
+  }
+  const to = plainText(target, spotAt(spot, 'target'));
+  if (source === undefined) return to;
+  return `${plainText(source, spotAt(spot, 'source'))}:${to}${isReadOnly === true ? ':ro' : ''}`;
 }
 
 /** The supervisor knows only the list, and waits until a service has been started, not until it is healthy. */
@@ -82,20 +94,22 @@ function dependencies(value: NonNullable<ServiceForm['depends_on']>, spot: Spot)
     const condition =
       typeof details === 'object' && details !== null && 'condition' in details ? details.condition : 'service_started';
     if (condition === 'service_started') continue;
-    const at = spotAt(spot, name);
     const message = 'the supervisor waits until this service is started, and for nothing more';
-    const fault = yamlFault(
-      'ignored',
-      at.place?.offset ?? 0,
-      message,
-      'Let the program wait, or write service_started',
-    );
-    spot.faults.push({ ...fault, path: at.path, severity: 'warning' });
+    ignored(spotAt(spot, name), message, 'Let the program wait, or write service_started');
   }
   return Object.keys(value);
+}
+
+/** The supervisor knows the one long word only so (balena-supervisor src/compose/utils.ts). */
+function healthcheckValue({ start_period: startPeriod, ...others }: Fields): Fields {
+  return startPeriod === undefined ? others : { ...others, startPeriod };
 }
 
 function networkMapping(value: ServiceForm['networks'], spot: Spot): Fields {
   const entries = Object.entries(value ?? {});
   return Object.fromEntries(entries.map(([name, network]) => [name, plainValue(network ?? {}, spotAt(spot, name))]));
+}
+
+function ignored({ place, path, faults }: Spot, message: string, hint: string): void {
+  faults.push({ ...yamlFault('ignored', place?.offset ?? 0, message, hint), path, severity: 'warning' });
 }

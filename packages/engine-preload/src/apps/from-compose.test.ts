@@ -104,6 +104,16 @@ describe('a compose file', () => {
   });
 });
 
+it('words of the supervisor: a long volume that is read-only, the start of a health check', () => {
+  const { service } = compositionOf(
+    'volumes: [{ type: volume, source: data, target: /d, read_only: true, volume: { nocopy: true } }]\nhealthcheck: { test: "true", start_period: 5s }',
+  );
+  expect(service?.composition).toEqual({
+    volumes: [{ type: 'volume', source: 'data', target: '/d', volume: { nocopy: true }, readOnly: true }],
+    healthcheck: { test: 'true', startPeriod: '5s' },
+  });
+});
+
 describe('what does not reach a container', () => {
   it('is named at its place, all at once', () => {
     const text = `version: '1'
@@ -152,6 +162,11 @@ volumes:
     ['network_mode: service:x', 'error compose-reference c.yml:4:5 services.main.network_mode'],
     ['depends_on: [main]', 'error compose-circle c.yml:1:1 services'],
     ['environment: { a-b: c }', 'error compose-name c.yml:4:20 services.main.environment.a-b'],
+    [
+      'ports: [{ target: 80, mode: host, published: 80 }]',
+      'warning compose-ignored c.yml:4:27 services.main.ports[0].mode',
+    ],
+    ['ports: [{ target: 80, host_ip: 127.0.0.1 }]', 'error compose-value c.yml:4:13 services.main.ports[0]'],
     ['restart: sometimes', 'warning compose-ignored c.yml:4:5 services.main.restart'],
     ['healthcheck: { tset: x }', 'error compose-unknown-setting c.yml:4:20 services.main.healthcheck.tset'],
   ])('%s', (lines, expected) => {

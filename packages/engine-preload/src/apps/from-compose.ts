@@ -5,6 +5,7 @@ import {
   readYamlTree,
   schemaFaults,
   textPosition,
+  type YamlFault,
   type YamlTree,
   yamlFault,
 } from '@migrate/core';
@@ -23,9 +24,10 @@ import {
 import { compositionOf } from './compose-service.ts';
 import { plainText, type Spot, spotAt, textMapping } from './compose-values.ts';
 import { derivedId, derivedUuid } from './derived-ids.ts';
+import { shownName } from './image-name.ts';
+import { findingLimit, limitedFindings } from './limited-findings.ts';
 import { faultsOfApps, type ParsedApps } from './parse-apps-json.ts';
 
-const findingLimit = 100;
 /** What stands in apps.json before a part of the release. */
 const beforeRelease = /^apps\.(?:"[^"]*"|[^.]+)\.releases\.(?:"[^"]*"|[^.]+)\.?/;
 
@@ -78,16 +80,7 @@ export function appsFromCompose(text: string, fileName: string, options: Compose
 
 /** `file` is there when its form can be built upon; even then a fault may be an error. */
 function checkForm({ value, place, faults }: YamlTree): { file?: ComposeFile; faults: readonly ComposeFault[] } {
-  const error = (fault: {
-    code: string;
-    offset: number;
-    path: string;
-    message: string;
-    hint: string;
-  }): ComposeFault => ({
-    ...fault,
-    severity: 'error',
-  });
+  const error = (fault: YamlFault): ComposeFault => ({ ...fault, severity: 'error' });
   if (value === undefined || faults.length > 0) return { faults: faults.map(error) };
   const validate = compileSchema();
   const unsupported = unsupportedFields(place);
@@ -157,7 +150,10 @@ function imageNameOf(
 ): string {
   const at = spotAt(spot, 'image');
   if (form.image === undefined) {
-    const names = images.flatMap((image) => image.references).slice(0, 5);
+    const names = images
+      .flatMap((image) => image.references)
+      .slice(0, 5)
+      .map(shownName);
     const hint =
       names.length === 0 ? 'Add "image: name:tag" of an injected image' : `Add "image:" and one of ${names.join(', ')}`;
     const fault = yamlFault('missing', spot.place?.offset ?? 0, `the service ${quoted(key)} has no image`, hint);
@@ -197,16 +193,14 @@ function compileSchema(): ValidateFunction<ComposeFile> {
   return compiled;
 }
 
-function findingsOf(faults: readonly ComposeFault[], text: string, fileName: string): Finding[] {
+function findingsOf(faults: readonly ComposeFault[], text: string, fileName: string): readonly Finding[] {
   const ordered = [...faults].sort((a, b) => a.offset - b.offset);
-  const findings = ordered.slice(0, findingLimit).map(({ severity, code, offset, path, message, hint }) => ({
+  const findings = ordered.map(({ severity, code, offset, path, message, hint }) => ({
     severity,
     code: `compose-${code}`,
     where: `${fileName}:${textPosition(text, offset)}${path === '' ? '' : ` ${path}`}`,
     message,
     hint,
   }));
-  if (ordered.length === findings.length) return findings;
-  const more = { code: 'compose-more', where: fileName, message: 'more faults follow', hint: 'Correct these first' };
-  return [...findings, { severity: 'error', ...more }];
+  return limitedFindings(findings, 'compose-more', fileName);
 }

@@ -1,5 +1,6 @@
 // Names of container images, read as the engine and the supervisor read them.
 // Grammar: https://github.com/distribution/reference (reference.go); normal form: balena-supervisor src/lib/docker-utils.ts.
+import { quoted } from '@migrate/core';
 import { familiarReference } from '../root/repositories.ts';
 
 /** `digest` and `tag` as in `repository:tag@digest`; an image name may have both, one or none. */
@@ -28,6 +29,11 @@ export function parseImageName(text: string): ImageName | undefined {
   // The engine takes `sha256:…` for an id and refuses it as a repository.
   if (repository === undefined || repository === 'sha256') return undefined;
   return { repository, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) };
+}
+
+/** A reference for a message: as it is where it is sound, else in quotes; repositories.json can hold anything. */
+export function shownName(reference: string): string {
+  return parseImageName(reference) === undefined ? quoted(reference) : reference;
 }
 
 /** `sha256:` and 64 digits, or the digits alone. */

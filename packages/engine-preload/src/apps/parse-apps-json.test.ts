@@ -95,6 +95,11 @@ describe('apps.json', () => {
       'error ports[0]: this is no port | Write "80", "8080:80" or "8080-8090:80-90/udp"',
     ],
     [
+      'port of nothing',
+      { ports: ['127.0.0.1::80'] },
+      'error ports[0]: there is no port before the colon | Write "80", or "8080:80"',
+    ],
+    [
       'ranges',
       { ports: ['1-3:1-2'] },
       'error ports[0]: the two ranges of ports are not of the same length | Make them equal',

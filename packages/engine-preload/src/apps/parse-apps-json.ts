@@ -5,12 +5,11 @@ import { checkApps } from './check-apps.ts';
 import type { WeighedFault } from './check-composition.ts';
 import { convertV2, isNumericId, type V2Ids } from './convert-v2.ts';
 import { jsonSchemaFaults } from './json-schema-faults.ts';
+import { limitedFindings } from './limited-findings.ts';
 
 /** A larger file is not a target state. */
 export const appsSizeLimitBytes = 4 * 1024 * 1024;
 const depthLimit = 64;
-/** Nobody reads more; a hostile file could have thousands. */
-const findingLimit = 100;
 
 export interface ParsedApps {
   /** Present if and only if no finding is an error. */
@@ -102,17 +101,15 @@ function compileSchema(): ValidateFunction<AppsJson> {
   return compiled;
 }
 
-function findingsOf(faults: readonly WeighedFault[], fileName: string): Finding[] {
-  const findings = faults.slice(0, findingLimit).map(({ severity, code, path, message, hint }) => ({
+function findingsOf(faults: readonly WeighedFault[], fileName: string): readonly Finding[] {
+  const findings = faults.map(({ severity, code, path, message, hint }) => ({
     severity,
     code: `apps-${code}`,
     where: path === '' ? fileName : `${fileName} ${path}`,
     message,
     hint,
   }));
-  if (faults.length === findings.length) return findings;
-  const more = { code: 'apps-more', where: fileName, message: 'more faults follow', hint: 'Correct these first' };
-  return [...findings, { severity: 'error', ...more }];
+  return limitedFindings(findings, 'apps-more', fileName);
 }
 
 function refused(code: string, message: string, hint: string, where: string): ParsedApps {

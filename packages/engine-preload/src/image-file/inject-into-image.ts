@@ -47,7 +47,8 @@ const timeoutMs = 6 * 60 * 60 * 1000;
 
 /** Reads all that can be known before the image is touched. Throws `wrong-image` and as `prepareInjection` does. */
 export async function prepareImageInjection(host: Host, request: ImageInjectionRequest): Promise<ImageInjection> {
-  const { image } = request;
+  // What takes the image's name must not take that of a link to it.
+  const image = (await host.realPath(request.image)) ?? request.image;
   if ((await host.status(image))?.kind !== 'file') throw new MigrateError('not-found', `there is no file ${image}`);
   const partition = await findPartition(host, image, dataLabel);
   const work = `${image}.migrate-inject`;
@@ -71,7 +72,7 @@ export async function prepareImageInjection(host: Host, request: ImageInjectionR
       preparation,
       carryOut: (emit) =>
         doing(`putting images into ${image}`, 'write-failed', () =>
-          carryOut(host, { request, injection: preparation.injection, work, mirror, emit }),
+          carryOut(host, { request: { ...request, image }, injection: preparation.injection, work, mirror, emit }),
         ),
       close: () => removeTrees(host, [work]),
     };

@@ -11,6 +11,8 @@ export interface AppsInput extends AppIdentity {
   readonly deviceUuid?: string;
   /** Keep the device on this release whatever its fleet runs. */
   readonly pinDevice?: boolean;
+  /** Whether the services of a compose file start by themselves; default true. */
+  readonly running?: boolean;
 }
 
 /** `images`: all that the engine will have. */
