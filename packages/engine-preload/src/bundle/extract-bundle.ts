@@ -101,5 +101,10 @@ async function packLayers({
     emit({ kind: 'progress', text: 'packing layers', done, total, unit: 'bytes' });
   });
   // In the order of the images, whichever was packed first: the same images make the same index.
-  return new Map([...unique.keys()].flatMap((id) => (packed.has(id) ? [[id, packed.get(id) as BundleLayer]] : [])));
+  const ordered = new Map<Digest, BundleLayer>();
+  for (const chainId of unique.keys()) {
+    const layer = packed.get(chainId);
+    if (layer !== undefined) ordered.set(chainId, layer);
+  }
+  return ordered;
 }
