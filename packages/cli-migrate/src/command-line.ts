@@ -1,4 +1,4 @@
-import { createNodeHost, exitCodeOfThrown, exitCodes, MigrateError, messageOf } from '@migrate/core';
+import { createNodeHost, exitCodes, reportThrown } from '@migrate/core';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { CommonOptions, MigrateOptions } from './command-options.ts';
 import { explain, printFacts, validate } from './desk-commands.ts';
@@ -21,11 +21,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     return exitCode;
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-    const isBug = !(thrown instanceof MigrateError);
-    process.stderr.write(
-      `migrate: ${isBug && thrown instanceof Error ? `this is a bug: ${thrown.stack}` : messageOf(thrown)}\n`,
-    );
-    return exitCodeOfThrown(thrown);
+    return reportThrown('migrate', thrown, process.stderr);
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Finding, refuses, renderFindings } from '@migrate/core';
+import { type Finding, renderRefusal } from '@migrate/core';
 import type { ConfigChoice } from './find-config.ts';
 
 export interface CommonOptions {
@@ -23,8 +23,6 @@ export function choiceOf(options: CommonOptions): ConfigChoice {
 
 /** Prints what stands against it and returns the exit code. */
 export function refuse(findings: readonly Finding[], options: CommonOptions, exitCode: number): number {
-  if (options.json) process.stdout.write(`${JSON.stringify({ findings }, null, 2)}\n`);
-  else process.stderr.write(renderFindings(findings));
-  if (!options.json && refuses(findings)) process.stderr.write('migrate: refused, nothing was changed\n');
+  renderRefusal('migrate', findings, options);
   return exitCode;
 }

@@ -1,5 +1,5 @@
-import { createInterface } from 'node:readline/promises';
 import {
+  askToGoOn,
   type Emit,
   exitCodeOf,
   exitCodes,
@@ -77,20 +77,9 @@ async function prepareAndReboot(
 }
 
 async function confirm(plan: Plan): Promise<boolean> {
-  if (!process.stdin.isTTY) {
-    process.stderr.write('migrate: there is no terminal to ask on; use --yes to go on without a question\n');
-    return false;
-  }
-  const readline = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const what =
-      plan.pointOfNoReturn === undefined
-        ? 'will be tried without flashing'
-        : `${plan.target.pathInStage1} will be overwritten`;
-    return (
-      (await readline.question(`All of the above will be done, and ${what}. Type "yes" to go on: `)).trim() === 'yes'
-    );
-  } finally {
-    readline.close();
-  }
+  const what =
+    plan.pointOfNoReturn === undefined
+      ? 'will be tried without flashing'
+      : `${plan.target.pathInStage1} will be overwritten`;
+  return askToGoOn('migrate', `All of the above will be done, and ${what}.`);
 }

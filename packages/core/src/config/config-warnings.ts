@@ -2,7 +2,7 @@
 import { configSchema } from './config-schema.ts';
 import { andList } from './setting-words.ts';
 import type { YamlFault } from './yaml-syntax.ts';
-import { joinPath, type Place } from './yaml-tree.ts';
+import { joinPath, type Place } from './yaml-values.ts';
 
 const fsSettings = Object.keys(configSchema.properties.balena.properties.image.properties.fs.properties);
 

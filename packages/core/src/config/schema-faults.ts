@@ -5,7 +5,7 @@ import { nearKey } from './near-key.ts';
 import { quoted } from './quoted.ts';
 import { expectationOf, inlineYaml, kindsOf, orList } from './setting-words.ts';
 import type { YamlFault } from './yaml-syntax.ts';
-import { joinPath, type Place } from './yaml-tree.ts';
+import { joinPath, type Place } from './yaml-values.ts';
 
 /** Names that stand in more places than this say nothing about where one belongs. */
 const tellingPlaces = 2;

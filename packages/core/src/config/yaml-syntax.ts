@@ -122,5 +122,10 @@ function openingQuote(document: Document.Parsed, offset: number): number | undef
 }
 
 function fault(offset: number, [message, hint]: Words): YamlFault {
-  return { code: 'syntax', offset, path: '', message, hint };
+  return yamlFault('syntax', offset, message, hint);
+}
+
+/** A fault of the whole text rather than of one setting. */
+export function yamlFault(code: string, offset: number, message: string, hint: string): YamlFault {
+  return { code, offset, path: '', message, hint };
 }

@@ -90,7 +90,8 @@ export async function transplant(request: TransplantRequest): Promise<Transplant
   );
 }
 
-const newNames: NewNames = {
+/** Random names, as moby draws them. */
+export const newNames: NewNames = {
   cacheId: () => randomBytes(32).toString('hex'),
   link: () => {
     // 26 characters of base 32, as moby draws them (overlay2: generateID).

@@ -1,5 +1,11 @@
 // Reads the members of a tar archive as GNU tar would, and refuses what the two could understand differently.
-import { type ByteRange, type DeviceNumber, MigrateError, type TreeEntryKind } from '@migrate/core';
+import {
+  type ByteRange,
+  type DeviceNumber,
+  type ExtendedAttribute,
+  MigrateError,
+  type TreeEntryKind,
+} from '@migrate/core';
 import { type ByteQueue, byteQueue } from './byte-queue.ts';
 import { type PaxRecords, parsePaxRecords, paxNumber } from './pax-records.ts';
 import { readOldSparseMap, readPaxSparseMap } from './sparse-map.ts';
@@ -21,6 +27,11 @@ export interface TarMember {
   /** Target of a symlink, or path of a hard link's other name, one character for each byte. */
   readonly linkName: string;
   readonly represents?: DeviceNumber;
+  /** Nanoseconds since 1970. */
+  readonly modifiedNs: bigint;
+  /** Extended attributes with their bytes; ACLs, which tar writes as text, are not among them. */
+  readonly attributes: readonly ExtendedAttribute[];
+  readonly hasAcl: boolean;
   /** Bytes of names and values of extended attributes and ACLs. */
   readonly attributeBytes: number;
   /** The file's bytes with its holes as zeros; may be taken once, before the next member is asked for. */
@@ -127,6 +138,9 @@ async function openMember(header: TarHeader, queue: ByteQueue, { pax = new Map()
     ranges,
     linkName,
     ...(kind.endsWith('-device') ? { represents: { major: header.major, minor: header.minor } } : {}),
+    modifiedNs: modifiedNs(pax.get('mtime')) ?? BigInt(header.modifiedSeconds) * 1_000_000_000n,
+    attributes: attributesOf(pax),
+    hasAcl: [...pax.keys()].some((keyword) => keyword.startsWith('SCHILY.acl.')),
     attributeBytes: attributeBytes(pax),
     contents: async function* () {
       let position = 0;
@@ -147,6 +161,22 @@ async function openMember(header: TarHeader, queue: ByteQueue, { pax = new Map()
 function oneName(fromPax: string | undefined, fromGnu: string | undefined): string | undefined {
   if (fromPax !== undefined && fromGnu !== undefined) throw damaged('a member has two long names');
   return fromPax ?? fromGnu;
+}
+
+function attributesOf(pax: PaxRecords): ExtendedAttribute[] {
+  const prefix = 'SCHILY.xattr.';
+  return [...pax].flatMap(([keyword, value]) =>
+    keyword.startsWith(prefix) ? [{ name: keyword.slice(prefix.length), value: Buffer.from(value, 'latin1') }] : [],
+  );
+}
+
+/** Of seconds with up to nine decimals. */
+function modifiedNs(text: string | undefined): bigint | undefined {
+  if (text === undefined) return undefined;
+  const [, sign = '', seconds, decimals = ''] = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(text) ?? [];
+  if (seconds === undefined) throw damaged(`an extended header has mtime=${text.slice(0, 40)}`);
+  const absolute = BigInt(seconds) * 1_000_000_000n + BigInt(decimals.slice(0, 9).padEnd(9, '0'));
+  return sign === '-' ? -absolute : absolute;
 }
 
 function attributeBytes(pax: PaxRecords): number {

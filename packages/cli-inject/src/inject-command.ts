@@ -1,0 +1,81 @@
+import { type Host, MigrateError } from '@migrate/core';
+import {
+  type AppsInput,
+  type ConnectionText,
+  carryOutInjection,
+  type ImageSource,
+  openSource,
+  prepareImageInjection,
+  prepareInjection,
+} from '@migrate/engine-preload';
+import { readTar } from '@migrate/image-tools';
+import { type InjectOptions, requiredOption } from './command-options.ts';
+import { confirmPreparation } from './confirm-preparation.ts';
+import { readApps, readConnections } from './read-input.ts';
+import { reportRun } from './report-run.ts';
+
+interface Given {
+  readonly source: ImageSource;
+  readonly connections: readonly ConnectionText[];
+  readonly names?: readonly string[];
+  readonly apps?: AppsInput;
+}
+
+export async function inject(host: Host, options: InjectOptions): Promise<number> {
+  const from = requiredOption(options.from, '--from');
+  checkTarget(options);
+  const apps = await readApps(host, options);
+  const connections = await readConnections(host, options);
+  const source = await openSource(host, from);
+  try {
+    const given: Given = {
+      source,
+      connections,
+      ...(options.only === undefined ? {} : { names: options.only }),
+      ...(apps === undefined ? {} : { apps }),
+    };
+    return options.image === undefined
+      ? await intoPartitions(host, given, options)
+      : await intoImage(host, given, { ...options, image: options.image });
+  } finally {
+    await source.close();
+  }
+}
+
+function checkTarget({ image, resinData, resinBoot, grow }: InjectOptions): void {
+  if (image === undefined) {
+    requiredOption(resinData, '--resin-data (or --image)');
+    if (grow === true) throw new MigrateError('invalid-input', '--grow needs --image: a mounted partition cannot grow');
+    return;
+  }
+  if (resinData !== undefined || resinBoot !== undefined) {
+    throw new MigrateError('invalid-input', '--image and --resin-data or --resin-boot exclude each other');
+  }
+}
+
+async function intoPartitions(host: Host, given: Given, options: InjectOptions): Promise<number> {
+  const { resinData = '', resinBoot } = options;
+  const request = { ...given, resinData, ...(resinBoot === undefined ? {} : { resinBoot }) };
+  const preparation = await prepareInjection(host, request);
+  const refusal = await confirmPreparation(preparation, { options, target: resinData });
+  if (refusal !== undefined) return refusal;
+  return reportRun(options, async (emit) => {
+    const { images, newLayers, reusedLayers } = await carryOutInjection(host, preparation.injection, emit);
+    return { images: images.length, newLayers, reusedLayers };
+  });
+}
+
+async function intoImage(host: Host, given: Given, options: InjectOptions & { image: string }): Promise<number> {
+  const { image } = options;
+  const prepared = await prepareImageInjection(host, { ...given, image, grow: options.grow === true, readTar });
+  try {
+    const refusal = await confirmPreparation(prepared.preparation, { options, target: image });
+    if (refusal !== undefined) return refusal;
+    return await reportRun(options, async (emit) => {
+      const { newLayers, grownBytes } = await prepared.carryOut(emit);
+      return { images: prepared.preparation.injection.images.length, newLayers, grownBytes };
+    });
+  } finally {
+    await prepared.close();
+  }
+}

@@ -1,0 +1,62 @@
+// What the supervisor does with the fields of a service: balena-supervisor src/compose/sanitise.ts (the fields it passes on) and
+// https://docs.balena.io/reference/supervisor/docker-compose.
+
+/** Fields of a service that reach the container, as compose files write them. */
+export const passedFields: ReadonlySet<string> = new Set([
+  'cap_add',
+  'cap_drop',
+  'cgroup_parent',
+  'command',
+  'cpu_quota',
+  'cpu_shares',
+  'cpus',
+  'cpuset',
+  'depends_on',
+  'devices',
+  'dns',
+  'dns_opt',
+  'dns_search',
+  'domainname',
+  'entrypoint',
+  'environment',
+  'extra_hosts',
+  'group_add',
+  'healthcheck',
+  'hostname',
+  'image',
+  'init',
+  'ipc',
+  'labels',
+  'mac_address',
+  'mem_limit',
+  'mem_reservation',
+  'network_mode',
+  'networks',
+  'oom_kill_disable',
+  'oom_score_adj',
+  'pid',
+  'pids_limit',
+  'ports',
+  'privileged',
+  'read_only',
+  'restart',
+  'running',
+  'security_opt',
+  'shm_size',
+  'stop_grace_period',
+  'stop_signal',
+  'storage_opt',
+  'sysctls',
+  'tmpfs',
+  'tty',
+  'ulimits',
+  'user',
+  'userns_mode',
+  'volumes',
+  'working_dir',
+]);
+
+/** The name of a field in a compose file; target states have `networkMode` too. */
+export function composeField(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

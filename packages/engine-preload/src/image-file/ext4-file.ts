@@ -1,0 +1,86 @@
+// An ext4 file system inside an image file, changed by e2fsprogs without a mount and without root. They take `FILE?offset=BYTES`.
+import { doing, type Host, MigrateError } from '@migrate/core';
+
+export interface Ext4File {
+  readonly path: string;
+  readonly offsetBytes: number;
+}
+
+export interface Ext4Space {
+  readonly blockBytes: number;
+  readonly blocks: number;
+  readonly freeBytes: number;
+  readonly freeInodes: number;
+}
+
+const timeoutMs = 6 * 60 * 60 * 1000;
+
+/** Throws `unsupported` for a name that e2fsprogs would read otherwise. */
+export function ext4Name({ path, offsetBytes }: Ext4File): string {
+  if (path.includes('?'))
+    throw new MigrateError('unsupported', `${path}: a name with "?" cannot be used here; rename it`);
+  return `${path}?offset=${offsetBytes}`;
+}
+
+/** Runs the commands of the file `script`; throws `write-failed` with the first complaint. */
+export async function editExt4(host: Host, file: Ext4File, script: string): Promise<void> {
+  await doing(`writing into ${file.path}`, 'write-failed', async () => {
+    const { stderr } = await host.run('debugfs', ['-w', '-f', script, ext4Name(file)], { timeoutMs });
+    const [complaint] = complaintsOf(stderr);
+    if (complaint === undefined) return;
+    const isFull = /no space|could not allocate/i.test(complaint);
+    throw new MigrateError(isFull ? 'no-space' : 'write-failed', complaint.slice(0, 500));
+  });
+}
+
+/** Runs the commands of `script` without writing; what it cannot do is passed over. */
+export async function readExt4(host: Host, file: Ext4File, script: string): Promise<string> {
+  return (await host.run('debugfs', ['-f', script, ext4Name(file)], { timeoutMs })).stdout;
+}
+
+/** debugfs ends with 0 whatever happens; all it says on stderr but its name is a failure. */
+function complaintsOf(stderr: string): readonly string[] {
+  return stderr.split('\n').filter((line) => line.trim() !== '' && !/^debugfs \d/.test(line));
+}
+
+/** Throws `invalid-input` unless the file system is clean to the last bit. */
+export async function checkExt4(host: Host, file: Ext4File): Promise<void> {
+  await doing(`checking the file system at byte ${file.offsetBytes} of ${file.path}`, 'verify-mismatch', async () => {
+    await host.run('e2fsck', ['-f', '-n', ext4Name(file)], { timeoutMs });
+  });
+}
+
+export async function spaceOf(host: Host, file: Ext4File): Promise<Ext4Space> {
+  const { stdout } = await host.run('dumpe2fs', ['-h', ext4Name(file)], { timeoutMs });
+  const field = (name: string): number => {
+    const value = new RegExp(`^${name}:\\s+(\\d+)$`, 'm').exec(stdout)?.[1];
+    if (value === undefined) throw new MigrateError('command-failed', `dumpe2fs does not say "${name}"`);
+    return Number(value);
+  };
+  const blockBytes = field('Block size');
+  return {
+    blockBytes,
+    blocks: field('Block count'),
+    freeBytes: Math.max(0, field('Free blocks') - field('Reserved block count')) * blockBytes,
+    freeInodes: field('Free inodes'),
+  };
+}
+
+/**
+ * Enlarges the file system to `sizeBytes`; its partition must be as large already. It is resized in the file `aside`: resize2fs
+ * knows of offsets, but cuts a file off where it takes the file system's end to be.
+ */
+export async function growExt4(
+  host: Host,
+  { path, offsetBytes }: Ext4File,
+  { formerBytes, sizeBytes, aside }: { formerBytes: number; sizeBytes: number; aside: string },
+): Promise<void> {
+  const dd = (args: readonly string[]) => host.run('dd', ['bs=1M', 'status=none', ...args], { timeoutMs });
+  const flags = 'iflag=skip_bytes,count_bytes';
+  await dd([`if=${path}`, `of=${aside}`, flags, `skip=${offsetBytes}`, `count=${formerBytes}`, 'conv=sparse']);
+  await host.run('truncate', ['--size', String(sizeBytes), '--', aside], { timeoutMs });
+  await host.run('e2fsck', ['-f', '-p', aside], { timeoutMs });
+  await host.run('resize2fs', [aside, `${Math.floor(sizeBytes / 1024)}K`], { timeoutMs });
+  await dd([`if=${aside}`, `of=${path}`, 'oflag=seek_bytes', `seek=${offsetBytes}`, 'conv=notrunc']);
+  await host.removeFile(aside);
+}
