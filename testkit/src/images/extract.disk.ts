@@ -209,6 +209,7 @@ describe('a flasher image', () => {
     expect(config?.balena.image).toEqual({
       kind: 'dd',
       file: { path, hash: { algorithm: 'sha256', digest: await sha256Of(path) } },
+      writesUnused: false,
     });
   });
 
