@@ -15,7 +15,11 @@ const table = crcTable(0xedb88320);
 const nodeCrc32: typeof zlib.crc32 | undefined = zlib.crc32;
 
 /** CRC-32 as in ISO 3309, GPT, gzip and zip. `before` is that of the bytes before these, where they come in pieces. */
-export const crc32: (bytes: Uint8Array, before?: number) => number = nodeCrc32 ?? crc32ByTable;
+export function crc32(bytes: Uint8Array, before = 0): number {
+  // Of no bytes Node's may give 0 whatever was before: zlib takes a null pointer for the question how to start.
+  if (bytes.length === 0) return before;
+  return nodeCrc32 === undefined ? crc32ByTable(bytes, before) : nodeCrc32(bytes, before);
+}
 
 /** As crc32, on any Node. */
 export function crc32ByTable(bytes: Uint8Array, before = 0): number {

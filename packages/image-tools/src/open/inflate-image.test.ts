@@ -63,6 +63,16 @@ describe.each(['node', 'zlib-sync'] as const)('readImageBytes by %s', (name) => 
     expect(found.equals(Buffer.concat([noise(1000), Buffer.from('second')]))).toBe(true);
   });
 
+  it('goes on where a member ends between the pieces that an engine takes', async () => {
+    // Noise is stored, so lengths are known: a header of 10 bytes, one of 5, and a trailer of 8.
+    for (let sizeBytes = 4096 - 23 - 9; sizeBytes < 4096 - 23 + 9; sizeBytes += 1) {
+      const first = noise(sizeBytes);
+      const file = Buffer.concat([gzipSync(first), gzipSync('a')]);
+      const found = await inflateAll(file);
+      expect(found.equals(Buffer.concat([first, Buffer.from('a')])), `${sizeBytes}`).toBe(true);
+    }
+  });
+
   it('takes zeros behind the image for padding, and anything else for damage with its place', async () => {
     const file = gzipSync(noise(5000));
     for (const padding of [1, 511, sliceBytes - file.length, sliceBytes, 3 * sliceBytes]) {

@@ -87,6 +87,8 @@ function startMember(zlib: ZlibSync) {
       const isSound = member.hasEnded || err === zlib.Z_OK || err === zlib.Z_BUF_ERROR;
       if (!isSound) return { output, usedBytes: 0, fault: msg ?? `zlib error ${err}` };
       const usedBytes = member.hasEnded ? findTrailerEnd({ before, input, crc, sizeBytes }) : input.length;
+      if (usedBytes === undefined)
+        return { output, usedBytes: 0, fault: 'the end of a member is not where it must be' };
       before = Buffer.concat([before, input]).subarray(1 - trailerBytes);
       return { output, usedBytes };
     },
@@ -95,13 +97,13 @@ function startMember(zlib: ZlibSync) {
 }
 
 /** zlib-sync does not tell how much input a member took; but it ends with its CRC and size (RFC 1952, section 2.3.1). */
-function findTrailerEnd({ before, input, crc, sizeBytes }: EndOfMember): number {
+function findTrailerEnd({ before, input, crc, sizeBytes }: EndOfMember): number | undefined {
   const trailer = Buffer.alloc(trailerBytes);
   trailer.writeUInt32LE(crc, 0);
   trailer.writeUInt32LE(sizeBytes % 2 ** 32, 4);
   const bytes = Buffer.concat([before, input]);
   const start = bytes.indexOf(trailer);
-  if (start < 0) return input.length;
+  if (start < 0) return undefined;
   let end = start + trailerBytes;
   // The trailer of an empty member is zeros and may follow a zero; zeros behind it are padding.
   while (sizeBytes === 0 && bytes[end] === 0) end += 1;
