@@ -83,6 +83,15 @@ describe('balena-extract', () => {
     expect(readFileSync(kept).subarray(0, 2)).toEqual(Buffer.from([0x1f, 0x8b]));
   });
 
+  it('writes the map of used blocks beside an image, and says how much is in use', async () => {
+    const image = disk();
+    expect(await run('map', image)).toBe(0);
+    expect(printed.out).toContain('1 of 1 MiB are in use, in 1 ranges\npartition 1 counts as used from end to end');
+    expect(JSON.parse(readFileSync(`${image}.usedmap.json`, 'utf8'))).toMatchObject({ image: { sizeBytes: 1024 * 1024 } });
+    expect(await run('map', image)).toBe(3);
+    expect(await run('map', image, '--yes')).toBe(0);
+  });
+
   it('stops when it is interrupted, and leaves nothing behind', async () => {
     const signal = AbortSignal.abort();
     expect(await runCommandLine(['convert', disk(), join(directory, 'x.img.gz')], signal)).toBe(4);

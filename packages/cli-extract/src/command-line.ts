@@ -6,6 +6,7 @@ import { type ConvertCommandOptions, convert } from './convert-command.ts';
 import { exitCodeOfThrown } from './exit-code.ts';
 import { extract } from './extract-command.ts';
 import { info } from './info-command.ts';
+import { map } from './map-command.ts';
 import { toolVersion } from './version.ts';
 
 /** What a command may use of the process. */
@@ -85,6 +86,17 @@ function buildProgram(run: Run, context: CommandContext): Command {
       ),
     );
   program
+    .command('map')
+    .description('Prove an image and write the map of its used blocks beside it, so that a slow machine need not look.')
+    .argument('<image>', 'raw image or .img.gz of balenaOS')
+    .option('-y, --yes', 'overwrite without a question')
+    .option('--json', 'print the result as JSON, events as JSON lines on stderr')
+    .action(
+      run((image: string, options: WritingOptions) =>
+        map(context, image, { ...program.opts<WritingOptions>(), ...options }),
+      ),
+    );
+  program
     .command('configure')
     .description('Put config.json and connections into the boot partition of a raw image, in place.')
     .argument('<image>', 'raw image of balenaOS')
@@ -110,6 +122,7 @@ Examples:
   balena-extract flasher.img.zip --img balena.img.gz    the image inside of a flasher image, for balena.image.dd
   balena-extract flasher.img.zip --balena-cfg config.json
   balena-extract convert balena.img.zip balena.img.gz   packed as the migrator needs it
+  balena-extract map balena.img.gz                      which blocks are in use, beside the image
   balena-extract configure balena.img --config config.json --network office.nmconnection
 
 Exit codes: 0 done, 2 usage, 3 refused and nothing changed, 4 failed and nothing half-written left, 70 bug`;

@@ -1,17 +1,19 @@
 import { parseArgs } from 'node:util';
 import type { Bench, BenchOptions } from './contest.ts';
 import { runEngineBench } from './engine-bench.ts';
+import { runExtractBench } from './extract-bench.ts';
 import { hasEtcher, runFlashBench } from './flash-bench.ts';
 import { runOpenBench } from './open-bench.ts';
 import { canLimitWrites } from './slow-disk.ts';
 
 const usage = `usage: pnpm bench [--json] [--rounds N] [--task NAME]... [AREA]...
-Compares us with what one would use instead, in turns within one run. Areas: flash and engine (both need root),
-open; all where none is named. Exit status 1 where one of our ways misses its goal, or without one is slower than the first of its task.`;
+Compares us with what one would use instead, in turns within one run. Areas: flash, extract and engine (these
+need root), open; all where none is named. Exit status 1 where one of our ways misses its goal, or without one is slower than the first of its task.`;
 
 const areas: Readonly<Record<string, (options: BenchOptions) => Promise<Bench>>> = {
   flash: runFlashBench,
   open: runOpenBench,
+  extract: runExtractBench,
   engine: runEngineBench,
 };
 
