@@ -87,7 +87,9 @@ describe('balena-extract', () => {
     const image = disk();
     expect(await run('map', image)).toBe(0);
     expect(printed.out).toContain('1 of 1 MiB are in use, in 1 ranges\npartition 1 counts as used from end to end');
-    expect(JSON.parse(readFileSync(`${image}.usedmap.json`, 'utf8'))).toMatchObject({ image: { sizeBytes: 1024 * 1024 } });
+    expect(JSON.parse(readFileSync(`${image}.usedmap.json`, 'utf8'))).toMatchObject({
+      image: { sizeBytes: 1024 * 1024 },
+    });
     expect(await run('map', image)).toBe(3);
     expect(await run('map', image, '--yes')).toBe(0);
   });
