@@ -1,5 +1,6 @@
-import { createNodeHost, exitCodes, reportThrown } from '@migrate/core';
+import { exitCodes, reportThrown } from '@migrate/core';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { createBundleHost } from './bundle.ts';
 import type { CommonOptions, MigrateOptions } from './command-options.ts';
 import { explain, printFacts, validate } from './desk-commands.ts';
 import { configName } from './find-config.ts';
@@ -39,17 +40,17 @@ function buildProgram(run: Run): Command {
     .option('-y, --yes', 'do not ask before changing anything')
     .option('--json', 'print the result as JSON, events as JSON lines')
     .addHelpText('after', examples)
-    .action(run((options: MigrateOptions) => migrate(createNodeHost(), options)));
+    .action(run((options: MigrateOptions) => migrate(createBundleHost(), options)));
   program
     .command('validate')
     .description('Check a configuration file, on any machine.')
     .argument('<file>', 'balena-migrate.yml')
     .option('--json', 'print the findings as JSON')
-    .action(run((file: string, options: CommonOptions) => validate(createNodeHost(), file, merge(program, options))));
+    .action(run((file: string, options: CommonOptions) => validate(createBundleHost(), file, merge(program, options))));
   program
     .command('facts')
     .description('Print what is known of this machine as JSON, for "migrate explain".')
-    .action(run(() => printFacts(createNodeHost())));
+    .action(run(() => printFacts(createBundleHost())));
   program
     .command('explain')
     .description('Print the plan for a machine whose facts were captured with "migrate facts".')
@@ -57,17 +58,17 @@ function buildProgram(run: Run): Command {
     .option('-c, --config <file>', 'configuration')
     .option('-w, --work-dir <directory>', 'where the files lie')
     .option('--json', 'print plan and findings as JSON')
-    .action(run((options: CommonOptions & { facts: string }) => explain(createNodeHost(), merge(program, options))));
+    .action(run((options: CommonOptions & { facts: string }) => explain(createBundleHost(), merge(program, options))));
   program
     .command('undo')
     .description('Take back exactly what stage 1 has prepared.')
     .option('--json', 'print events as JSON lines')
-    .action(run((options: CommonOptions) => undo(createNodeHost(), merge(program, options))));
+    .action(run((options: CommonOptions) => undo(createBundleHost(), merge(program, options))));
   program
     .command('status')
     .description('Say whether this machine is prepared, half-prepared, or came back from a failed migration.')
     .option('--json', 'print it as JSON')
-    .action(run((options: CommonOptions) => status(createNodeHost(), merge(program, options))));
+    .action(run((options: CommonOptions) => status(createBundleHost(), merge(program, options))));
   return program;
 }
 

@@ -1,5 +1,3 @@
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import {
   type Assets,
   assetPath,
@@ -19,6 +17,7 @@ import {
   stateDirectory,
 } from '@migrate/core';
 import { proveImage } from '@migrate/image-tools';
+import { bundleDirectory } from './bundle.ts';
 import { devices } from './devices.ts';
 import { toolVersion } from './version.ts';
 
@@ -44,7 +43,7 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
   const assets: Assets = await readAssets(host, {
     config,
     workDirectory,
-    bundleDirectory: bundleDirectory(),
+    bundleDirectory,
     readsNetworks: request.facts === undefined,
     proveImage: ({ writesUnused, ...image }) =>
       proveImage({ host, emit, ...image, ...(writesUnused ? {} : { usedBlocks: 'find' }) }),
@@ -72,9 +71,4 @@ export function inspectMachine(host: HostReader, places: readonly string[]): Pro
 function placesOf(config: Config, workDirectory: string): string[] {
   const { image } = config.balena;
   return [stateDirectory, ...(image?.kind === 'dd' ? [assetPath(workDirectory, image.file)] : [])];
-}
-
-/** Where the bundle was unpacked: this file is app/migrate.js in it. */
-function bundleDirectory(): string {
-  return dirname(dirname(fileURLToPath(import.meta.url)));
 }

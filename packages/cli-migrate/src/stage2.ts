@@ -3,7 +3,6 @@
 // program again after it.
 import { parseArgs } from 'node:util';
 import {
-  createNodeHost,
   type Disk,
   execute,
   findDisk,
@@ -18,6 +17,7 @@ import {
   stage2LogName,
   stage2ResultName,
 } from '@migrate/core';
+import { createBundleHost } from './bundle.ts';
 import { createStage2Log } from './stage2-log.ts';
 import { stepHandlers } from './step-handlers.ts';
 import { toolVersion } from './version.ts';
@@ -33,7 +33,7 @@ interface Stage2Arguments {
 }
 
 async function runStage2(args: Stage2Arguments): Promise<number> {
-  const host = createNodeHost();
+  const host = createBundleHost();
   const plan = await readPlan(host, args.planPath);
   const log = createStage2Log({
     level: plan.logLevel,

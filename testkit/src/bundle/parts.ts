@@ -55,4 +55,29 @@ export const debianParts: readonly DebianPart[] = [
     files: { 'bin/busybox': 'busybox' },
     copyright: 'usr/share/doc/busybox-static/copyright',
   },
+  // zstd reads images of .img.zst; what it is linked with comes along.
+  {
+    name: 'zstd',
+    version: /^1\.5\.4\+dfsg2-5(\+deb12u\d+)?$/,
+    files: { 'usr/bin/zstd': 'zstd' },
+    copyright: 'usr/share/doc/zstd/copyright',
+  },
+  {
+    name: 'zlib1g',
+    version: /^1:1\.2\.13\.dfsg-1(\+deb12u\d+)?$/,
+    files: { [`${multiarch}/libz.so.1.2.13`]: 'lib/libz.so.1' },
+    copyright: 'usr/share/doc/zlib1g/copyright',
+  },
+  {
+    name: 'liblzma5',
+    version: /^5\.4\.1-1(\+deb12u\d+)?$/,
+    files: { [`${multiarch}/liblzma.so.5.4.1`]: 'lib/liblzma.so.5' },
+    copyright: 'usr/share/doc/liblzma5/copyright',
+  },
+  {
+    name: 'liblz4-1',
+    version: /^1\.9\.4-1(\+deb12u\d+)?$/,
+    files: { [`usr/${multiarch}/liblz4.so.1.9.4`]: 'lib/liblz4.so.1' },
+    copyright: 'usr/share/doc/liblz4-1/copyright',
+  },
 ];

@@ -12,7 +12,7 @@ export interface UsedBlocks {
 /** What is known of an image after it was read to its end and proven. */
 export interface ImageFacts {
   readonly path: string;
-  readonly compression: 'gzip' | 'none';
+  readonly compression: 'gzip' | 'zstd' | 'none';
   /** Size of the file as it lies on disk. */
   readonly fileBytes: number;
   /** sha256 of the file as it lies on disk, lower-case hex. */

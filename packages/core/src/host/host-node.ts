@@ -36,8 +36,16 @@ import { runCommand, runStream } from './run-command.ts';
 
 const defaultReadLimitBytes = 8 * 1024 * 1024;
 
+export interface NodeHostOptions {
+  /** How the program zstd is started; "zstd" where it is left out. */
+  readonly zstd?: readonly string[];
+}
+
+/** Windows of up to 32 MiB: zstd makes larger ones only with --ultra or --long. */
+const unzstdArguments = ['-dcq', '--memory=33554432'];
+
 /** The Host of the machine that this process runs on. */
-export function createNodeHost(): Host {
+export function createNodeHost({ zstd = ['zstd'] }: NodeHostOptions = {}): Host {
   const run = (command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult> =>
     runCommand([command, ...args], options);
   return {
@@ -57,6 +65,12 @@ export function createNodeHost(): Host {
       toStatus(await absentAsUndefined(doing(`examining ${path}`, 'read-failed', () => lstat(path)))),
     readLink: (path) => absentAsUndefined(readlink(path), ['ENOENT', 'EINVAL', 'ENOTDIR']),
     realPath: (path) => absentAsUndefined(realpath(path)),
+    unzstd: (input, signal) =>
+      runStream([...zstd, ...unzstdArguments], {
+        input,
+        refusesWarnings: true,
+        ...(signal === undefined ? {} : { signal }),
+      }),
     freeSpace: (path) =>
       doing(`asking for the free space of ${path}`, 'read-failed', async () => {
         const space = await statfs(path);

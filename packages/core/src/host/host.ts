@@ -77,6 +77,11 @@ export interface HostReader {
   realPath(path: string): Promise<string | undefined>;
   freeSpace(path: string): Promise<FreeSpace>;
   openRead(path: string): Promise<ByteReader>;
+  /**
+   * What the program zstd makes of the frames in `input`, for Node without a zstd of its own. It takes 32 MiB at the most, so
+   * frames with a larger window are refused. Errors are those of runStream.
+   */
+  unzstd(input: AsyncIterable<Uint8Array>, signal?: AbortSignal): AsyncGenerator<Uint8Array>;
   /** User id that this process acts with. */
   readonly userId: number;
   /** Hardware name as `uname -m` gives it. */

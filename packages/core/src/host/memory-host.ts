@@ -135,6 +135,10 @@ export function createMemoryHost(options: MemoryHostOptions = {}): MemoryHost {
         },
       });
     },
+    unzstd: (input) => {
+      if (options.runStream === undefined) throw new MigrateError('not-found', 'zstd is not installed');
+      return options.runStream('zstd', ['-dc'], { input });
+    },
     createScratchFile: async () => bytesOf({ contents: new Uint8Array() }, changed),
     runStream: (command, args, streamOptions = {}) => {
       changed(`run ${command}`);

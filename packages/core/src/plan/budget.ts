@@ -1,5 +1,7 @@
 // The arithmetic of memory and disk space that a plan rests on; shown to the operator item by item.
+
 import type { RuntimeAsset } from '../assets/assets.ts';
+import type { ImageFacts } from '../assets/image.ts';
 import type { Facts, Place } from '../machine/facts.ts';
 import { error } from './check-machine.ts';
 import type { Finding } from './finding.ts';
@@ -9,6 +11,8 @@ const mebibyte = 1024 * 1024;
 
 /** Measured peak of stage 2's own process, with room: see docs/guarantees.md. */
 const stage2ProcessBytes = 128 * mebibyte;
+/** Its window of up to 32 MiB (Host.unzstd) and the program itself. */
+const zstdProcessBytes = 40 * mebibyte;
 /** What the kernel takes of MemTotal for its own structures, page tables and drivers while stage 2 runs. */
 const kernelReserveBytes = 40 * mebibyte;
 /** Left free on the file systems that stage 1 writes to, so that the old system goes on working. */
@@ -19,10 +23,12 @@ const bootReserveBytes = 2 * mebibyte;
 /** RAM in stage 2: nothing is swapped there, and the image lies in RAM while the disk is flashed. */
 export function memoryBudget({
   facts,
+  image,
   runtime,
   payload,
 }: {
   facts: Facts;
+  image: ImageFacts;
   runtime: RuntimeAsset;
   payload: readonly PayloadFile[];
 }): { readonly budget: Budget; readonly findings: readonly Finding[] } {
@@ -32,6 +38,7 @@ export function memoryBudget({
     { what: 'runtime', bytes: sum(runtime.files.map((file) => file.sizeBytes)) },
     { what: 'image and configuration', bytes: sum(payload.map((file) => file.sizeBytes)) },
     { what: 'stage 2 at work', bytes: stage2ProcessBytes },
+    ...(image.compression === 'zstd' ? [{ what: 'zstd at work', bytes: zstdProcessBytes }] : []),
   ];
   const budget = { needed, availableBytes: facts.memory.totalBytes };
   return {

@@ -65,7 +65,7 @@ export function makePlan(request: PlanRequest): PlanResult {
   const { image, runtime } = assets;
   if (image === undefined || runtime === undefined || 'code' in state) return { findings };
   const layout = layOut({ facts, assets, image, runtime, state });
-  const memory = memoryBudget({ facts, runtime, payload: layout.payload });
+  const memory = memoryBudget({ facts, image, runtime, payload: layout.payload });
   const boot = manager === undefined ? state : placeAt(facts, manager.bootDirectory(facts));
   const space = 'code' in boot ? undefined : spaceBudgets({ facts, runtime, copied: layout.copied, state, boot });
   findings.push(...memory.findings, ...('code' in boot ? [boot] : []), ...(space?.findings ?? []));

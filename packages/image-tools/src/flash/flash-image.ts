@@ -1,11 +1,14 @@
 import { type ByteReader, type ByteWriter, type Emit, type ImageFacts, MigrateError } from '@migrate/core';
 import { inflate } from '../open/open-image.ts';
+import type { Unzstd } from '../open/unpack-zstd.ts';
 import { chunksOf, forEachChunk } from './chunks.ts';
 import { commitRange } from './commit-sectors.ts';
 
 export interface FlashRequest {
   /** The image file, compressed or not. */
   readonly source: ByteReader;
+  /** Needed for zstd only. */
+  readonly host?: Unzstd;
   /** What was proven of it. */
   readonly image: ImageFacts;
   readonly target: ByteWriter;
@@ -19,7 +22,7 @@ export interface FlashRequest {
  * byte beyond the image or outside of its used blocks. A write that fails is tried again twice. Throws `write-failed` naming the
  * place, `wrong-image` where the source is not the image that was proven.
  */
-export async function flashImage({ source, image, target, emit, chunks: wanted }: FlashRequest): Promise<void> {
+export async function flashImage({ source, host, image, target, emit, chunks: wanted }: FlashRequest): Promise<void> {
   if (image.sizeBytes > target.sizeBytes)
     throw new MigrateError('no-space', `the image needs ${image.sizeBytes} bytes, the disk has ${target.sizeBytes}`);
   const { endByte: withheldBytes } = commitRange(image.table);
@@ -29,12 +32,16 @@ export async function flashImage({ source, image, target, emit, chunks: wanted }
   const total = chunks.reduce((sum, { startByte, endByte }) => sum + endByte - startByte, 0);
   let done = 0;
   const { chunkBytes } = image;
-  const sizeBytes = await forEachChunk(inflate(source, image), { chunks, chunkBytes }, async (bytes, { startByte }) => {
-    const skip = Math.max(0, Math.min(bytes.length, withheldBytes - startByte));
-    await writePersistently(target, bytes.subarray(skip), startByte + skip);
-    done += bytes.length;
-    emit({ kind: 'progress', text, done, total, unit: 'bytes' });
-  });
+  const sizeBytes = await forEachChunk(
+    inflate(source, { ...image, host }),
+    { chunks, chunkBytes },
+    async (bytes, { startByte }) => {
+      const skip = Math.max(0, Math.min(bytes.length, withheldBytes - startByte));
+      await writePersistently(target, bytes.subarray(skip), startByte + skip);
+      done += bytes.length;
+      emit({ kind: 'progress', text, done, total, unit: 'bytes' });
+    },
+  );
   if (sizeBytes !== image.sizeBytes) throw notTheImage();
   await target.flush();
 }
@@ -55,11 +62,11 @@ async function writePersistently(target: ByteWriter, bytes: Uint8Array, position
 }
 
 /** The withheld first bytes of the image, taken from its start. */
-export async function readCommitBytes(source: ByteReader, image: ImageFacts): Promise<Uint8Array> {
+export async function readCommitBytes(source: ByteReader, image: ImageFacts, host?: Unzstd): Promise<Uint8Array> {
   const { endByte } = commitRange(image.table);
   const parts: Uint8Array[] = [];
   let length = 0;
-  for await (const bytes of inflate(source, image)) {
+  for await (const bytes of inflate(source, { ...image, host })) {
     parts.push(bytes);
     length += bytes.length;
     if (length >= endByte) return Buffer.concat(parts).subarray(0, endByte);

@@ -216,17 +216,53 @@ describe('proveImage', () => {
   it('names other formats and their cure', async () => {
     for (const [name, command] of [
       ['xz', 'xz'],
-      ['zstd', 'zstd'],
       ['bzip2', 'bzip2'],
     ] as const) {
       const bytes =
         command === 'bzip2' ? Buffer.from('BZh9') : execFileSync(command, ['-c'], { input: raw.subarray(0, 4096) });
       await expect(prove(save(`image.${name}`, bytes))).rejects.toThrow(
-        new RegExp(`packed as ${name}; images must be raw or gzip`),
+        new RegExp(`packed as ${name}; images must be raw, gzip or zstd`),
       );
     }
     await expect(prove(save('empty', Buffer.alloc(0)))).rejects.toThrow(/no partition table/);
     await expect(prove(save('text.img', Buffer.alloc(mebibyte, 'text')))).rejects.toThrow(/no partition table/);
+  });
+});
+
+describe('an image packed with zstd', () => {
+  const zst = (): string => {
+    const packed = execFileSync('zstd', ['-q', '-12', '-c'], { input: raw, maxBuffer: 256 * mebibyte });
+    return save('image.img.zst', packed);
+  };
+
+  it('is proven, flashed and read back as the same image packed with gzip', async () => {
+    const file = zst();
+    const facts = await proveImage({ host, path: file, emit, usedBlocks: 'find' });
+    const { path: _, compression, fileBytes, fileSha256, ...same } = facts;
+    expect(await proveImage({ host, path, emit, usedBlocks: 'find' })).toMatchObject(same);
+    expect(compression).toBe('zstd');
+    expect(fileSha256).toBe(createHash('sha256').update(readFileSync(file)).digest('hex'));
+    expect(fileBytes).toBe(readFileSync(file).length);
+    const target = memoryDisk(raw.length + mebibyte);
+    const source = await host.openRead(file);
+    await wipeOldTables(target, facts);
+    await flashImage({ source, host, image: facts, target, emit });
+    const commitBytes = await readCommitBytes(source, facts, host);
+    expect(commitBytes).toEqual(raw.subarray(0, commitBytes.length));
+    expect(await differingChunks({ target, image: facts, commitBytes, emit })).toEqual([]);
+    await source.close();
+  });
+
+  it('is refused where it is cut, changed, or asks for much memory', async () => {
+    const bytes = readFileSync(zst());
+    await expect(prove(save('cut.zst', bytes.subarray(0, bytes.length - 100)))).rejects.toMatchObject({
+      code: 'invalid-input',
+    });
+    const changed = Buffer.from(bytes);
+    changed.writeUInt8(changed.readUInt8(bytes.length >> 1) ^ 1, bytes.length >> 1);
+    await expect(prove(save('changed.zst', changed))).rejects.toMatchObject({ code: 'invalid-input' });
+    const large = execFileSync('zstd', ['-q', '--long=27', '-c'], { input: Buffer.alloc(200 * mebibyte) });
+    await expect(prove(save('large.zst', large))).rejects.toBeInstanceOf(MigrateError);
   });
 });
 

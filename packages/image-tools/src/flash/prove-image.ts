@@ -43,7 +43,7 @@ export interface ProofRequest {
 export async function proveImage({ host, path, expectedHash, emit, usedBlocks }: ProofRequest): Promise<ImageFacts> {
   const source = await host.openRead(path);
   try {
-    const file: ImageFile = { source, path, compression: await compressionOf(source, path), emit };
+    const file: ImageFile = { host, source, path, compression: await compressionOf(source, path), emit };
     if (usedBlocks === undefined) return await readToEnd(file, { expectedHash });
     const map = usedBlocks === 'find' ? await readUsedMap(host, path, emit) : undefined;
     const known = usedBlocks === 'find' ? map?.usedBlocks : usedBlocks;
@@ -58,6 +58,7 @@ export async function proveImage({ host, path, expectedHash, emit, usedBlocks }:
 }
 
 interface ImageFile {
+  readonly host: HostReader;
   readonly source: ByteReader;
   readonly path: string;
   readonly compression: ImageCompression;
@@ -65,11 +66,12 @@ interface ImageFile {
 }
 
 /** Inspects an image before it is hashed, no further than its last table of blocks. */
-async function lookAhead({ source, path, compression, emit }: ImageFile): Promise<Inspection> {
+async function lookAhead({ host, source, path, compression, emit }: ImageFile): Promise<Inspection> {
   if (compression === 'none') return named(path, () => inspectImage(source, { useReaders }));
   const reader = forwardReader(source, {
     path,
     compression,
+    host,
     onFileBytes: progressOf('finding used blocks', source, emit),
   });
   try {
@@ -89,7 +91,7 @@ interface Expectation {
 
 /** Facts with the used blocks as the image itself has them, where ranges are given, and with the hashes of those ranges. */
 async function readToEnd(
-  { source, path, compression, emit }: ImageFile,
+  { host, source, path, compression, emit }: ImageFile,
   { expectedHash, ranges, inspection: earlier }: Expectation,
 ): Promise<ImageFacts> {
   const fileHash = createHash('sha256');
@@ -101,6 +103,7 @@ async function readToEnd(
   const reader = forwardReader(source, {
     path,
     compression,
+    host,
     onFileBytes: (bytes) => {
       fileHash.update(bytes);
       otherHash?.update(bytes);

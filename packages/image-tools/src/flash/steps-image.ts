@@ -40,9 +40,9 @@ const flash: RedoableHandler<StepOf<'flash-image'>> = {
       : `wipe the old partition table and write ${mib(writtenBytes)} of the ${mib(sizeBytes)} MiB of the image, which are its used blocks, all but its first sectors`,
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
-      const { plan, emit } = context;
+      const { host, plan, emit } = context;
       await wipeOldTables(target, plan.image);
-      await flashImage({ source, image: plan.image, target, emit });
+      await flashImage({ source, host, image: plan.image, target, emit });
     }),
   redo: true,
 };
@@ -52,9 +52,10 @@ const verify: RedoableHandler<StepOf<'verify-image'>> = {
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
       const { host, plan, emit } = context;
-      const commitBytes = await readCommitBytes(source, plan.image);
+      const commitBytes = await readCommitBytes(source, plan.image, host);
       await verifyAndRepair({
         source,
+        host,
         target,
         image: plan.image,
         commitBytes,
@@ -70,7 +71,7 @@ const commit: RedoableHandler<StepOf<'commit-image'>> = {
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
       const { host, plan } = context;
-      await writeCommitSectors(target, await readCommitBytes(source, plan.image), () => host.dropCaches());
+      await writeCommitSectors(target, await readCommitBytes(source, plan.image, host), () => host.dropCaches());
     }),
   redo: true,
 };

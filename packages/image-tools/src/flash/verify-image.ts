@@ -9,6 +9,7 @@ import {
   MigrateError,
   writtenBytes,
 } from '@migrate/core';
+import type { Unzstd } from '../open/unpack-zstd.ts';
 import { chunksOf } from './chunks.ts';
 import { flashImage } from './flash-image.ts';
 
@@ -95,13 +96,15 @@ const rounds = 3;
 export interface RepairRequest extends VerifyRequest {
   readonly target: ByteWriter;
   readonly source: ByteReader;
+  /** Needed for zstd only. */
+  readonly host?: Unzstd;
   /** Makes the next read come from the medium instead of memory. */
   readonly dropCaches: () => Promise<void>;
 }
 
 /** Verifies, writes differing chunks again, and verifies anew; throws `verify-mismatch` where the disk keeps failing. */
 export async function verifyAndRepair(request: RepairRequest): Promise<void> {
-  const { source, image, target, emit, dropCaches } = request;
+  const { image, emit, dropCaches } = request;
   for (let round = 1; ; round += 1) {
     await dropCaches();
     const differing = await differingChunks(request);
@@ -112,7 +115,7 @@ export async function verifyAndRepair(request: RepairRequest): Promise<void> {
     if (round > rounds)
       throw new MigrateError('verify-mismatch', `the disk does not keep what is written to it: ${text}`);
     emit({ kind: 'note', level: 'warn', text: `${text}; they are written again (${round} of ${rounds})` });
-    await flashImage({ source, image, target, emit, chunks: new Set(differing) });
+    await flashImage({ ...request, chunks: new Set(differing) });
   }
 }
 

@@ -1,11 +1,14 @@
 import { type ByteReader, MigrateError } from '@migrate/core';
 import { readImageBytes } from './inflate-image.ts';
 import type { ImageCompression } from './open-image.ts';
+import type { Unzstd } from './unpack-zstd.ts';
 
 export interface ForwardReaderOptions {
   /** Name of the file for messages. */
   readonly path: string;
   readonly compression: ImageCompression;
+  /** Needed for zstd only. */
+  readonly host?: Unzstd | undefined;
   /** Sees each byte of the file once and in order, whatever is read. */
   readonly onFileBytes?: (bytes: Uint8Array) => void;
   /** Sees each byte of the image once and in order, whatever is read. */
@@ -22,11 +25,11 @@ const windowBytes = 2 * 1024 * 1024;
 /** A sound image needs one or two; more means tables or a file system made to send their reader to and fro. */
 const maximumRestarts = 24;
 
-/** See forwardReaderOf; of a raw image or a gzip file. */
+/** See forwardReaderOf; of a raw image, or a gzip or zstd file. */
 export function forwardReader(source: ByteReader, options: ForwardReaderOptions): ForwardReader {
-  const { path, compression, onFileBytes, onImageBytes } = options;
+  const { path, compression, host, onFileBytes, onImageBytes } = options;
   return forwardReaderOf(
-    (isFirst) => readImageBytes(source, { path, compression, ...(isFirst ? { onFileBytes } : {}) }),
+    (isFirst) => readImageBytes(source, { path, compression, host, ...(isFirst ? { onFileBytes } : {}) }),
     { path, ...(onImageBytes === undefined ? {} : { onImageBytes }) },
   );
 }

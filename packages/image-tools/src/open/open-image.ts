@@ -126,31 +126,30 @@ async function refuseNested(packed: PackedImage, path: string): Promise<void> {
 }
 
 /** What stage 2 can flash from. */
-export type ImageCompression = 'gzip' | 'none';
+export type ImageCompression = 'gzip' | 'zstd' | 'none';
 
 /** How to make a gzip file of what stage 2 cannot read. */
-const commandsToGzip: Readonly<Record<Exclude<ImageContainer, 'raw' | 'gzip'>, string>> = {
+const commandsToGzip: Readonly<Record<Exclude<ImageContainer, 'raw' | 'gzip' | 'zstd'>, string>> = {
   zip: 'unzip -p FILE | gzip > FILE.img.gz',
   xz: 'xz -dc FILE | gzip > FILE.img.gz',
-  zstd: 'zstd -dc FILE | gzip > FILE.img.gz',
   bzip2: 'bzip2 -dc FILE | gzip > FILE.img.gz',
 };
 
 /**
- * Tells by content, never by name, whether an image is gzip or raw. Throws `unsupported` for known formats that cannot be
- * flashed; whatever else is not gzip counts as a raw image.
+ * Tells by content, never by name, whether an image is gzip, zstd or raw. Throws `unsupported` for known formats that cannot be
+ * flashed; whatever is not recognised counts as a raw image.
  */
 export async function compressionOf(source: ByteReader, path: string): Promise<ImageCompression> {
   const format = await readImageFormat(source);
   if ('container' in format) {
     if (format.container === 'raw') return 'none';
-    if (format.container === 'gzip') return 'gzip';
+    if (format.container === 'gzip' || format.container === 'zstd') return format.container;
   }
   const [name, cure] =
     'foreign' in format
       ? [format.foreign, format.cure]
       : [format.container, commandsToGzip[format.container as keyof typeof commandsToGzip]];
-  throw new MigrateError('unsupported', `${path} is packed as ${name}; images must be raw or gzip: ${cure}`, {
+  throw new MigrateError('unsupported', `${path} is packed as ${name}; images must be raw, gzip or zstd: ${cure}`, {
     data: { path, format: name },
   });
 }
@@ -160,7 +159,7 @@ export type InflateOptions = Omit<ImageStreamOptions, 'maximumBytes'>;
 /** The bytes of an image in order, inflated where needed; see readImageBytes for bounds and errors. */
 export function inflate(
   source: ByteReader,
-  { path, compression, onFileBytes, engine }: InflateOptions,
+  { path, compression, host, onFileBytes, engine }: InflateOptions,
 ): AsyncGenerator<Uint8Array> {
-  return readImageBytes(source, { path, compression, onFileBytes, engine });
+  return readImageBytes(source, { path, compression, host, onFileBytes, engine });
 }

@@ -67,17 +67,25 @@ export async function readPackedImage(from: PackedImageSource, container: ImageC
           // The preset -9 needs 65 MiB to unpack; what asks for much more was made to exhaust memory.
           unpackByProgram(source, {
             ...unpackOptions(from, options),
-            command: 'xz',
-            args: ['-dcq', '--memlimit-decompress=256MiB'],
+            run: program(from, options, 'xz', ['-dcq', '--memlimit-decompress=256MiB']),
           }),
       };
     case 'bzip2':
       return {
         ...whole,
         unpack: (options) =>
-          unpackByProgram(source, { ...unpackOptions(from, options), command: 'bzip2', args: ['-dc'] }),
+          unpackByProgram(source, {
+            ...unpackOptions(from, options),
+            run: program(from, options, 'bzip2', ['-dc']),
+          }),
       };
   }
+}
+
+function program({ host }: PackedImageSource, { signal }: Unpack, command: string, args: readonly string[]) {
+  // bzip2 only warns of what follows the end, and exits with 0.
+  const options = { refusesWarnings: true, ...(signal === undefined ? {} : { signal }) };
+  return (input: AsyncIterable<Uint8Array>) => host.runStream(command, args, { ...options, input });
 }
 
 function readZip(from: PackedImageSource, image: ZippedImage): PackedImage {

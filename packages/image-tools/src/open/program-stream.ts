@@ -1,11 +1,9 @@
-import { type ByteReader, type Host, MigrateError } from '@migrate/core';
+import { type ByteReader, MigrateError } from '@migrate/core';
 import { readSlices, type UnpackOptions } from './stream-options.ts';
 
 export interface ProgramOptions extends UnpackOptions {
-  readonly host: Host;
-  readonly command: string;
-  readonly args: readonly string[];
-  readonly signal?: AbortSignal | undefined;
+  /** Starts the program. */
+  readonly run: (input: AsyncIterable<Uint8Array>) => AsyncGenerator<Uint8Array>;
 }
 
 /**
@@ -13,7 +11,7 @@ export interface ProgramOptions extends UnpackOptions {
  * says, and the byte up to which it was given the file; `not-found` where it is not installed.
  */
 export async function* unpackByProgram(source: ByteReader, options: ProgramOptions): AsyncGenerator<Uint8Array> {
-  const { host, command, args, signal, onFileBytes } = options;
+  const { run, onFileBytes } = options;
   let givenBytes = 0;
   const input = readSlices(source, {
     onFileBytes: async (bytes) => {
@@ -22,8 +20,7 @@ export async function* unpackByProgram(source: ByteReader, options: ProgramOptio
     },
   });
   try {
-    // bzip2 only warns of what follows the end, and exits with 0.
-    yield* host.runStream(command, args, { input, refusesWarnings: true, ...(signal === undefined ? {} : { signal }) });
+    yield* run(input);
   } catch (thrown) {
     if (!(thrown instanceof MigrateError) || thrown.code !== 'command-failed') throw thrown;
     const said = typeof thrown.data.stderr === 'string' ? thrown.data.stderr.trim() : '';

@@ -1,5 +1,5 @@
 import * as zlib from 'node:zlib';
-import { type ByteReader, type Host, windowOf } from '@migrate/core';
+import { type ByteReader, type HostReader, windowOf } from '@migrate/core';
 import { unpackByTransform, type ZlibTransform } from './node-transform.ts';
 import { unpackByProgram } from './program-stream.ts';
 import { damaged, outputChunkBytes, type UnpackOptions } from './stream-options.ts';
@@ -9,6 +9,9 @@ import { readZstdFrames, type ZstdFrame } from './zstd-frames.ts';
 const createZstdDecompress = (
   zlib as { readonly createZstdDecompress?: (options: { chunkSize: number }) => ZlibTransform }
 ).createZstdDecompress;
+
+/** The door to the program zstd, for Node without its own. */
+export type Unzstd = Pick<HostReader, 'unzstd'>;
 
 /** Size of the image where all frames tell theirs. */
 export function zstdImageBytes(frames: readonly ZstdFrame[]): number | undefined {
@@ -21,10 +24,10 @@ export function zstdImageBytes(frames: readonly ZstdFrame[]): number | undefined
 /** The contents of a .zst file whose frames were found sound, by Node where it can, else by the program zstd. */
 export async function* unpackZstd(
   source: ByteReader,
-  options: UnpackOptions & { readonly host: Host; readonly signal?: AbortSignal | undefined },
+  options: UnpackOptions & { readonly host: Unzstd; readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<Uint8Array> {
   if (createZstdDecompress === undefined) {
-    yield* unpackByProgram(source, { ...options, command: 'zstd', args: ['-dcq'] });
+    yield* unpackByProgram(source, { ...options, run: (input) => options.host.unzstd(input, options.signal) });
     return;
   }
   for (const frame of await readZstdFrames(source, options)) {

@@ -21,7 +21,7 @@ export async function* archiveStream(
       done += bytes.length;
       onRead(done);
     };
-    yield* readImageBytes(source, { path, compression, maximumBytes, onFileBytes });
+    yield* readImageBytes(source, { path, compression, host, maximumBytes, onFileBytes });
     if (hash.digest('hex') !== fileSha256)
       throw new MigrateError('verify-mismatch', `${path} has changed since it was inspected`);
   } finally {

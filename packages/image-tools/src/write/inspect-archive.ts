@@ -65,7 +65,7 @@ export async function inspectArchive(request: ArchiveRequest): Promise<ArchiveFa
       const compression = await compressionOf(source, path);
       const maximumBytes = sizeBytes * inflatedPerPartition + inflatedAtLeast;
       const observed = withProgress(onFileBytes, source, request);
-      const stream = readImageBytes(source, { path, compression, maximumBytes, onFileBytes: observed });
+      const stream = readImageBytes(source, { path, compression, host, maximumBytes, onFileBytes: observed });
       const found = await readMembers(stream, request);
       const digest = configured?.digest('hex');
       if (hash !== undefined && digest !== hash.digest)
