@@ -85,7 +85,7 @@ describe('in a root directory without any library', () => {
     for (const name of [launcher, `/${bundleName}/relative`, '/absolute']) {
       const run = await probed([busybox, 'sh', name, 'two words', '', '--flag=*', '$HOME']);
       expect(run.arguments).toEqual(['two words', '', '--flag=*', '$HOME']);
-      expect(run.flags).toEqual(['--max-semi-space-size=1', '--max-old-space-size=96']);
+      expect(run.flags).toEqual(['--expose-gc', '--max-semi-space-size=1', '--max-old-space-size=96']);
     }
   });
 

@@ -38,7 +38,7 @@ exit 0`;
     const result = await run({ stage2: script, kernelArguments: ['loop.max_loop=3'] });
     const payload = '/migrate/payload';
     expect(result.log).toContain(
-      `STAGE2 --library-path ${payload}/runtime/lib ${payload}/runtime/node --single-threaded-gc --max-semi-space-size=1 --max-old-space-size=64 ` +
+      `STAGE2 --library-path ${payload}/runtime/lib ${payload}/runtime/node --expose-gc --single-threaded-gc --max-semi-space-size=1 --max-old-space-size=64 ` +
         `${payload}/app/stage2.js --plan ${payload}/plan.json --old-root /migrate/old --old-root-device /dev/vda\n`,
     );
     expect(result.log).toMatch(/MOUNT \/dev\/vda \/migrate\/old ext4 ro,/);

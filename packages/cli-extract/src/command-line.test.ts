@@ -45,6 +45,8 @@ describe('balena-extract', () => {
     expect(await run(disk(), '--hash', 'crc')).toBe(2);
     expect(await run('convert', 'only-one')).toBe(2);
     expect(await run('configure', disk())).toBe(2);
+    expect(await run('convert', disk(), join(directory, 'x.gz'), '--level', '12')).toBe(2);
+    expect(printed.err).toContain('gzip goes up to 9');
   });
 
   it('tells what any disk is, for people and for programs', async () => {

@@ -1,9 +1,9 @@
-import { createNodeHost, exitCodes, type HashAlgorithm, type Host, MigrateError, messageOf } from '@migrate/core';
+import { createNodeHost, exitCodes, type HashAlgorithm, type Host, reportThrown } from '@migrate/core';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { CommonOptions, ExtractCommandOptions, WritingOptions } from './command-options.ts';
 import { type ConfigureCommandOptions, configure } from './configure-command.ts';
 import { type ConvertCommandOptions, convert } from './convert-command.ts';
-import { exitCodeOfThrown } from './exit-code.ts';
+import { exitCodeOfFailure } from './exit-code.ts';
 import { extract } from './extract-command.ts';
 import { info } from './info-command.ts';
 import { map } from './map-command.ts';
@@ -28,12 +28,10 @@ export async function runCommandLine(argv: readonly string[], signal: AbortSigna
     await buildProgram(run, { host: createNodeHost(), signal }).parseAsync([...argv], { from: 'user' });
     return exitCode;
   } catch (thrown) {
+    if (thrown instanceof InvalidArgumentError) process.stderr.write(`balena-extract: ${thrown.message}\n`);
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-    const isBug = !(thrown instanceof MigrateError);
-    process.stderr.write(
-      `balena-extract: ${isBug && thrown instanceof Error ? `this is a bug: ${thrown.stack}` : messageOf(thrown)}\n`,
-    );
-    return exitCodeOfThrown(thrown);
+    reportThrown('balena-extract', thrown, process.stderr);
+    return exitCodeOfFailure(thrown);
   }
 }
 

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
-import { exitCodes, type HashAlgorithm, MigrateError, renderJson, renderLines } from '@migrate/core';
+import { exitCodes, type HashAlgorithm, renderJson, renderLines } from '@migrate/core';
 import { convertImage, ddSnippet, imageFileFormat } from '@migrate/image-tools';
+import { InvalidArgumentError } from 'commander';
 import type { CommandContext } from './command-line.ts';
 import type { WritingOptions } from './command-options.ts';
 import { withImage } from './open-source.ts';
@@ -23,7 +24,7 @@ export async function convert(
   const emit = options.json ? renderJson(process.stderr) : renderLines(process.stderr);
   const path = resolve(to);
   if (imageFileFormat(path) === 'gzip' && (options.level ?? 1) > highestGzipLevel)
-    throw new MigrateError('invalid-input', `--level ${options.level}: gzip goes up to ${highestGzipLevel}`);
+    throw new InvalidArgumentError(`--level ${options.level}: gzip goes up to ${highestGzipLevel}`);
   await confirmOverwriting(host, [path], options);
   const image = await withImage(context, { path: from, directory: resolve('.'), emit }, ({ opened }) =>
     convertImage({ image: opened, host, path, algorithm: options.hash, level: options.level, signal }),

@@ -1,3 +1,5 @@
+import { surviveConsole } from '@migrate/core';
 import { runCommandLine } from './command-line.ts';
 
+surviveConsole();
 process.exitCode = await runCommandLine(process.argv.slice(2));

@@ -1,15 +1,5 @@
-import { type Emit, exitCodeOfThrown, exitCodes, MigrateError, renderJson, renderLines } from '@migrate/core';
+import { type Emit, exitCodeOfUndone, exitCodes, MigrateError, renderJson, renderLines } from '@migrate/core';
 import { type CommonOptions, programName } from './command-options.ts';
-
-/** Ways to fail after which everything has been taken back; the others refuse before anything is changed. */
-const undoneFailures: ReadonlySet<string> = new Set([
-  'write-failed',
-  'read-failed',
-  'verify-mismatch',
-  'command-failed',
-  'timeout',
-  'no-space',
-]);
 
 /** Runs what changes things, shows its events and result, and returns the exit code. */
 export async function reportRun(
@@ -23,14 +13,9 @@ export async function reportRun(
     return exitCodes.done;
   } catch (thrown) {
     if (!(thrown instanceof MigrateError)) throw thrown;
-    const exitCode = exitCodeOf(thrown);
+    const exitCode = exitCodeOfUndone(thrown);
     const state = exitCode === exitCodes.undone ? '; everything is as it was' : '';
     process.stderr.write(`${programName}: ${thrown.message}${state}\n`);
     return exitCode;
   }
-}
-
-function exitCodeOf(error: MigrateError): number {
-  if (error.code === 'undo-failed') return exitCodes.notUndone;
-  return undoneFailures.has(error.code) ? exitCodes.undone : exitCodeOfThrown(error);
 }

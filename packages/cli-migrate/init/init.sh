@@ -156,7 +156,7 @@ lacks_getrandom() {
 }
 
 run_stage2() {
-  set -- --single-threaded-gc --max-semi-space-size=1 --max-old-space-size=64 "$payload/app/stage2.js" \
+  set -- --expose-gc --single-threaded-gc --max-semi-space-size=1 --max-old-space-size=64 "$payload/app/stage2.js" \
     --plan "$payload/plan.json" --old-root "$old" --old-root-device "$device" "$@"
   set -- "$payload/runtime/node" "$@"
   if [ -f "$payload/runtime/getentropy.so" ] && lacks_getrandom; then

@@ -6,6 +6,7 @@ import {
   type Host,
   MigrateError,
   parseConfig,
+  publicPlan,
   renderFindings,
   renderLines,
   stateDirectory,
@@ -37,7 +38,8 @@ export async function explain(host: Host, options: CommonOptions & { facts: stri
   const preparation = await prepare(host, { config, workDirectory, emit, facts: captured });
   const all = [...findings, ...preparation.findings];
   if (preparation.plan === undefined) return refuse(all, options, exitCodes.refused);
-  if (options.json) process.stdout.write(`${JSON.stringify({ plan: preparation.plan, findings: all }, null, 2)}\n`);
+  if (options.json)
+    process.stdout.write(`${JSON.stringify({ plan: publicPlan(preparation.plan), findings: all }, null, 2)}\n`);
   else process.stdout.write(explainPlan(preparation.plan, { facts: captured, handlers: stepHandlers }));
   if (!options.json) process.stderr.write(renderFindings(all));
   return exitCodes.done;

@@ -7,6 +7,7 @@ import {
   type Host,
   messageOf,
   type Plan,
+  publicPlan,
   renderFindings,
   renderJson,
   renderLines,
@@ -31,7 +32,7 @@ export async function migrate(host: Host, options: MigrateOptions): Promise<numb
   const { plan, facts } = preparation;
   if (plan === undefined) return refuse(all, options, exitCodes.refused);
   if (mode === 'pretend' && options.json) {
-    process.stdout.write(`${JSON.stringify({ plan, findings: all }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ plan: publicPlan(plan), findings: all }, null, 2)}\n`);
     return exitCodes.done;
   }
   if (!options.json) process.stdout.write(`${explainPlan(plan, { facts, handlers: stepHandlers })}\n`);

@@ -16,6 +16,7 @@ import {
   planVersion,
   stage2LogName,
   stage2ResultName,
+  surviveConsole,
 } from '@migrate/core';
 import { createBundleHost } from './bundle.ts';
 import { createStage2Log } from './stage2-log.ts';
@@ -54,6 +55,8 @@ async function runStage2(args: Stage2Arguments): Promise<number> {
   }
   log.emit({ kind: 'note', level: 'error', text: `stage 2 failed (${outcome.kind}): ${outcome.cause.message}` });
   if (outcome.kind !== 'failed-after-point-of-no-return') {
+    // The marker may be there already where the step behind it could not even begin.
+    await host.removeFile(pointOfNoReturnMarker);
     await leaveWord(host, plan, { args, message: outcome.cause.message, log: log.bytes() });
   }
   return 1;
@@ -162,6 +165,7 @@ function parseArguments(argv: readonly string[]): Stage2Arguments {
   return { planPath: plan, oldRoot: values['old-root'], oldRootDevice: values['old-root-device'], isResumed: resume };
 }
 
+surviveConsole();
 try {
   process.exitCode = await runStage2(parseArguments(process.argv.slice(2)));
 } catch (thrown) {

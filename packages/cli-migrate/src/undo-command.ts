@@ -44,6 +44,7 @@ export async function status(host: Host, options: CommonOptions): Promise<number
   }
   const text = {
     none: 'no migration was prepared on this machine',
+    running: 'migrate is at work at this moment',
     'half-done': 'a run was cut before its end; "migrate undo" takes it back',
     armed: 'the machine is prepared: the next boot starts stage 2',
     'fell-back': `the migration gave way to this system: ${'reason' in run ? run.reason : ''}`,

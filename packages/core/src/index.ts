@@ -71,3 +71,4 @@ export * from './terminal/progress-pace.ts';
 export * from './terminal/render.ts';
 export * from './terminal/render-refusal.ts';
 export * from './terminal/report-thrown.ts';
+export * from './terminal/survive-console.ts';

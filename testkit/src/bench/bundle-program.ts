@@ -1,11 +1,13 @@
 import { basename, join } from 'node:path';
 import { build } from 'tsup';
 
-/**
- * Flags for little memory. Without the last, a busy machine keeps the collector's threads from freeing what zlib has put out:
- * the peak was seen anywhere between 101 and 138 MiB, with it always within 3 MiB of 103.
- */
-export const stage2NodeFlags = ['--max-semi-space-size=1', '--max-old-space-size=64', '--single-threaded-gc'] as const;
+/** Flags for little memory, as in init.sh. On a busy machine the collector's own threads would come too late to free buffers. */
+export const stage2NodeFlags = [
+  '--expose-gc',
+  '--single-threaded-gc',
+  '--max-semi-space-size=1',
+  '--max-old-space-size=64',
+] as const;
 
 /**
  * Bundles a program (its path from this folder, without ".ts") into one file in `directory` and returns its path: Node 20 cannot

@@ -2,6 +2,7 @@ import type { HostReader } from '../host/host.ts';
 import { error } from '../plan/check-machine.ts';
 import type { Finding } from '../plan/finding.ts';
 import { type Journal, readBootId, readJournal } from './journal.ts';
+import { lockHolder } from './lock.ts';
 
 export const journalName = 'journal.json';
 export const stage2ResultName = 'stage2-result.json';
@@ -10,6 +11,8 @@ export const stage2LogName = 'stage2.log';
 /** What an earlier run on this machine left. */
 export type FormerRun =
   | { readonly kind: 'none' }
+  /** Another process is at work at this moment. */
+  | { readonly kind: 'running'; readonly processId: number; readonly since: string }
   /** Stage 1 or an undo was cut before its end. */
   | { readonly kind: 'half-done'; readonly journal: Journal }
   /** The next boot starts stage 2. */
@@ -19,6 +22,9 @@ export type FormerRun =
 
 /** Reads the traces of an earlier run; writes nothing. */
 export async function findFormerRun(host: HostReader, directory: string): Promise<FormerRun> {
+  const holder = await lockHolder(host, directory);
+  if (holder !== undefined && holder.pid !== process.pid)
+    return { kind: 'running', processId: holder.pid, since: holder.since };
   const journal = await readJournal(host, `${directory}/${journalName}`);
   if (journal === undefined) return { kind: 'none' };
   if (journal.phase !== 'complete') return { kind: 'half-done', journal };
@@ -38,6 +44,15 @@ export function checkFormerRun(run: FormerRun): readonly Finding[] {
   switch (run.kind) {
     case 'none':
       return [];
+    case 'running':
+      return [
+        error(
+          'already-running',
+          'earlier run',
+          `another migrate is at work (process ${run.processId} since ${run.since})`,
+          'Wait for its end',
+        ),
+      ];
     case 'half-done':
       return [error('half-done-run', 'earlier run', `a run of ${run.journal.startedAt} was cut before its end`, hint)];
     case 'armed':

@@ -13,7 +13,9 @@ const setUefiBootEntry: UndoableHandler<StepOf<'set-uefi-boot-entry'>> = {
   describe: (step) => `add the UEFI boot entry "${step.description}" for ${step.filePath}, before the old ones`,
   prepare: async (step, { host }) => {
     const order = uint16List(await readVariable(host, 'BootOrder'));
-    return { order, number: await freeNumber(host, step.description) };
+    const number = await freeNumber(host, step.description);
+    const former = await readVariable(host, variableName(number));
+    return { order, number, former: former === undefined ? null : Buffer.from(former).toString('base64') };
   },
   apply: async (step, { host, plan }) => {
     const partitionIndex = plan.image.labels[step.partitionLabel];
@@ -41,9 +43,10 @@ const setUefiBootEntry: UndoableHandler<StepOf<'set-uefi-boot-entry'>> = {
     await writeVariable(host, 'BootOrder', uint16Bytes([number, ...order.filter((entry) => entry !== number)]));
   },
   undo: async (_step, saved, { host }) => {
-    const { order, number } = savedOrder(saved);
+    const { order, number, former } = savedEntry(saved);
     await writeVariable(host, 'BootOrder', uint16Bytes(order));
-    if (!order.includes(number)) await host.removeFile(variablePath(variableName(number)));
+    if (former === undefined) await host.removeVariableFile(variablePath(variableName(number)));
+    else await writeVariable(host, variableName(number), former);
   },
 };
 
@@ -98,10 +101,18 @@ function uint16Bytes(values: readonly number[]): Uint8Array {
   return bytes;
 }
 
-function savedOrder(saved: Saved): { order: number[]; number: number } {
-  const { order, number } = (saved ?? {}) as Partial<Record<string, unknown>>;
-  if (!Array.isArray(order) || typeof number !== 'number' || !order.every((entry) => typeof entry === 'number')) {
+interface SavedEntry {
+  readonly order: readonly number[];
+  readonly number: number;
+  /** What the entry was before; undefined where there was none. */
+  readonly former: Uint8Array | undefined;
+}
+
+function savedEntry(saved: Saved): SavedEntry {
+  const { order, number, former } = (saved ?? {}) as Partial<Record<string, unknown>>;
+  const isOrder = Array.isArray(order) && order.every((entry) => typeof entry === 'number');
+  if (!isOrder || typeof number !== 'number' || (former !== null && typeof former !== 'string')) {
     throw new MigrateError('undo-failed', 'the journal lacks the former UEFI boot order');
   }
-  return { order, number };
+  return { order, number, former: former === null ? undefined : Buffer.from(former, 'base64') };
 }

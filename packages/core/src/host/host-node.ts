@@ -41,6 +41,9 @@ export interface NodeHostOptions {
   readonly zstd?: readonly string[];
 }
 
+/** What is still in memory may be gigabytes, and the medium a slow card: only a hung one takes this long. */
+const writeBackLimitMs = 3600_000;
+
 /** Windows of up to 32 MiB: zstd makes larger ones only with --ultra or --long. */
 const unzstdArguments = ['-dcq', '--memory=33554432'];
 
@@ -112,6 +115,10 @@ export function createNodeHost({ zstd = ['zstd'] }: NodeHostOptions = {}): Host 
         await absentAsUndefined(unlink(path));
         await absentAsUndefined(syncDirectory(dirname(path)));
       }),
+    removeVariableFile: (path) =>
+      doing(`removing ${path}`, 'write-failed', async () => {
+        await absentAsUndefined(unlink(path));
+      }),
     removeDirectory: (path) =>
       doing(`removing the directory ${path}`, 'write-failed', async () => {
         await absentAsUndefined(rmdir(path));
@@ -138,10 +145,10 @@ export function createNodeHost({ zstd = ['zstd'] }: NodeHostOptions = {}): Host 
       await run('mount', mountArguments(request));
     },
     unmount: async (target) => {
-      await run('umount', [target]);
+      await run('umount', [target], { timeoutMs: writeBackLimitMs });
     },
     dropCaches: async () => {
-      await run('sync', []);
+      await run('sync', [], { timeoutMs: writeBackLimitMs });
       await overwriteInPlace('/proc/sys/vm/drop_caches', new TextEncoder().encode('3\n'));
     },
     reboot: async () => {

@@ -134,6 +134,8 @@ export interface Host extends HostReader {
   overwriteInPlace(path: string, contents: Uint8Array): Promise<void>;
   /** Writes a firmware variable file: one write call of the whole, no temporary file (efivarfs knows no rename). */
   writeVariableFile(path: string, contents: Uint8Array): Promise<void>;
+  /** Removes a firmware variable; no error where it does not exist. efivarfs knows no other names beside it. */
+  removeVariableFile(path: string): Promise<void>;
   setAttributes(path: string, attributes: FileAttributes): Promise<void>;
   /** Removes a file, and what an interrupted durable write of it left; no error where nothing is there. */
   removeFile(path: string): Promise<void>;

@@ -97,6 +97,10 @@ export function createMemoryHost(options: MemoryHostOptions = {}): MemoryHost {
       changed(`remove ${path}`);
       nodes.delete(path);
     },
+    removeVariableFile: async (path) => {
+      changed(`remove ${path}`);
+      nodes.delete(path);
+    },
     removeDirectory: async (path) => {
       changed(`remove ${path}`);
       if (childrenOf(nodes, path).length > 0) throw new MigrateError('write-failed', `${path} is not empty`);

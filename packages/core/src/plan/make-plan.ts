@@ -64,7 +64,7 @@ export function makePlan(request: PlanRequest): PlanResult {
   ];
   const { image, runtime } = assets;
   if (image === undefined || runtime === undefined || 'code' in state) return { findings };
-  const layout = layOut({ facts, assets, image, runtime, state });
+  const layout = layOut({ facts, assets, image, state });
   const memory = memoryBudget({ facts, image, runtime, payload: layout.payload });
   const boot = manager === undefined ? state : placeAt(facts, manager.bootDirectory(facts));
   const space = 'code' in boot ? undefined : spaceBudgets({ facts, runtime, copied: layout.copied, state, boot });
@@ -126,7 +126,6 @@ function layOut({
   facts: Facts;
   assets: Assets;
   image: ImageFacts;
-  runtime: RuntimeAsset;
   state: PlacedPath;
 }): Layout {
   const copied: CopiedFile[] = [];
@@ -225,7 +224,7 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
     ...parentsBelow(payloadDirectory, [...runtimeFiles, ...layout.copied, ...layout.written]),
     bootDirectory,
   ];
-  // The disk is part of the name, so that an entry can never be taken for another machine's.
+  // Named by the image, so that an entry of an earlier migration is never taken for this one.
   const entryId = `balena-migrate-${image.fileSha256.slice(0, 12)}`;
   return [
     ...directories.map((path): Step => ({ kind: 'make-directory', id: `make ${path}`, path, mode: 0o700 })),

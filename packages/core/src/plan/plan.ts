@@ -182,6 +182,21 @@ export function identifyPlan(plan: Omit<Plan, 'id'>): Plan {
   return { ...plan, id };
 }
 
+/**
+ * The plan as it may be shown to anyone: without hashes of files that hold passwords or keys, by which a weak password could be
+ * guessed.
+ */
+export function publicPlan(plan: Plan): Plan {
+  const isPublic = new Set(plan.stage2.flatMap((step) => (step.kind === 'prove-image' ? [step.payload] : [])));
+  const withoutHash = <T extends { readonly sha256: string }>(file: T): T => ({ ...file, sha256: '' });
+  const cleaned = (step: Step): Step => {
+    if (step.kind === 'write-connections') return { ...step, files: step.files.map(withoutHash) };
+    if (step.kind !== 'load-payload') return step;
+    return { ...step, files: step.files.map((file) => (isPublic.has(file.name) ? file : withoutHash(file))) };
+  };
+  return { ...plan, stage1: plan.stage1.map(cleaned), stage2: plan.stage2.map(cleaned) };
+}
+
 export function serializePlan(plan: Plan): string {
   return `${JSON.stringify(plan, null, 1)}\n`;
 }

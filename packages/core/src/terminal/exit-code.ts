@@ -1,4 +1,4 @@
-import { MigrateError } from '../error.ts';
+import { type ErrorCode, MigrateError } from '../error.ts';
 import type { Outcome } from '../execute/execute.ts';
 
 /** Exit codes of all commands; scripts may rely on them. */
@@ -32,4 +32,22 @@ export function exitCodeOf(outcome: Outcome): number {
 export function exitCodeOfThrown(thrown: unknown): number {
   if (!(thrown instanceof MigrateError)) return exitCodes.bug;
   return thrown.code === 'invalid-input' ? exitCodes.usage : exitCodes.refused;
+}
+
+/** Failures of what a machine did; all others stand against the request, and come before anything is changed. */
+const failures: readonly ErrorCode[] = [
+  'read-failed',
+  'write-failed',
+  'verify-mismatch',
+  'command-failed',
+  'timeout',
+  'cancelled',
+  'no-space',
+];
+
+/** For what was thrown by work that takes back whatever it has done when it fails. */
+export function exitCodeOfUndone(thrown: unknown): number {
+  if (!(thrown instanceof MigrateError)) return exitCodes.bug;
+  if (thrown.code === 'undo-failed') return exitCodes.notUndone;
+  return failures.includes(thrown.code) ? exitCodes.undone : exitCodeOfThrown(thrown);
 }

@@ -32,24 +32,32 @@ export async function forEachChunk(
 ): Promise<number> {
   const free: Uint8Array[] = alignedBuffers(3, chunkBytes);
   const pending = new Set<Promise<void>>();
+  // A handler may fail while the stream is waited for, when nobody looks at it.
+  let failure: { readonly thrown: unknown } | undefined;
   const awaited = chunks[Symbol.iterator]();
   let chunk = awaited.next().value as ByteRange | undefined;
   let current = free.pop() as Uint8Array;
   let position = 0;
   const hand = async (done: ByteRange): Promise<void> => {
     const buffer = current;
-    const work: Promise<void> = handle(buffer.subarray(0, done.endByte - done.startByte), done).finally(() => {
-      pending.delete(work);
-      free.push(buffer);
-    });
+    const work: Promise<void> = handle(buffer.subarray(0, done.endByte - done.startByte), done)
+      .catch((thrown: unknown) => {
+        failure ??= { thrown };
+      })
+      .finally(() => {
+        pending.delete(work);
+        free.push(buffer);
+      });
     pending.add(work);
-    // A failure is seen by the race or by the last wait below; until then it must not count as unhandled.
-    work.catch(() => {});
     while (free.length === 0) await Promise.race(pending);
     current = free.pop() as Uint8Array;
   };
+  const throwFailure = (): void => {
+    if (failure !== undefined) throw failure.thrown;
+  };
   try {
     for await (const bytes of stream) {
+      throwFailure();
       const streamEnd = position + bytes.length;
       while (chunk !== undefined && chunk.startByte < streamEnd) {
         const from = Math.max(chunk.startByte, position);
@@ -57,13 +65,15 @@ export async function forEachChunk(
         current.set(bytes.subarray(from - position, to - position), from - chunk.startByte);
         if (to < chunk.endByte) break;
         await hand(chunk);
+        throwFailure();
         chunk = awaited.next().value as ByteRange | undefined;
       }
       position = streamEnd;
     }
     await Promise.all(pending);
+    throwFailure();
     return position;
   } finally {
-    await Promise.allSettled(pending);
+    await Promise.all(pending);
   }
 }

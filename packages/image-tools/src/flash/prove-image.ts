@@ -113,8 +113,10 @@ async function readToEnd(
     onImageBytes: chunks.update,
   });
   try {
+    // A raw image is looked at where it lies; the stream need not go back for it.
+    const place = compression === 'none' ? source : reader;
     const inspection =
-      earlier ?? (await named(path, () => inspectImage(reader, ranges === undefined ? {} : { useReaders })));
+      earlier ?? (await named(path, () => inspectImage(place, ranges === undefined ? {} : { useReaders })));
     const sizeBytes = await reader.drain();
     await named(path, async () => checkLayout(inspection.table, sizeBytes));
     const fileSha256 = fileHash.digest('hex');

@@ -118,5 +118,3 @@ export async function verifyAndRepair(request: RepairRequest): Promise<void> {
     await flashImage({ ...request, chunks: new Set(differing) });
   }
 }
-
-/** The receiver copies each piece before it asks for the next, so that one buffer serves all. */

@@ -166,8 +166,15 @@ function oneName(fromPax: string | undefined, fromGnu: string | undefined): stri
 function attributesOf(pax: PaxRecords): ExtendedAttribute[] {
   const prefix = 'SCHILY.xattr.';
   return [...pax].flatMap(([keyword, value]) =>
-    keyword.startsWith(prefix) ? [{ name: keyword.slice(prefix.length), value: Buffer.from(value, 'latin1') }] : [],
+    keyword.startsWith(prefix)
+      ? [{ name: unescaped(keyword.slice(prefix.length)), value: Buffer.from(value, 'latin1') }]
+      : [],
   );
+}
+
+/** A keyword ends at its first "="; GNU tar escapes it so (xheader.c, xattr_decode_keyword). */
+function unescaped(name: string): string {
+  return name.replaceAll('%3D', '=').replaceAll('%25', '%');
 }
 
 /** Of seconds with up to nine decimals. */

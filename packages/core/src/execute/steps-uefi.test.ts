@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { createMemoryHost } from '../host/memory-host.ts';
+import { efivarsDirectory, globalVariableGuid, loadOption } from '../machine/uefi.ts';
+import type { StepOf } from '../plan/plan.ts';
+import type { StepContext } from './execute.ts';
+import { uefiSteps } from './steps-uefi.ts';
+
+const step: StepOf<'set-uefi-boot-entry'> = {
+  kind: 'set-uefi-boot-entry',
+  id: 'set-uefi-boot-entry',
+  description: 'balenaOS',
+  filePath: '\\EFI\\BOOT\\BOOTX64.EFI',
+  partitionLabel: 'resin-boot',
+};
+const uuid = '01234567-89ab-4def-8123-456789abcdef';
+const entry = (description: string): Uint8Array =>
+  loadOption({ description, filePath: '\\old.efi', partition: { number: 1, startLba: 2048, sectors: 100, uuid } });
+const variable = (data: Uint8Array): Uint8Array => Uint8Array.from([7, 0, 0, 0, ...data]);
+const pathOf = (name: string): string => `${efivarsDirectory}/${name}-${globalVariableGuid}`;
+
+function machine(names: Readonly<Record<string, Uint8Array>>) {
+  const files = Object.fromEntries(Object.entries(names).map(([name, data]) => [pathOf(name), variable(data)]));
+  const host = createMemoryHost({
+    files,
+    onChange: (change) => {
+      // As efivarfs does for a name without a GUID at its end.
+      const path = change.slice(change.indexOf('/'));
+      if (path.startsWith(efivarsDirectory) && !path.endsWith(globalVariableGuid)) throw new Error(`EINVAL: ${change}`);
+    },
+  });
+  const partition = { number: 1, startByte: 4 * 1024 ** 2, sizeBytes: 1024 ** 2, type: '', uuid, bootable: false };
+  const plan = {
+    target: { logicalSectorSize: 512 },
+    image: { labels: { 'resin-boot': 0 }, table: { kind: 'gpt', id: '', partitions: [partition] } },
+  };
+  // The handler takes nothing else of the context.
+  return { host, context: { host, plan } as unknown as StepContext };
+}
+
+const handler = uefiSteps['set-uefi-boot-entry'];
+
+describe('set-uefi-boot-entry', () => {
+  it.each([
+    ['where there was none', { BootOrder: Uint8Array.from([1, 0]), Boot0001: entry('debian') }],
+    [
+      'where an earlier one of ours stood',
+      { BootOrder: Uint8Array.from([1, 0, 3, 0]), Boot0001: entry('debian'), Boot0003: entry('balenaOS') },
+    ],
+    [
+      'where an earlier one of ours was out of the order',
+      { BootOrder: Uint8Array.from([1, 0]), Boot0001: entry('debian'), Boot0000: entry('balenaOS') },
+    ],
+  ])('puts the new system first, and is taken back to the byte %s', async (_, names) => {
+    const { host, context } = machine(names as Readonly<Record<string, Uint8Array>>);
+    const before = host.snapshot();
+    const saved = (await handler.prepare?.(step, context)) ?? null;
+    await handler.apply(step, context);
+    const order = (await host.readFile(pathOf('BootOrder'))).subarray(4);
+    const first = `Boot${Buffer.from(order).readUInt16LE(0).toString(16).padStart(4, '0').toUpperCase()}`;
+    expect(Buffer.from(await host.readFile(pathOf(first))).toString('utf16le')).toContain('BOOTX64.EFI');
+    if (!('undo' in handler) || typeof handler.undo !== 'function') throw new Error('it can be undone');
+    await handler.undo(step, saved, context);
+    expect(host.snapshot()).toEqual(before);
+  });
+});
