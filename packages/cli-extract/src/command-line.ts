@@ -1,5 +1,6 @@
-import { createNodeHost, exitCodes, type HashAlgorithm, type Host, reportThrown } from '@migrate/core';
+import { createNodeHost, exitCodes, type HashAlgorithm, reportThrown } from '@migrate/core';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import type { CommandContext } from './command-context.ts';
 import type { CommonOptions, ExtractCommandOptions, WritingOptions } from './command-options.ts';
 import { type ConfigureCommandOptions, configure } from './configure-command.ts';
 import { type ConvertCommandOptions, convert } from './convert-command.ts';
@@ -8,13 +9,6 @@ import { extract } from './extract-command.ts';
 import { info } from './info-command.ts';
 import { map } from './map-command.ts';
 import { toolVersion } from './version.ts';
-
-/** What a command may use of the process. */
-export interface CommandContext {
-  readonly host: Host;
-  /** Given when the user interrupts. */
-  readonly signal: AbortSignal;
-}
 
 /** Runs the command line and returns the exit code. */
 export async function runCommandLine(argv: readonly string[], signal: AbortSignal): Promise<number> {

@@ -1,6 +1,6 @@
 import { exitCodes, refuses, renderFindings } from '@migrate/core';
 import { configureImageFile } from '@migrate/image-tools';
-import type { CommandContext } from './command-line.ts';
+import type { CommandContext } from './command-context.ts';
 import type { CommonOptions } from './command-options.ts';
 
 export interface ConfigureCommandOptions extends CommonOptions {

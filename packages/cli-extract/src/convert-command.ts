@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { exitCodes, type HashAlgorithm, renderJson, renderLines } from '@migrate/core';
 import { convertImage, ddSnippet, imageFileFormat } from '@migrate/image-tools';
 import { InvalidArgumentError } from 'commander';
-import type { CommandContext } from './command-line.ts';
+import type { CommandContext } from './command-context.ts';
 import type { WritingOptions } from './command-options.ts';
 import { withImage } from './open-source.ts';
 import { confirmOverwriting } from './overwrite.ts';

@@ -9,7 +9,7 @@ import {
   renderLines,
 } from '@migrate/core';
 import { archiveNames, extractPartitions, fsSnippet, inspectImage, openInnerImage } from '@migrate/image-tools';
-import type { CommandContext } from './command-line.ts';
+import type { CommandContext } from './command-context.ts';
 import type { ExtractCommandOptions } from './command-options.ts';
 import { withImage } from './open-source.ts';
 import { confirmOverwriting } from './overwrite.ts';

@@ -1,6 +1,6 @@
 import { exitCodes, renderJson, renderLines } from '@migrate/core';
 import { describeImage } from '@migrate/image-tools';
-import type { CommandContext } from './command-line.ts';
+import type { CommandContext } from './command-context.ts';
 import type { CommonOptions } from './command-options.ts';
 import { withImage } from './open-source.ts';
 import { renderDescription } from './render-description.ts';

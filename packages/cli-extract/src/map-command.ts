@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { exitCodes, renderJson, renderLines, writtenBytes } from '@migrate/core';
 import { makeUsedMap, usedMapPath } from '@migrate/image-tools';
-import type { CommandContext } from './command-line.ts';
+import type { CommandContext } from './command-context.ts';
 import type { WritingOptions } from './command-options.ts';
 import { confirmOverwriting } from './overwrite.ts';
 

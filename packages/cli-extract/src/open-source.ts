@@ -1,6 +1,6 @@
 import { type ByteReader, doing, type Emit } from '@migrate/core';
 import { type OpenedImage, openImage } from '@migrate/image-tools';
-import type { CommandContext } from './command-line.ts';
+import type { CommandContext } from './command-context.ts';
 
 export interface ImageSource {
   readonly opened: OpenedImage;

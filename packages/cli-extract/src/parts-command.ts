@@ -14,7 +14,7 @@ import {
   type SeedFile,
   writeImage,
 } from '@migrate/image-tools';
-import type { CommandContext } from './command-line.ts';
+import type { CommandContext } from './command-context.ts';
 import type { ExtractCommandOptions } from './command-options.ts';
 import { type ImageSource, withImage } from './open-source.ts';
 import { confirmOverwriting } from './overwrite.ts';

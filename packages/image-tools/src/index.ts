@@ -29,6 +29,7 @@ export * from './map/use-readers.ts';
 export * from './map/used-blocks.ts';
 export * from './map/used-map-file.ts';
 export * from './open/forward-reader.ts';
+export * from './open/image-compression.ts';
 export * from './open/image-format.ts';
 export * from './open/inflate-engine.ts';
 export * from './open/open-image.ts';

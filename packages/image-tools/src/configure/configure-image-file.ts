@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { doing, type Host, type HostReader, MigrateError } from '@migrate/core';
-import { compressionOf } from '../open/open-image.ts';
+import { compressionOf } from '../open/image-compression.ts';
 import type { ConfigurationFile } from './check-configuration.ts';
 import { type ConfigureResult, configureImage } from './configure-image.ts';
 

@@ -1,18 +1,9 @@
+import type { AddBlocks, BlockRun } from './block-run.ts';
 import { notReadable } from './ext4-error.ts';
 import type { Ext4Source } from './ext4-source.ts';
 import { walkExtentTree } from './extent-tree.ts';
 import { walkIndirectBlocks } from './indirect-blocks.ts';
 import { damagedInode, type Inode, inodeFlags } from './inode.ts';
-
-/** Blocks that follow each other both in a file and on the disk. Blocks of a file between runs read as zeros. */
-export interface BlockRun {
-  readonly fileBlock: number;
-  readonly diskBlock: number;
-  readonly blocks: number;
-}
-
-/** Takes the next blocks of a file, in ascending order. Throws `invalid-input` where they cannot be. */
-export type AddBlocks = (run: BlockRun, isWritten: boolean) => void;
 
 /** As many as a file of 4 GiB has whose blocks all lie apart; about 64 MiB of memory. */
 const maximumRuns = 2 ** 20;

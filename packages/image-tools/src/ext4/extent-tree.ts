@@ -1,5 +1,5 @@
 // Extents: Documentation/filesystems/ext4/ifork.rst of Linux; the checks are those of ext4_valid_extent in fs/ext4/extents.c.
-import type { AddBlocks } from './block-runs.ts';
+import type { AddBlocks } from './block-run.ts';
 import { crc32c } from './checksums.ts';
 import type { Ext4Source } from './ext4-source.ts';
 import { damagedInode, type Inode } from './inode.ts';

@@ -1,5 +1,5 @@
 import type { ByteRange, ByteReader } from '@migrate/core';
-import type { BlockRun } from './block-runs.ts';
+import type { BlockRun } from './block-run.ts';
 import { damaged } from './ext4-error.ts';
 import type { Ext4Source } from './ext4-source.ts';
 

@@ -1,5 +1,5 @@
 // The block map of ext2 and ext3: Documentation/filesystems/ext4/blockmap.rst of Linux.
-import type { AddBlocks } from './block-runs.ts';
+import type { AddBlocks } from './block-run.ts';
 import type { Ext4Source } from './ext4-source.ts';
 import { damagedInode, type Inode } from './inode.ts';
 

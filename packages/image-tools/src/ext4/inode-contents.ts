@@ -1,4 +1,5 @@
-import { type BlockRun, readBlockRuns } from './block-runs.ts';
+import type { BlockRun } from './block-run.ts';
+import { readBlockRuns } from './block-runs.ts';
 import type { Ext4Source } from './ext4-source.ts';
 import { inlineDataRest } from './extended-attributes.ts';
 import { runsReader } from './file-contents.ts';

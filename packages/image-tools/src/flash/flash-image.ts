@@ -1,5 +1,5 @@
 import { type ByteReader, type ByteWriter, type Emit, type ImageFacts, MigrateError } from '@migrate/core';
-import { inflate } from '../open/open-image.ts';
+import { readImageBytes } from '../open/inflate-image.ts';
 import type { Unzstd } from '../open/unpack-zstd.ts';
 import { chunksOf, forEachChunk } from './chunks.ts';
 import { commitRange } from './commit-sectors.ts';
@@ -33,7 +33,7 @@ export async function flashImage({ source, host, image, target, emit, chunks: wa
   let done = 0;
   const { chunkBytes } = image;
   const sizeBytes = await forEachChunk(
-    inflate(source, { ...image, host }),
+    readImageBytes(source, { ...image, host }),
     { chunks, chunkBytes },
     async (bytes, { startByte }) => {
       const skip = Math.max(0, Math.min(bytes.length, withheldBytes - startByte));
@@ -66,7 +66,7 @@ export async function readCommitBytes(source: ByteReader, image: ImageFacts, hos
   const { endByte } = commitRange(image.table);
   const parts: Uint8Array[] = [];
   let length = 0;
-  for await (const bytes of inflate(source, { ...image, host })) {
+  for await (const bytes of readImageBytes(source, { ...image, host })) {
     parts.push(bytes);
     length += bytes.length;
     if (length >= endByte) return Buffer.concat(parts).subarray(0, endByte);

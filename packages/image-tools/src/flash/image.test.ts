@@ -30,7 +30,7 @@ import { firstUncovered } from '../map/ranges.ts';
 import { usedMapPath } from '../map/used-map-file.ts';
 import { memoryDisk } from '../memory-disk.ts';
 import { forwardReader } from '../open/forward-reader.ts';
-import { inflate } from '../open/open-image.ts';
+import { readImageBytes } from '../open/inflate-image.ts';
 import { chunksOf } from './chunks.ts';
 import { commitRange, wipeOldTables, writeCommitSectors } from './commit-sectors.ts';
 import { flashImage, readCommitBytes } from './flash-image.ts';
@@ -443,7 +443,8 @@ describe('flashing', () => {
 describe('inflate', () => {
   it('gives what gzip -dc gives', async () => {
     const parts: Uint8Array[] = [];
-    for await (const bytes of inflate(readerOf(readFileSync(path)), { path, compression: 'gzip' })) parts.push(bytes);
+    for await (const bytes of readImageBytes(readerOf(readFileSync(path)), { path, compression: 'gzip' }))
+      parts.push(bytes);
     expect(Buffer.concat(parts).equals(execFileSync('gzip', ['-dc', path], { maxBuffer: 64 * mebibyte }))).toBe(true);
   });
 });

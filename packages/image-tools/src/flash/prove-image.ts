@@ -15,7 +15,7 @@ import { clipRanges, firstUncovered } from '../map/ranges.ts';
 import { useReaders } from '../map/use-readers.ts';
 import { checkProven, readUsedMap } from '../map/used-map-file.ts';
 import { forwardReader } from '../open/forward-reader.ts';
-import { compressionOf, type ImageCompression } from '../open/open-image.ts';
+import { compressionOf, type ImageCompression } from '../open/image-compression.ts';
 import { chunkHasher } from './chunk-hasher.ts';
 import { chunksIn } from './chunks.ts';
 

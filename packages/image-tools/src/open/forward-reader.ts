@@ -1,6 +1,6 @@
 import { type ByteReader, MigrateError } from '@migrate/core';
+import type { ImageCompression } from './image-compression.ts';
 import { readImageBytes } from './inflate-image.ts';
-import type { ImageCompression } from './open-image.ts';
 import type { Unzstd } from './unpack-zstd.ts';
 
 export interface ForwardReaderOptions {

@@ -1,6 +1,6 @@
 import { type ByteReader, MigrateError } from '@migrate/core';
+import type { ImageCompression } from './image-compression.ts';
 import { type InflateEngine, inflateGzip } from './inflate-engine.ts';
-import type { ImageCompression } from './open-image.ts';
 import { outputChunkBytes, readSlices, type UnpackOptions, withinBounds } from './stream-options.ts';
 import { type Unzstd, unpackZstd } from './unpack-zstd.ts';
 

@@ -1,8 +1,7 @@
 import { type ByteReader, type Emit, type Host, MigrateError, windowOf } from '@migrate/core';
 import { type ForwardReader, forwardReaderOf } from './forward-reader.ts';
-import { containerOf, formatHeadBytes, formatOfHead, type ImageContainer, readImageFormat } from './image-format.ts';
+import { containerOf, formatHeadBytes, formatOfHead } from './image-format.ts';
 import type { InflateEngine } from './inflate-engine.ts';
-import { type ImageStreamOptions, readImageBytes } from './inflate-image.ts';
 import { type PackedImage, readPackedImage } from './packed-image.ts';
 import { writeSparsely } from './sparse-file.ts';
 import { defaultMaximumImageBytes, tooLarge, withinBounds } from './stream-options.ts';
@@ -123,43 +122,4 @@ async function refuseNested(packed: PackedImage, path: string): Promise<void> {
   } finally {
     await reader.close();
   }
-}
-
-/** What stage 2 can flash from. */
-export type ImageCompression = 'gzip' | 'zstd' | 'none';
-
-/** How to make a gzip file of what stage 2 cannot read. */
-const commandsToGzip: Readonly<Record<Exclude<ImageContainer, 'raw' | 'gzip' | 'zstd'>, string>> = {
-  zip: 'unzip -p FILE | gzip > FILE.img.gz',
-  xz: 'xz -dc FILE | gzip > FILE.img.gz',
-  bzip2: 'bzip2 -dc FILE | gzip > FILE.img.gz',
-};
-
-/**
- * Tells by content, never by name, whether an image is gzip, zstd or raw. Throws `unsupported` for known formats that cannot be
- * flashed; whatever is not recognised counts as a raw image.
- */
-export async function compressionOf(source: ByteReader, path: string): Promise<ImageCompression> {
-  const format = await readImageFormat(source);
-  if ('container' in format) {
-    if (format.container === 'raw') return 'none';
-    if (format.container === 'gzip' || format.container === 'zstd') return format.container;
-  }
-  const [name, cure] =
-    'foreign' in format
-      ? [format.foreign, format.cure]
-      : [format.container, commandsToGzip[format.container as keyof typeof commandsToGzip]];
-  throw new MigrateError('unsupported', `${path} is packed as ${name}; images must be raw, gzip or zstd: ${cure}`, {
-    data: { path, format: name },
-  });
-}
-
-export type InflateOptions = Omit<ImageStreamOptions, 'maximumBytes'>;
-
-/** The bytes of an image in order, inflated where needed; see readImageBytes for bounds and errors. */
-export function inflate(
-  source: ByteReader,
-  { path, compression, host, onFileBytes, engine }: InflateOptions,
-): AsyncGenerator<Uint8Array> {
-  return readImageBytes(source, { path, compression, host, onFileBytes, engine });
 }

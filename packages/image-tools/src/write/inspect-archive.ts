@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type ByteReader, doing, type Emit, type FileReference, type HostReader, MigrateError } from '@migrate/core';
+import { compressionOf, type ImageCompression } from '../open/image-compression.ts';
 import { readImageBytes } from '../open/inflate-image.ts';
-import { compressionOf, type ImageCompression } from '../open/open-image.ts';
 import { readTar, type TarMember } from '../tar/read-tar.ts';
 import { extRoom, type Room, roomCounter } from './archive-needs.ts';
 import { archiveRules, type MemberCounts } from './archive-rules.ts';
