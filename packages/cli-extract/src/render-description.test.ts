@@ -27,7 +27,7 @@ function image(
     { partition: partition(5, 64, 36), isExtended: false, label: 'vault', problem: 'it holds crypto_LUKS' },
   ];
   const table = { kind: 'mbr' as const, id: '12345678', partitions: partitions.map((one) => one.partition) };
-  const inspection = { table, kind: 'balena-raw' as const, labels: {}, ...changes };
+  const inspection = { table, sectorBytes: 512 as const, kind: 'balena-raw' as const, labels: {}, ...changes };
   return { sizeBytes: 120 * mebibyte, inspection, partitions, hasBootCode: false, ...rest };
 }
 

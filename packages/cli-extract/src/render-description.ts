@@ -40,7 +40,7 @@ function facts(file: DescribedFile, image: ImageDescription): string[] {
     ['version', inspection.version],
     [
       'table',
-      `${table.kind.toUpperCase()} ${table.id}${table.backupAtEnd === false ? ', without a backup at its end' : ''}`,
+      `${table.kind.toUpperCase()} ${table.id}${table.backupAtEnd === false ? ', without a backup at its end' : ''}${inspection.sectorBytes === 512 ? '' : `, in sectors of ${inspection.sectorBytes} bytes`}`,
     ],
     ['boot code', image.hasBootCode ? 'before the first partition' : 'none outside of the partitions'],
     ['inside', innerImage === undefined ? innerProblem : `${innerImage.path}, ${mib(innerImage.sizeBytes)}`],

@@ -20,6 +20,7 @@ export * from './disk/byte-reader.ts';
 export * from './disk/crc32.ts';
 export * from './disk/file-system-signature.ts';
 export * from './disk/file-tree.ts';
+export { gptSectorBytes } from './disk/gpt.ts';
 export * from './disk/guid.ts';
 export * from './disk/partition.ts';
 export * from './disk/partition-table.ts';

@@ -27,6 +27,15 @@ export function isProtectiveMbr(sector: Buffer): boolean {
   return mbrEntries(sector).some((entry) => entry.type === 'ee' && entry.sectors > 0);
 }
 
+/** The sector size that a GPT counts in, told by where its first header stands; undefined where there is none. */
+export async function gptSectorBytes(reader: ByteReader): Promise<512 | 4096 | undefined> {
+  for (const sectorBytes of [512, 4096] as const) {
+    const head = await readExactly(reader, sectorBytes, signature.length);
+    if (head?.toString('latin1') === signature) return sectorBytes;
+  }
+  return undefined;
+}
+
 /** Reads the primary table, or the backup in the last sector where the primary is damaged. Throws where both are. */
 export async function readGpt(
   reader: ByteReader,

@@ -24,6 +24,7 @@ function tableOf(kind: 'mbr' | 'gpt', types: readonly string[]): PartitionTable 
 
 const raw: Inspection = {
   table: tableOf('gpt', ['a', 'b', 'c', 'd', 'e', 'f']),
+  sectorBytes: 512,
   kind: 'balena-raw',
   labels: labelsOf('resin', five),
 };
@@ -63,7 +64,7 @@ describe('boot code', () => {
     ['gpt', 600, false],
     ['gpt', 34 * 512, true],
   ] as const)('%s, a byte at %s: %s', async (kind, place, found) => {
-    expect(await hasBootCode(readerOf(disk(place)), tableOf(kind, ['83']))).toBe(found);
+    expect(await hasBootCode(readerOf(disk(place)), { table: tableOf(kind, ['83']), sectorBytes: 512 })).toBe(found);
   });
 });
 

@@ -47,7 +47,7 @@ export const archiveNames: readonly string[] = balenaPartitions.map(({ label }) 
  */
 export async function extractPartitions(image: ByteReader, options: ExtractOptions): Promise<FsImageSetting> {
   const { directory, emit, deviceType } = options;
-  const inspection = await inspectImage(image);
+  const inspection = await inspectImage(image, { readsBackup: true });
   const partitions = findBalenaPartitions(inspection);
   await noteWhatIsLeft(image, inspection, options);
   const jobs = await openAll(image, partitions);
@@ -111,7 +111,7 @@ async function noteWhatIsLeft(image: ByteReader, inspection: Inspection, options
       `partition ${number}${name === undefined ? '' : ` (${name})`} is none of the five of balenaOS and is left out`,
     );
   }
-  if (await hasBootCode(image, inspection.table)) {
+  if (await hasBootCode(image, inspection)) {
     warn(
       'the image has boot code before its first partition, which no archive holds: a machine that starts by it (GRUB for BIOS, U-Boot on some boards) must be flashed with the whole image',
     );

@@ -10,7 +10,7 @@ import {
   MigrateError,
   type UsedBlocks,
 } from '@migrate/core';
-import { type Inspection, inspectImage } from '../inspect/inspect-image.ts';
+import { type Inspection, imageSectorBytes, inspectImage } from '../inspect/inspect-image.ts';
 import { clipRanges, firstUncovered } from '../map/ranges.ts';
 import { useReaders } from '../map/use-readers.ts';
 import { checkProven, readUsedMap } from '../map/used-map-file.ts';
@@ -121,7 +121,14 @@ async function readToEnd(
     await named(path, async () => checkLayout(inspection.table, sizeBytes));
     const fileSha256 = fileHash.digest('hex');
     checkHash(path, expectedHash, otherHash?.digest('hex') ?? fileSha256);
-    const { usedBlocks, ...identity } = inspection;
+    const { usedBlocks, sectorBytes, ...identity } = inspection;
+    if (sectorBytes !== imageSectorBytes) {
+      throw new MigrateError(
+        'unsupported',
+        `${path} is for disks with sectors of ${sectorBytes} bytes; get the image for common disks, of ${imageSectorBytes}`,
+        { data: { path } },
+      );
+    }
     return {
       path,
       compression,

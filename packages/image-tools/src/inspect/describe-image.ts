@@ -39,7 +39,7 @@ export interface ImageDescription {
 
 /** Throws `wrong-image` where there is no partition table; what cannot be read inside of partitions is told of each. */
 export async function describeImage(image: ByteReader): Promise<ImageDescription> {
-  const inspection = await inspectImage(image);
+  const inspection = await inspectImage(image, { readsBackup: true });
   const partitions: PartitionDescription[] = [];
   for (const partition of inspection.table.partitions) {
     const isOuter = inspection.table.kind === 'mbr' && isExtended(partition.type);
@@ -49,7 +49,7 @@ export async function describeImage(image: ByteReader): Promise<ImageDescription
     sizeBytes: image.sizeBytes,
     inspection,
     partitions,
-    hasBootCode: await hasBootCode(image, inspection.table),
+    hasBootCode: await hasBootCode(image, inspection),
     ...(inspection.kind === 'balena-flasher' ? await describeInner(image, inspection) : {}),
   };
 }

@@ -1,5 +1,6 @@
 import {
   type ByteReader,
+  gptSectorBytes,
   type ImageFacts,
   MigrateError,
   type Partition,
@@ -16,12 +17,18 @@ import {
   usedBlocksOf,
 } from '../map/used-blocks.ts';
 
-/** Images count in sectors of 512 bytes, whatever disk they are for. */
+/** Images of balenaOS count in sectors of 512 bytes, whatever disk they are for. */
 export const imageSectorBytes = 512;
 
-export type Inspection = Pick<ImageFacts, 'table' | 'kind' | 'labels' | 'deviceType' | 'version' | 'usedBlocks'>;
+export interface Inspection
+  extends Pick<ImageFacts, 'table' | 'kind' | 'labels' | 'deviceType' | 'version' | 'usedBlocks'> {
+  /** What the partition table counts in: 4096 only in a GPT for disks with such sectors. */
+  readonly sectorBytes: 512 | 4096;
+}
 
 export interface InspectOptions {
+  /** Takes the backup GPT where the first one is damaged; only for readers that know their size. */
+  readonly readsBackup?: boolean;
   /** Also works out which blocks are used, by these readers. */
   readonly useReaders?: UseReaders;
 }
@@ -32,8 +39,12 @@ const rawLabels = ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'r
  * What an image is, by its partition table, its labels and the files of its boot partition. Partitions are read one after the
  * other as they lie, so that a stream is not sent back but for the boot files.
  */
-export async function inspectImage(reader: ByteReader, { useReaders }: InspectOptions = {}): Promise<Inspection> {
-  const table = await readPartitionTable(reader, imageSectorBytes, { readsBackup: false });
+export async function inspectImage(
+  reader: ByteReader,
+  { readsBackup = false, useReaders }: InspectOptions = {},
+): Promise<Inspection> {
+  const sectorBytes = (await gptSectorBytes(reader)) ?? imageSectorBytes;
+  const table = await readPartitionTable(reader, sectorBytes, { readsBackup });
   if (table === undefined)
     throw new MigrateError('wrong-image', 'it has no partition table, so it is no image of a disk');
   const found = new Map<number, string>();
@@ -54,6 +65,7 @@ export async function inspectImage(reader: ByteReader, { useReaders }: InspectOp
   const labels = labelsOf(table, found);
   return {
     table,
+    sectorBytes,
     kind: kindOf(labels),
     labels,
     ...boot,
