@@ -85,6 +85,16 @@ describe('balena-extract', () => {
     expect(readFileSync(kept).subarray(0, 2)).toEqual(Buffer.from([0x1f, 0x8b]));
   });
 
+  it('inflates by either engine to the same image', async () => {
+    const [packed, byNode, byZlibSync] = ['a.img.gz', 'node.img', 'zlib-sync.img'].map((name) => join(directory, name));
+    const image = disk();
+    expect(await run('convert', image, packed ?? '')).toBe(0);
+    expect(await run('convert', packed ?? '', byNode ?? '')).toBe(0);
+    expect(await run('convert', packed ?? '', byZlibSync ?? '', '--inflate', 'zlib-sync')).toBe(0);
+    for (const path of [byNode, byZlibSync]) expect(readFileSync(path ?? '').equals(readFileSync(image))).toBe(true);
+    expect(await run('convert', packed ?? '', join(directory, 'x.img'), '--inflate', 'other')).toBe(2);
+  });
+
   it('writes the map of used blocks beside an image, and says how much is in use', async () => {
     const image = disk();
     expect(await run('map', image)).toBe(0);

@@ -1,4 +1,5 @@
 import { createNodeHost, exitCodes, type HashAlgorithm, reportThrown } from '@migrate/core';
+import type { InflateEngine } from '@migrate/image-tools';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { CommandContext } from './command-context.ts';
 import type { CommonOptions, ExtractCommandOptions, WritingOptions } from './command-options.ts';
@@ -49,6 +50,7 @@ function buildProgram(run: Run, context: CommandContext): Command {
     .option('--grub <file>', "write the installed system's GRUB configuration (grub.cfg_internal of a flasher)")
     .option('--grub-boot <file>', 'write grub/boot.img of the boot partition')
     .option('--grub-core <file>', 'write grub/core.img of the boot partition')
+    .option('--inflate <engine>', 'node, or zlib-sync where that package is installed', parseEngine, 'node')
     .option('-y, --yes', 'overwrite files without a question')
     .option('--json', 'print the result as JSON, events as JSON lines on stderr')
     .addHelpText('after', examples)
@@ -70,6 +72,7 @@ function buildProgram(run: Run, context: CommandContext): Command {
     .argument('<out>', 'file to write')
     .option('--level <number>', '1 to 9 for gzip, 1 to 19 for zstd: more is smaller and slower', parseLevel)
     .option('--hash <algorithm>', 'what the file is hashed by', parseHash, 'sha256')
+    .option('--inflate <engine>', 'node, or zlib-sync where that package is installed', parseEngine, 'node')
     .option('-y, --yes', 'overwrite without a question')
     .option('--json', 'print the result as JSON, events as JSON lines on stderr')
     .action(
@@ -118,6 +121,11 @@ Examples:
   balena-extract configure balena.img --config config.json --network office.nmconnection
 
 Exit codes: 0 done, 2 usage, 3 refused and nothing changed, 4 failed and nothing half-written left, 70 bug`;
+
+function parseEngine(value: string): InflateEngine {
+  if (value === 'node' || value === 'zlib-sync') return value;
+  throw new InvalidArgumentError('It must be node or zlib-sync.');
+}
 
 function parseHash(value: string): HashAlgorithm {
   if (value === 'sha256' || value === 'sha1' || value === 'md5') return value;

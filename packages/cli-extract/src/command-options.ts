@@ -1,7 +1,13 @@
 import type { HashAlgorithm } from '@migrate/core';
+import type { InflateEngine } from '@migrate/image-tools';
 
 export interface CommonOptions {
   readonly json?: boolean;
+}
+
+/** Of commands that unpack a whole image. */
+export interface UnpackingOptions {
+  readonly inflate?: InflateEngine;
 }
 
 export interface WritingOptions extends CommonOptions {
@@ -9,7 +15,7 @@ export interface WritingOptions extends CommonOptions {
   readonly yes?: boolean;
 }
 
-export interface ExtractCommandOptions extends WritingOptions {
+export interface ExtractCommandOptions extends WritingOptions, UnpackingOptions {
   readonly deviceType?: string;
   readonly outputDirectory: string;
   readonly hash: HashAlgorithm;

@@ -3,11 +3,11 @@ import { exitCodes, type HashAlgorithm, renderJson, renderLines } from '@migrate
 import { convertImage, ddSnippet, imageFileFormat } from '@migrate/image-tools';
 import { InvalidArgumentError } from 'commander';
 import type { CommandContext } from './command-context.ts';
-import type { WritingOptions } from './command-options.ts';
+import type { UnpackingOptions, WritingOptions } from './command-options.ts';
 import { withImage } from './open-source.ts';
 import { confirmOverwriting } from './overwrite.ts';
 
-export interface ConvertCommandOptions extends WritingOptions {
+export interface ConvertCommandOptions extends WritingOptions, UnpackingOptions {
   readonly hash: HashAlgorithm;
   readonly level?: number;
 }
@@ -26,7 +26,8 @@ export async function convert(
   if (imageFileFormat(path) === 'gzip' && (options.level ?? 1) > highestGzipLevel)
     throw new InvalidArgumentError(`--level ${options.level}: gzip goes up to ${highestGzipLevel}`);
   await confirmOverwriting(host, [path], options);
-  const image = await withImage(context, { path: from, directory: resolve('.'), emit }, ({ opened }) =>
+  const source = { path: from, directory: resolve('.'), emit, inflate: options.inflate };
+  const image = await withImage(context, source, ({ opened }) =>
     convertImage({ image: opened, host, path, algorithm: options.hash, level: options.level, signal }),
   );
   process.stdout.write(options.json ? `${JSON.stringify(image, null, 2)}\n` : ddSnippet(image));

@@ -27,7 +27,7 @@ export async function extract(context: CommandContext, path: string, options: Ex
     options,
   );
   if ((await context.host.status(directory)) === undefined) await context.host.makeDirectory(directory, 0o755);
-  await withImage(context, { path, directory, emit }, async (source) => {
+  await withImage(context, { path, directory, emit, inflate: options.inflate }, async (source) => {
     const setting = await writeArchives(context, { image: await source.reader(), emit, directory, options });
     process.stdout.write(options.json ? `${JSON.stringify(setting, null, 2)}\n` : fsSnippet(setting));
   });

@@ -1,5 +1,5 @@
 import { type ByteReader, doing, type Emit } from '@migrate/core';
-import { type OpenedImage, openImage } from '@migrate/image-tools';
+import { type InflateEngine, type OpenedImage, openImage } from '@migrate/image-tools';
 import type { CommandContext } from './command-context.ts';
 
 export interface ImageSource {
@@ -8,13 +8,21 @@ export interface ImageSource {
   reader(): Promise<ByteReader>;
 }
 
+export interface OpeningOptions {
+  readonly path: string;
+  readonly directory: string;
+  readonly emit: Emit;
+  /** What inflates gzip and zip. */
+  readonly inflate?: InflateEngine | undefined;
+}
+
 /** Opens an image, in messages called by its path, and closes it after `use`. `directory` is for what is unpacked. */
 export async function withImage<T>(
   { host, signal }: CommandContext,
-  { path, directory, emit }: { path: string; directory: string; emit: Emit },
+  { path, directory, emit, inflate }: OpeningOptions,
   use: (source: ImageSource) => Promise<T>,
 ): Promise<T> {
-  const opened = await openImage(host, path, { signal, emit });
+  const opened = await openImage(host, path, { signal, emit, ...(inflate === undefined ? {} : { engine: inflate }) });
   let spilled: Promise<ByteReader> | undefined;
   const reader = (): Promise<ByteReader> => {
     spilled ??= opened.spill(directory);

@@ -57,7 +57,7 @@ export async function extractParts(
   );
   const note = (text: string): void => emit({ kind: 'note', level: 'info', text });
   const directory = dirname(imagePath ?? resolve(path));
-  const written = await withImage(context, { path, directory, emit }, async (source) => {
+  const written = await withImage(context, { path, directory, emit, inflate: options.inflate }, async (source) => {
     // What is asked for lies near the start, so a packed image need not be unpacked to a file.
     const forward = source.opened.forward();
     try {
