@@ -2,23 +2,19 @@ import { defineConfig } from 'vitest/config';
 
 const shared = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source'] } } };
 
-// unit: pure code, no root, seconds. disk: root and loop devices. machine: emulated machines, minutes.
+/** Seconds at most on an idle machine; a loaded one is no reason to fail. */
+const limits = { testTimeout: 60_000, hookTimeout: 60_000 };
+
+// unit: our code alone, no root, seconds. tools: against programs of others on image files, and damage at random, no root.
+// disk: root and loop devices. machine: emulated machines, minutes.
 export default defineConfig({
   test: {
     // Vitest would leave one of two processors idle; emulated machines run side by side.
     maxWorkers: 2,
     minWorkers: 1,
     projects: [
-      {
-        ...shared,
-        // Seconds at most on an idle machine; a loaded one is no reason to fail.
-        test: {
-          name: 'unit',
-          include: ['{packages/*,testkit}/src/**/*.test.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-        },
-      },
+      { ...shared, test: { name: 'unit', include: ['{packages/*,testkit}/src/**/*.test.ts'], ...limits } },
+      { ...shared, test: { name: 'tools', include: ['{packages/*,testkit}/src/**/*.tools.ts'], ...limits } },
       {
         ...shared,
         test: { name: 'disk', include: ['testkit/src/**/*.disk.ts'], testTimeout: 120_000, hookTimeout: 120_000 },
