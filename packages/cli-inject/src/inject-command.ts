@@ -5,8 +5,8 @@ import {
   carryOutInjection,
   type ImageSource,
   openSource,
-  prepareImageInjection,
   prepareInjection,
+  withImageInjection,
 } from '@migrate/engine-preload';
 import { readTar } from '@migrate/image-tools';
 import { type InjectOptions, requiredOption } from './command-options.ts';
@@ -67,15 +67,13 @@ async function intoPartitions(host: Host, given: Given, options: InjectOptions):
 
 async function intoImage(host: Host, given: Given, options: InjectOptions & { image: string }): Promise<number> {
   const { image } = options;
-  const prepared = await prepareImageInjection(host, { ...given, image, grow: options.grow === true, readTar });
-  try {
-    const refusal = await confirmPreparation(prepared.preparation, { options, target: image });
+  const request = { ...given, image, grow: options.grow === true, readTar };
+  return withImageInjection(host, request, async ({ preparation, carryOut }) => {
+    const refusal = await confirmPreparation(preparation, { options, target: image });
     if (refusal !== undefined) return refusal;
-    return await reportRun(options, async (emit) => {
-      const { newLayers, grownBytes } = await prepared.carryOut(emit);
-      return { images: prepared.preparation.injection.images.length, newLayers, grownBytes };
-    });
-  } finally {
-    await prepared.close();
-  }
+    return reportRun(options, async (emit) => ({
+      images: preparation.injection.images.length,
+      ...(await carryOut(emit)),
+    }));
+  });
 }

@@ -19,7 +19,8 @@ const source: ImageSource = {
   damaged: [],
   measure: async () => ({ bytes: 0, inodes: 0 }),
   placeLayer: async () => {},
-  packLayer: async () => {},
+  readArchive: async function* () {},
+  readTarSplit: async function* () {},
   close: async () => {},
 };
 
