@@ -84,6 +84,12 @@ export async function growExt4(
   await host.run('truncate', ['--size', String(sizeBytes), '--', aside], { timeoutMs });
   await host.run('e2fsck', ['-f', '-p', aside], { timeoutMs });
   await host.run('resize2fs', [aside, `${Math.floor(sizeBytes / 1024)}K`], { timeoutMs });
-  await dd([`if=${aside}`, `of=${path}`, 'oflag=seek_bytes', `seek=${offsetBytes}`, 'conv=notrunc']);
+  // Where there is nothing any more, zeros need not be written; not every file system can forget what there was.
+  const range = ['--offset', String(offsetBytes), '--length', String(formerBytes)];
+  const conversion = await host.run('fallocate', ['--punch-hole', ...range, path]).then(
+    () => 'notrunc,sparse',
+    () => 'notrunc',
+  );
+  await dd([`if=${aside}`, `of=${path}`, 'oflag=seek_bytes', `seek=${offsetBytes}`, `conv=${conversion}`]);
   await host.removeFile(aside);
 }
