@@ -4,6 +4,7 @@ import {
   type ConnectionText,
   carryOutInjection,
   type ImageSource,
+  type OnTakenName,
   openSource,
   prepareInjection,
   withImageInjection,
@@ -17,6 +18,7 @@ import { reportRun } from './report-run.ts';
 interface Given {
   readonly source: ImageSource;
   readonly connections: readonly ConnectionText[];
+  readonly onTakenName: OnTakenName;
   readonly names?: readonly string[];
   readonly apps?: AppsInput;
 }
@@ -31,6 +33,7 @@ export async function inject(host: Host, options: InjectOptions): Promise<number
     const given: Given = {
       source,
       connections,
+      onTakenName: options.onConflict,
       ...(options.only === undefined ? {} : { names: options.only }),
       ...(apps === undefined ? {} : { apps }),
     };
@@ -60,8 +63,8 @@ async function intoPartitions(host: Host, given: Given, options: InjectOptions):
   const refusal = await confirmPreparation(preparation, { options, target: resinData });
   if (refusal !== undefined) return refusal;
   return reportRun(options, async (emit) => {
-    const { images, newLayers, reusedLayers } = await carryOutInjection(host, preparation.injection, emit);
-    return { images: images.length, newLayers, reusedLayers };
+    const { images, newLayers, reusedLayers, takenNames } = await carryOutInjection(host, preparation.injection, emit);
+    return { images: images.length, newLayers, reusedLayers, takenNames };
   });
 }
 

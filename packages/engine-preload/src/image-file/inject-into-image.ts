@@ -14,7 +14,7 @@ import {
 import { readDataRoot } from '../root/read-data-root.ts';
 import { directoryFiles } from '../root/root-files.ts';
 import { removeTrees } from '../transplant/journal.ts';
-import { planTransplant, type TransplantPlan } from '../transplant/plan-transplant.ts';
+import { planTransplant, type TakenName, type TransplantPlan } from '../transplant/plan-transplant.ts';
 import { readTargetState } from '../transplant/target-state.ts';
 import { newNames } from '../transplant/transplant.ts';
 import { command } from './debugfs-commands.ts';
@@ -43,6 +43,7 @@ export interface ImageInjection {
 export interface ImageInjectionResult {
   readonly newLayers: number;
   readonly reusedLayers: number;
+  readonly takenNames: readonly TakenName[];
   /** Bytes that resin-data has grown by. */
   readonly grownBytes: number;
 }
@@ -85,13 +86,14 @@ async function prepareInside(
   await checkExt4(host, file);
   await host.makeDirectory(`${work}/mirror`, 0o700);
   const mirror = await mirrorTarget(host, file, `${work}/mirror`);
-  const { connections, source, names, apps } = request;
+  const { connections, source, names, apps, onTakenName = 'refuse' } = request;
   const preparation = await prepareInjection(host, {
     source,
     connections,
     resinData: mirror.directory,
     // Its files are looked at when they are written.
     resinBoot: `${work}/boot`,
+    onTakenName,
     ...(names === undefined ? {} : { names }),
     ...(apps === undefined ? {} : { apps }),
   });
@@ -113,10 +115,10 @@ interface Work {
 }
 
 async function carryOut(host: Host, { request, injection, work, mirror, emit }: Work): Promise<ImageInjectionResult> {
-  const { image, source, readTar } = request;
+  const { image, source, readTar, onTakenName = 'refuse' } = request;
   const root = await readDataRoot(directoryFiles(host, `${mirror.directory}/${dataRootPath}`));
   const state = await readTargetState(root, injection.images);
-  const plan = planTransplant({ images: injection.images, target: state, onTakenName: 'refuse', newNames });
+  const plan = planTransplant({ images: injection.images, target: state, onTakenName, newNames });
   const copy = `${work}/image`;
   await host.run('cp', ['--reflink=auto', '--sparse=always', '--preserve=mode,ownership', '--', image, copy], {
     timeoutMs,
@@ -141,7 +143,12 @@ async function carryOut(host: Host, { request, injection, work, mirror, emit }: 
   await host.run('sync', ['--', copy], { timeoutMs });
   await host.rename(copy, image);
   await host.run('sync', ['--', dirname(image)], { timeoutMs });
-  return { newLayers: plan.layers.length, reusedLayers: plan.reusedLayers.length, grownBytes };
+  return {
+    newLayers: plan.layers.length,
+    reusedLayers: plan.reusedLayers.length,
+    takenNames: plan.takenNames,
+    grownBytes,
+  };
 }
 
 /** Bytes that resin-data has grown by. */
