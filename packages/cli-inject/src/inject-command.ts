@@ -5,9 +5,9 @@ import {
   carryOutInjection,
   type ImageSource,
   type OnTakenName,
-  openSource,
   prepareInjection,
   withImageInjection,
+  withSource,
 } from '@migrate/engine-preload';
 import { readTar } from '@migrate/image-tools';
 import { type InjectOptions, requiredOption } from './command-options.ts';
@@ -28,8 +28,9 @@ export async function inject(host: Host, options: InjectOptions): Promise<number
   checkTarget(options);
   const apps = await readApps(host, options);
   const connections = await readConnections(host, options);
-  const source = await openSource(host, from);
-  try {
+  // Beside the image, which has room for another; of a partition too much would be taken.
+  const scratch = `${options.image ?? from}.migrate-unpacked`;
+  return withSource(host, { path: from, scratch }, (source) => {
     const given: Given = {
       source,
       connections,
@@ -38,11 +39,9 @@ export async function inject(host: Host, options: InjectOptions): Promise<number
       ...(apps === undefined ? {} : { apps }),
     };
     return options.image === undefined
-      ? await intoPartitions(host, given, options)
-      : await intoImage(host, given, { ...options, image: options.image });
-  } finally {
-    await source.close();
-  }
+      ? intoPartitions(host, given, options)
+      : intoImage(host, given, { ...options, image: options.image });
+  });
 }
 
 function checkTarget({ image, resinData, resinBoot, grow }: InjectOptions): void {
