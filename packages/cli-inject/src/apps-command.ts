@@ -3,9 +3,9 @@ import {
   checkServiceImages,
   dataRootPath,
   directoryFiles,
-  openSource,
   readAppsInput,
   readDataRoot,
+  withSource,
 } from '@migrate/engine-preload';
 import type { AppsOptions } from './command-options.ts';
 import { readTextFile } from './read-input.ts';
@@ -40,5 +40,6 @@ export async function checkAppsFile(host: Host, file: string, options: CheckOpti
 
 async function imagesOf(host: Host, { from, resinData }: CheckOptions) {
   if (resinData !== undefined) return (await readDataRoot(directoryFiles(host, `${resinData}/${dataRootPath}`))).images;
-  return from === undefined ? undefined : (await openSource(host, from)).images;
+  if (from === undefined) return undefined;
+  return withSource(host, { path: from, scratch: `${from}.migrate-unpacked` }, async ({ images }) => images);
 }

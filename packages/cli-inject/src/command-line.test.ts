@@ -51,6 +51,7 @@ describe('the command line of inject', () => {
     ['no target', ['--from', '%/empty'], /--resin-data \(or --image\) is missing/],
     ['two targets', ['--from', '%', '--resin-data', '%', '--image', '%/x'], /exclude each other/],
     ['growing a mount', ['--from', '%', '--resin-data', '%', '--grow'], /--grow needs --image/],
+    ['an unknown choice', ['--on-conflict', 'overwrite'], /refuse, keep, move/],
     ['a broken id', ['--app-id', '0'], /whole number above 0/],
     [
       'two sources of apps.json',

@@ -1,5 +1,5 @@
 import { createNodeHost, exitCodes, reportThrown } from '@migrate/core';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type CheckOptions, checkAppsFile } from './apps-command.ts';
 import { type CommonOptions, type InjectOptions, programName } from './command-options.ts';
 import { type ExtractOptions, extract } from './extract-command.ts';
@@ -43,6 +43,14 @@ function buildProgram(run: Run): Command {
   )
     .option('--image <file>', 'a raw balenaOS image instead of mounted partitions; needs no root')
     .option('--grow', 'make resin-data in the image larger where it is too small')
+    .addOption(
+      new Option(
+        '--on-conflict <choice>',
+        'a name that resin-data uses for another image: refuse, keep it there, or move it',
+      )
+        .choices(['refuse', 'keep', 'move'])
+        .default('refuse'),
+    )
     .option('--network <file...>', 'NetworkManager connection files for resin-boot')
     .option('--static-ip <address>', 'fixed wired address: ADDRESS/PREFIX[,GATEWAY[,NAME SERVER...]]')
     .option('-y, --yes', 'do not ask before changing anything')

@@ -1,4 +1,5 @@
 import { type Finding, MigrateError, renderRefusal } from '@migrate/core';
+import type { OnTakenName } from '@migrate/engine-preload';
 
 export const programName = 'inject';
 
@@ -28,6 +29,7 @@ export interface InjectOptions extends AppsOptions {
   readonly resinBoot?: string;
   readonly image?: string;
   readonly grow?: boolean;
+  readonly onConflict: OnTakenName;
   readonly network?: readonly string[];
   readonly staticIp?: string;
   readonly yes?: boolean;

@@ -1,12 +1,17 @@
-import { type Injection, shownName } from '@migrate/engine-preload';
+import { type Injection, shortId, shownName } from '@migrate/engine-preload';
 
 /** What will be done, for a person. */
-export function describeInjection({ request, images, appsJson, bootFiles, unused }: Injection, target: string): string {
+export function describeInjection(
+  { request, images, appsJson, bootFiles, takenNames, unused }: Injection,
+  target: string,
+): string {
   const lines = [
     `From ${request.source.label} into ${target}:`,
-    ...images.map(
-      ({ id, references }) =>
-        `  image ${id.slice('sha256:'.length, 'sha256:'.length + 12)} ${references.map(shownName).join(', ')}`,
+    ...images.map(({ id, references }) => `  image ${shortId(id)} ${references.map(shownName).join(', ')}`),
+    ...takenNames.map(({ reference, target: there, source }) =>
+      request.onTakenName === 'move'
+        ? `  the name ${shownName(reference)} moves from image ${shortId(there)}, which was there, to ${shortId(source)}`
+        : `  the name ${shownName(reference)} stays with image ${shortId(there)}, which was there; ${shortId(source)} does not get it`,
     ),
     ...(appsJson === undefined
       ? ['  no apps.json: the images will lie there, but no service is started from them while the device is offline']

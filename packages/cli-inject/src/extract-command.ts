@@ -1,5 +1,5 @@
 import { exitCodes, type Host, MigrateError, renderJson, renderLines } from '@migrate/core';
-import { extractBundle, openSource } from '@migrate/engine-preload';
+import { extractBundle, withSource } from '@migrate/engine-preload';
 import { type CommonOptions, requiredOption } from './command-options.ts';
 
 export interface ExtractOptions extends CommonOptions {
@@ -16,8 +16,7 @@ export async function extract(host: Host, options: ExtractOptions): Promise<numb
   if ((options.image === undefined) === (options.all !== true)) {
     throw new MigrateError('invalid-input', 'say which images: --image NAME..., or --all');
   }
-  const source = await openSource(host, from);
-  try {
+  return withSource(host, { path: from, scratch: `${out}.migrate-unpacked` }, async (source) => {
     const emit = options.json === true ? renderJson(process.stdout) : renderLines(process.stderr);
     const names = options.image === undefined ? {} : { names: options.image };
     const { index, sha256 } = await extractBundle({ host, source, out, emit, ...names });
@@ -28,7 +27,5 @@ export async function extract(host: Host, options: ExtractOptions): Promise<numb
       process.stdout.write(`${out}: ${images.length} images, ${sha256}\n`);
     }
     return exitCodes.done;
-  } finally {
-    await source.close();
-  }
+  });
 }

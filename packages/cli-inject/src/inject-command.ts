@@ -4,9 +4,10 @@ import {
   type ConnectionText,
   carryOutInjection,
   type ImageSource,
-  openSource,
-  prepareImageInjection,
+  type OnTakenName,
   prepareInjection,
+  withImageInjection,
+  withSource,
 } from '@migrate/engine-preload';
 import { readTar } from '@migrate/image-tools';
 import { type InjectOptions, requiredOption } from './command-options.ts';
@@ -17,6 +18,7 @@ import { reportRun } from './report-run.ts';
 interface Given {
   readonly source: ImageSource;
   readonly connections: readonly ConnectionText[];
+  readonly onTakenName: OnTakenName;
   readonly names?: readonly string[];
   readonly apps?: AppsInput;
 }
@@ -26,20 +28,20 @@ export async function inject(host: Host, options: InjectOptions): Promise<number
   checkTarget(options);
   const apps = await readApps(host, options);
   const connections = await readConnections(host, options);
-  const source = await openSource(host, from);
-  try {
+  // Beside the image, which has room for another; of a partition too much would be taken.
+  const scratch = `${options.image ?? from}.migrate-unpacked`;
+  return withSource(host, { path: from, scratch }, (source) => {
     const given: Given = {
       source,
       connections,
+      onTakenName: options.onConflict,
       ...(options.only === undefined ? {} : { names: options.only }),
       ...(apps === undefined ? {} : { apps }),
     };
     return options.image === undefined
-      ? await intoPartitions(host, given, options)
-      : await intoImage(host, given, { ...options, image: options.image });
-  } finally {
-    await source.close();
-  }
+      ? intoPartitions(host, given, options)
+      : intoImage(host, given, { ...options, image: options.image });
+  });
 }
 
 function checkTarget({ image, resinData, resinBoot, grow }: InjectOptions): void {
@@ -60,22 +62,20 @@ async function intoPartitions(host: Host, given: Given, options: InjectOptions):
   const refusal = await confirmPreparation(preparation, { options, target: resinData });
   if (refusal !== undefined) return refusal;
   return reportRun(options, async (emit) => {
-    const { images, newLayers, reusedLayers } = await carryOutInjection(host, preparation.injection, emit);
-    return { images: images.length, newLayers, reusedLayers };
+    const { images, newLayers, reusedLayers, takenNames } = await carryOutInjection(host, preparation.injection, emit);
+    return { images: images.length, newLayers, reusedLayers, takenNames };
   });
 }
 
 async function intoImage(host: Host, given: Given, options: InjectOptions & { image: string }): Promise<number> {
   const { image } = options;
-  const prepared = await prepareImageInjection(host, { ...given, image, grow: options.grow === true, readTar });
-  try {
-    const refusal = await confirmPreparation(prepared.preparation, { options, target: image });
+  const request = { ...given, image, grow: options.grow === true, readTar };
+  return withImageInjection(host, request, async ({ preparation, carryOut }) => {
+    const refusal = await confirmPreparation(preparation, { options, target: image });
     if (refusal !== undefined) return refusal;
-    return await reportRun(options, async (emit) => {
-      const { newLayers, grownBytes } = await prepared.carryOut(emit);
-      return { images: prepared.preparation.injection.images.length, newLayers, grownBytes };
-    });
-  } finally {
-    await prepared.close();
-  }
+    return reportRun(options, async (emit) => ({
+      images: preparation.injection.images.length,
+      ...(await carryOut(emit)),
+    }));
+  });
 }

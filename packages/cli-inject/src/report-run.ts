@@ -1,11 +1,18 @@
 import { type Emit, exitCodeOfUndone, exitCodes, MigrateError, renderJson, renderLines } from '@migrate/core';
+import type { TakenName } from '@migrate/engine-preload';
 import { type CommonOptions, programName } from './command-options.ts';
 
+export interface RunResult {
+  readonly images: number;
+  readonly newLayers: number;
+  readonly reusedLayers: number;
+  /** Names that the target used for other images, and kept or lost as was asked. */
+  readonly takenNames: readonly TakenName[];
+  readonly grownBytes?: number;
+}
+
 /** Runs what changes things, shows its events and result, and returns the exit code. */
-export async function reportRun(
-  { json }: CommonOptions,
-  run: (emit: Emit) => Promise<Readonly<Record<string, number>>>,
-): Promise<number> {
+export async function reportRun({ json }: CommonOptions, run: (emit: Emit) => Promise<RunResult>): Promise<number> {
   try {
     const result = await run(json === true ? renderJson(process.stdout) : renderLines(process.stderr));
     if (json === true) process.stdout.write(`${JSON.stringify({ kind: 'finished', outcome: 'done', ...result })}\n`);

@@ -1,5 +1,5 @@
 import { exitCodes, type Host, renderJson, renderLines } from '@migrate/core';
-import { dataRootPath, type RootVerification, shownName, verifyRoot } from '@migrate/engine-preload';
+import { dataRootPath, type RootVerification, shortId, shownName, verifyRoot } from '@migrate/engine-preload';
 import { type CommonOptions, requiredOption } from './command-options.ts';
 
 export interface VerifyOptions extends CommonOptions {
@@ -42,10 +42,6 @@ export function verificationTable({ images, layers, damaged }: RootVerification)
       .trimEnd(),
   );
   return `${[...table, ...faults].join('\n')}\n`;
-}
-
-function shortId(id: string): string {
-  return id.slice('sha256:'.length, 'sha256:'.length + 12);
 }
 
 function plainResult({ isRight, images, layers, damaged }: RootVerification) {

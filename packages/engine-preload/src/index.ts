@@ -29,6 +29,7 @@ export * from './transplant/image-source.ts';
 export * from './transplant/interrupted.ts';
 export * from './transplant/open-source.ts';
 export * from './transplant/plan-transplant.ts';
+export * from './transplant/root-archive.ts';
 export * from './transplant/transplant.ts';
 export * from './transplant/tree-source.ts';
 export * from './verify/tar-split.ts';

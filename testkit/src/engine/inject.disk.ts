@@ -76,6 +76,29 @@ describe('inject', () => {
     expect(await rootState(join(mounts.data, 'docker'))).toBe(after);
   });
 
+  test('asks what becomes of a name that is taken, and says what became of it', async () => {
+    const path = join(mounts.data, 'docker/image/overlay2/repositories.json');
+    const right = await readFile(path, 'utf8');
+    const { Repositories } = JSON.parse(right) as { Repositories: Record<string, Record<string, string>> };
+    const [one, two] = [Repositories['app/one']?.['app/one:1'] ?? '', Repositories['app/two']?.['app/two:2'] ?? ''];
+    await writeFile(path, right.replaceAll(one, two));
+    const refused = await inject('--yes');
+    expect(refused).toMatchObject({ exitCode: 3 });
+    expect(refused.text).toContain('--on-conflict keep');
+    const kept = await inject('--yes', '--on-conflict', 'keep');
+    expect(kept.exitCode).toBe(0);
+    expect(kept.text).toContain('the name app/one:1 stays with');
+    expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({
+      Repositories: { 'app/one': { 'app/one:1': two } },
+    });
+    const moved = await inject('--yes', '--json', '--on-conflict', 'move');
+    expect(JSON.parse(moved.text.trim().split('\n').at(-1) ?? '')).toMatchObject({
+      outcome: 'done',
+      takenNames: [{ reference: 'app/one:1', target: two, source: one }],
+    });
+    expect(JSON.parse(await readFile(path, 'utf8'))).toEqual(JSON.parse(right));
+  });
+
   test('verifies what lies there, and sees a changed byte', async () => {
     expect(await inject('verify', '--resin-data', mounts.data)).toMatchObject({ exitCode: 0 });
     const layers = join(mounts.data, 'docker/overlay2');

@@ -1,10 +1,11 @@
 // Data roots that are right to the last byte, and ones that are not.
-import { appendFile, chmod, lchown, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, lchown, mkdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createNodeHost } from '@migrate/core';
 import { directoryFiles, type Layer, readDataRoot, verifyRoot } from '@migrate/engine-preload';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { withEngine } from './docker-engine.ts';
 import { makeSmallRoots, putImages, type SmallRoots } from './small-roots.ts';
 import { testImages } from './test-images.ts';
 
@@ -88,6 +89,16 @@ describe('is not right with', () => {
       },
       'trusted.overlay.opaque',
     ],
+    [
+      'a lost capability',
+      (root) => execa('setcap', ['-r', join(diff(root, 0), 'bin/raw')]),
+      'has lost the attribute security.capability',
+    ],
+    [
+      'more capabilities',
+      (root) => execa('setcap', ['cap_net_raw,cap_sys_admin+ep', join(diff(root, 0), 'bin/raw')]),
+      'has another value in the attribute security.capability',
+    ],
     ['a cut tar-split', (root) => truncate(join(entry(root, 0), 'tar-split.json.gz'), 200), 'no complete gzip'],
     [
       'a symlink in place of a directory',
@@ -118,5 +129,48 @@ describe('is not right with', () => {
     const result = await verifyRoot(host, root, emit);
     expect(result.isRight).toBe(false);
     expect(result.damaged.map(({ fault }) => fault).join()).toContain('lower does not list');
+  });
+});
+
+describe('names that are not UTF-8', () => {
+  const strange = Buffer.from('caf\xe9 \xff', 'latin1');
+  let root: string;
+  let directory: Buffer;
+
+  beforeAll(async () => {
+    const tree = join(roots.work, 'strange-tree');
+    root = join(roots.work, 'strange');
+    await mkdir(tree);
+    await writeFile(Buffer.concat([Buffer.from(`${tree}/`), strange]), 'contents', { mode: 0o640 });
+    await symlink(strange, Buffer.concat([Buffer.from(`${tree}/l`), strange]));
+    await writeFile(join(tree, 'noted'), '');
+    await execa('setfattr', ['-n', 'user.note', '-v', 'a = b\n', join(tree, 'noted')]);
+    const form = ['--format=posix', '--xattrs', '--xattrs-include=user.*'];
+    await execa('tar', [...form, '-C', tree, '-cf', `${tree}.tar`, '.']);
+    await withEngine(root, (engine) => engine.docker('import', `${tree}.tar`, 'strange:1'));
+    const { layers: all } = await readDataRoot(directoryFiles(host, root));
+    const [layer] = all.values();
+    directory = Buffer.from(join(root, 'overlay2', layer?.cacheId ?? '', 'diff/'));
+  });
+
+  async function faults(): Promise<string> {
+    return (await verifyRoot(host, root, emit)).layers.flatMap((layer) => layer.faults).join('\n');
+  }
+
+  test('are checked as all others, and attributes of users too', async () => {
+    expect(await faults()).toBe('');
+    const path = Buffer.concat([directory, strange]);
+    await writeFile(path, 'CONTENTS');
+    expect(await faults()).toContain('have been changed');
+    await writeFile(path, 'contents, and more');
+    expect(await faults()).toContain('has 18 bytes, not 8');
+    await rm(path);
+    expect(await faults()).toContain('is missing');
+    await writeFile(path, 'contents', { mode: 0o600 });
+    expect(await faults()).toContain('has mode 600, not 640');
+    await chmod(path, 0o640);
+    expect(await faults()).toBe('');
+    await execa('setfattr', ['-n', 'user.note', '-v', 'another', join(directory.toString(), 'noted')]);
+    expect(await faults()).toContain('"noted" has another value in the attribute user.note');
   });
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { MigrateError } from '../error.ts';
 import { createMemoryHost } from '../host/memory-host.ts';
 import { lockHolder, withLock } from './lock.ts';
 
@@ -36,6 +37,14 @@ describe('withLock', () => {
   ])('takes over the lock of %s', async (_name, files) => {
     const host = createMemoryHost({ files: { ...bootId, ...files } });
     expect(await withLock(host, directory, async () => 'ran')).toBe('ran');
+  });
+
+  it('leaves nothing behind where there is no room for it', async () => {
+    const host = createMemoryHost({ files: bootId });
+    const before = host.snapshot();
+    const full = { ...host, createExclusive: () => Promise.reject(new MigrateError('no-space', 'full')) };
+    await expect(withLock(full, directory, async () => {})).rejects.toThrow('full');
+    expect(host.snapshot()).toEqual(before);
   });
 
   it('releases it when the action throws', async () => {

@@ -12,13 +12,22 @@ interface LockHolder {
 /** Runs `action` while holding the lock in `directory`, which is made before and removed after if nothing is left in it. */
 export async function withLock<T>(host: Host, directory: string, action: () => Promise<T>): Promise<T> {
   const path = `${directory}/lock`;
-  if ((await host.status(directory)) === undefined) await host.makeDirectory(directory, 0o700);
-  await takeLock(host, path);
+  const isNew = (await host.status(directory)) === undefined;
+  if (isNew) await host.makeDirectory(directory, 0o700);
+  const removeIfEmpty = async (): Promise<void> => {
+    if ((await host.list(directory)).length === 0) await host.removeDirectory(directory);
+  };
+  try {
+    await takeLock(host, path);
+  } catch (thrown) {
+    if (isNew) await removeIfEmpty();
+    throw thrown;
+  }
   try {
     return await action();
   } finally {
     await host.removeFile(path);
-    if ((await host.list(directory)).length === 0) await host.removeDirectory(directory);
+    await removeIfEmpty();
   }
 }
 

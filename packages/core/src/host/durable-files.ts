@@ -156,6 +156,10 @@ export async function createExclusive(path: string, contents: Uint8Array, mode: 
     try {
       await writeAll(handle, contents, null);
       await handle.sync();
+    } catch (thrown) {
+      // On a full disk the name is there and its contents are not.
+      await unlink(path).catch(() => {});
+      throw thrown;
     } finally {
       await handle.close();
     }

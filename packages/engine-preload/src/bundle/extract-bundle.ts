@@ -3,7 +3,7 @@ import { basename, dirname } from 'node:path/posix';
 import { doing, type Emit, type Host, MigrateError } from '@migrate/core';
 import { type Digest, digestOf } from '../root/digest.ts';
 import { findImages, namedImages } from '../root/find-images.ts';
-import { type Layer, tarSplitName } from '../root/layer-store.ts';
+import type { Layer } from '../root/layer-store.ts';
 import { requireRoot } from '../transplant/check-target.ts';
 import { eachOf } from '../transplant/each-of.ts';
 import type { ImageSource } from '../transplant/image-source.ts';
@@ -17,7 +17,7 @@ import {
   tarName,
   tarSplitFileName,
 } from './bundle-index.ts';
-import { sumFile } from './layer-tar.ts';
+import { writeFileChunks } from './layer-tar.ts';
 
 export interface ExtractRequest {
   readonly host: Host;
@@ -85,17 +85,11 @@ async function packLayers({
   const total = [...unique.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   let done = 0;
   await eachOf([...unique.values()], packedAtOnce, async (layer) => {
-    const directory = `${part}/layers/new-${layer.cacheId}`;
-    await host.makeDirectory(directory, 0o700);
-    await source.packLayer(layer, directory);
-    await host.rename(`${directory}/layer.tar`, `${part}/${tarName(layer.chainId)}`);
-    await host.rename(`${directory}/${tarSplitName}`, `${part}/${tarSplitFileName(layer.chainId)}`);
-    await host.removeDirectory(directory);
     packed.set(layer.chainId, {
       layer,
       space: await source.measure([layer]),
-      tar: await sumFile(host, `${part}/${tarName(layer.chainId)}`),
-      tarSplit: await sumFile(host, `${part}/${tarSplitFileName(layer.chainId)}`),
+      tar: await writeFileChunks(host, `${part}/${tarName(layer.chainId)}`, source.readArchive(layer)),
+      tarSplit: await writeFileChunks(host, `${part}/${tarSplitFileName(layer.chainId)}`, source.readTarSplit(layer)),
     });
     done += layer.sizeBytes;
     emit({ kind: 'progress', text: 'packing layers', done, total, unit: 'bytes' });

@@ -6,18 +6,17 @@ import type { Digest } from '../root/digest.ts';
 import { copyTimeoutMs } from '../transplant/copy-timeout.ts';
 
 const attributes = ['--xattrs', '--xattrs-include=*', '--acls', '--numeric-owner'];
-const readBytes = 1024 * 1024;
+const chunkBytes = 256 * 1024;
 
 export interface FileSum {
   readonly bytes: number;
   readonly sha256: Digest;
 }
 
-/** Packs the directory `diff` into the file `archive`; the same tree makes the same bytes. Names start with "./". */
-export async function packLayer(host: Host, diff: string, archive: string): Promise<void> {
+/** Packs the directory `diff`; the same tree makes the same bytes. Names start with "./". */
+export function packLayer(host: Host, diff: string): AsyncGenerator<Uint8Array> {
   const form = ['--format=posix', '--pax-option=delete=atime,delete=ctime', '--sort=name', '--sparse'];
-  const args = ['--create', '--file', archive, ...form, ...attributes, '--directory', diff, '.'];
-  await host.run('tar', args, { timeoutMs: copyTimeoutMs });
+  return host.runStream('tar', ['--create', '--file', '-', ...form, ...attributes, '--directory', diff, '.']);
 }
 
 /** Unpacks into the new directory `diff`. GNU tar keeps names and links of a hostile archive inside of it, or fails. */
@@ -28,29 +27,61 @@ export async function unpackLayer(host: Host, archive: string, diff: string): Pr
   await host.run('tar', args, { timeoutMs: copyTimeoutMs });
 }
 
-/** Size and sha256 of a file. */
-export function sumFile(host: HostReader, path: string): Promise<FileSum> {
-  return doing(`reading ${path}`, 'read-failed', async () => {
-    const file = await host.openRead(path);
-    try {
-      const hash = createHash('sha256');
-      const buffer = Buffer.alloc(readBytes);
-      let bytes = 0;
-      for (let length = await file.read(buffer, 0); length > 0; length = await file.read(buffer, bytes)) {
-        hash.update(buffer.subarray(0, length));
-        bytes += length;
-      }
-      return { bytes, sha256: `sha256:${hash.digest('hex')}` };
-    } finally {
-      await file.close();
+/** The bytes of a file, which is closed in the end. A chunk is gone when the next is taken. */
+export async function* readFileChunks(host: HostReader, path: string): AsyncGenerator<Uint8Array> {
+  const file = await host.openRead(path);
+  try {
+    const buffer = new Uint8Array(Math.min(chunkBytes, Math.max(1, file.sizeBytes)));
+    for (let position = 0; ; ) {
+      const length = await file.read(buffer, position);
+      if (length === 0) return;
+      yield buffer.subarray(0, length);
+      position += length;
     }
-  });
+  } finally {
+    await file.close();
+  }
 }
 
-/** Throws `verify-mismatch` where a file is not what the bundle's index says of it. */
+/** Writes a new file, not durable, and says what is in it. */
+export async function writeFileChunks(host: Host, path: string, chunks: AsyncIterable<Uint8Array>): Promise<FileSum> {
+  await host.writeNew(path, new Uint8Array(), { mode: 0o644 });
+  const file = await host.openWrite(path);
+  try {
+    const hash = createHash('sha256');
+    let bytes = 0;
+    for await (const chunk of chunks) {
+      hash.update(chunk);
+      await file.write(chunk, bytes);
+      bytes += chunk.length;
+    }
+    return { bytes, sha256: `sha256:${hash.digest('hex')}` };
+  } finally {
+    await file.close();
+  }
+}
+
+/** `chunks` as they are; throws `verify-mismatch` at their end where they are not what the bundle's index says of `name`. */
+export async function* checkedChunks(
+  chunks: AsyncIterable<Uint8Array>,
+  expected: FileSum,
+  name: string,
+): AsyncGenerator<Uint8Array> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    hash.update(chunk);
+    bytes += chunk.length;
+    yield chunk;
+  }
+  if (bytes !== expected.bytes || `sha256:${hash.digest('hex')}` !== expected.sha256)
+    throw new MigrateError('verify-mismatch', `${name} is not as the index of the bundle says: it was cut or changed`);
+}
+
+/** Throws `not-found` and `verify-mismatch` where a file is not what the bundle's index says of it. */
 export async function checkFile(host: HostReader, path: string, expected: FileSum): Promise<void> {
   if ((await host.linkStatus(path))?.kind !== 'file') throw new MigrateError('not-found', `${path} is missing`);
-  const { bytes, sha256 } = await sumFile(host, path);
-  if (bytes !== expected.bytes || sha256 !== expected.sha256)
-    throw new MigrateError('verify-mismatch', `${path} is not as the index of the bundle says: it was cut or changed`);
+  await doing(`reading ${path}`, 'read-failed', async () => {
+    for await (const _ of checkedChunks(readFileChunks(host, path), expected, path));
+  });
 }

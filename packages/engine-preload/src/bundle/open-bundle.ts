@@ -5,7 +5,7 @@ import { copyTimeoutMs } from '../transplant/copy-timeout.ts';
 import type { ImageSource, SpaceNeed } from '../transplant/image-source.ts';
 import { removeTrees } from '../transplant/journal.ts';
 import { type BundleLayer, configName, indexName, parseIndex, tarName, tarSplitFileName } from './bundle-index.ts';
-import { checkFile, unpackLayer } from './layer-tar.ts';
+import { checkedChunks, checkFile, readFileChunks, unpackLayer } from './layer-tar.ts';
 
 const indexLimitBytes = 64 * 1024 * 1024;
 const configLimitBytes = 8 * 1024 * 1024;
@@ -13,6 +13,7 @@ const configLimitBytes = 8 * 1024 * 1024;
 /** Files of a bundle, wherever they lie. */
 interface BundleFiles {
   read(name: string, limitBytes: number): Promise<Uint8Array>;
+  stream(name: string): AsyncGenerator<Uint8Array>;
   /** Paths of files that may be read until `release`; `scratch` is a directory that is on the target. */
   provide(names: readonly string[], scratch: string): Promise<{ paths: readonly string[]; release(): Promise<void> }>;
   /** Bytes that providing the files of a layer takes on the target for as long as it is unpacked. */
@@ -51,9 +52,6 @@ export async function openBundle(host: Host, path: string): Promise<ImageSource>
         await release();
       }
     };
-    const copy = async (from: string, to: string): Promise<void> => {
-      await host.run('cp', ['--', from, to], { timeoutMs: copyTimeoutMs });
-    };
     return {
       label: path,
       images: index.images,
@@ -69,13 +67,16 @@ export async function openBundle(host: Host, path: string): Promise<ImageSource>
       placeLayer: (layer, directory) =>
         provided(layer, directory, async (tar, tarSplit) => {
           await unpackLayer(host, tar, `${directory}/diff`);
-          await copy(tarSplit, `${directory}/${tarSplitName}`);
+          await host.run('cp', ['--', tarSplit, `${directory}/${tarSplitName}`], { timeoutMs: copyTimeoutMs });
         }),
-      packLayer: (layer, directory) =>
-        provided(layer, directory, async (tar, tarSplit) => {
-          await copy(tar, `${directory}/layer.tar`);
-          await copy(tarSplit, `${directory}/${tarSplitName}`);
-        }),
+      readArchive: (layer) => {
+        const name = tarName(layer.chainId);
+        return checkedChunks(files.stream(name), entryOf(layer).tar, name);
+      },
+      readTarSplit: (layer) => {
+        const name = tarSplitFileName(layer.chainId);
+        return checkedChunks(files.stream(name), entryOf(layer).tarSplit, name);
+      },
       close: async () => {},
     };
   });
@@ -88,6 +89,7 @@ function directoryBundle(host: Host, directory: string): BundleFiles {
         throw new MigrateError('not-found', `${name} is missing`);
       return host.readFile(`${directory}/${name}`, { limitBytes });
     },
+    stream: (name) => readFileChunks(host, `${directory}/${name}`),
     provide: async (names) => ({ paths: names.map((name) => `${directory}/${name}`), release: async () => {} }),
     scratchBytes: () => 0,
   };
@@ -100,6 +102,7 @@ function archiveFiles(host: Host, archive: string): BundleFiles {
       const { stdout } = await host.run('tar', [...options, '--to-stdout', '--', name], { timeoutMs: copyTimeoutMs });
       return new TextEncoder().encode(stdout);
     },
+    stream: (name) => host.runStream('tar', [...options, '--to-stdout', '--', name]),
     provide: async (names, scratch) => {
       const place = `${scratch}/from-archive`;
       await host.makeDirectory(place, 0o700);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { attributeCommands, command, makeCommands } from './debugfs-commands.ts';
+import { attributeCommands, command, makeCommands, writtenCommands } from './debugfs-commands.ts';
 import { type LayerMember, ownMember } from './layer-member.ts';
 
 const member = (fields: Partial<LayerMember>): LayerMember => ({ ...ownMember('x', { mode: 0o644 }), ...fields });
@@ -28,14 +28,35 @@ describe('commands of debugfs', () => {
   ])('refuse %j', (name, message) => expect(() => command('write', name)).toThrow(message));
 
   it.each<[Partial<LayerMember>, string[]]>([
-    [{ kind: 'file' }, ['write /tmp/1 n']],
+    [{ kind: 'file' }, ['write /dev/null n', 'set_inode_field n size 0', 'ex -l n']],
+    [
+      {
+        kind: 'file',
+        sizeBytes: 50_000,
+        ranges: [
+          { startByte: 100, endByte: 4097 },
+          { startByte: 40_960, endByte: 40_961 },
+        ],
+      },
+      ['write /dev/null n', 'fallocate n 0 1', 'fallocate n 10 10', 'set_inode_field n size 50000', 'ex -l n'],
+    ],
     [{ kind: 'directory' }, ['mkdir n']],
     [{ kind: 'symlink', linkName: '../a b' }, ['symlink n "../a b"']],
     [{ kind: 'character-device', represents: { major: 0, minor: 0 } }, ['mknod n c 0 0']],
     [{ kind: 'block-device', represents: { major: 8, minor: 1 } }, ['mknod n b 8 1']],
     [{ kind: 'fifo' }, ['mknod n p']],
     [{ kind: 'hard-link', linkName: 'a' }, []],
-  ])('make %j', (fields, expected) => expect(makeCommands(member(fields), 'n', '/tmp/1')).toEqual(expected));
+  ])('make %j', (fields, expected) => expect(makeCommands(member(fields), 'n', 4096)).toEqual(expected));
+
+  it('say which blocks are written', () => {
+    expect(writtenCommands('/a b', [])).toEqual([]);
+    expect(writtenCommands('/a b', [{ logical: 3, physical: 500, count: 2 }])).toEqual([
+      'extent_open "/a b"',
+      'goto_block 3',
+      'replace_node 3 2 500',
+      'extent_close',
+    ]);
+  });
 
   it('set all that an inode has', () => {
     const fields = {

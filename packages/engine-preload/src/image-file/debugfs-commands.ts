@@ -1,6 +1,7 @@
 // Commands of debugfs(8) that make one name in an ext4 file system with all that belongs to it. They stand on lines, in words that
 // quotes hold together (libss). A name's characters are its bytes (latin1).
 import { MigrateError } from '@migrate/core';
+import { type BlockRun, blocksOf } from './file-blocks.ts';
 import type { LayerMember } from './layer-member.ts';
 
 /** debugfs reads lines into a buffer of 8 KiB. */
@@ -28,12 +29,19 @@ function quotedWord(word: string): string {
   return /^[a-zA-Z0-9_./@=-]+$/.test(word) ? word : `"${word.replaceAll('"', '""')}"`;
 }
 
-/** Makes the name in the current directory. `contents` is the path of a file with its contents, for files. */
-export function makeCommands(member: LayerMember, name: string, contents: string): readonly string[] {
+/** Makes the name in the current directory; a file gets blocks for its data, and debugfs is asked where they lie. */
+export function makeCommands(member: LayerMember, name: string, blockBytes: number): readonly string[] {
   const { major = 0, minor = 0 } = member.represents ?? {};
   switch (member.kind) {
     case 'file':
-      return [command('write', contents, name)];
+      return [
+        command('write', '/dev/null', name),
+        ...blocksOf(member.ranges, blockBytes).map(([first, last]) =>
+          command('fallocate', name, String(first), String(last)),
+        ),
+        command('set_inode_field', name, 'size', String(member.sizeBytes)),
+        command('ex', '-l', name),
+      ];
     case 'directory':
       return [command('mkdir', name)];
     case 'symlink':
@@ -47,6 +55,16 @@ export function makeCommands(member: LayerMember, name: string, contents: string
     case 'hard-link':
       return [];
   }
+}
+
+/** Says that the blocks of a file have been written: until then they read as zeros. */
+export function writtenCommands(path: string, runs: readonly BlockRun[]): readonly string[] {
+  if (runs.length === 0) return [];
+  const replaced = runs.flatMap(({ logical, physical, count }) => [
+    command('goto_block', String(logical)),
+    command('replace_node', String(logical), String(count), String(physical)),
+  ]);
+  return [command('extent_open', path), ...replaced, 'extent_close'];
 }
 
 /**

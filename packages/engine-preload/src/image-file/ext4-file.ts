@@ -6,11 +6,13 @@ export interface Ext4File {
   readonly offsetBytes: number;
 }
 
-export interface Ext4Space {
+/** What an ext4 file system says of itself. */
+export interface Ext4Figures {
   readonly blockBytes: number;
   readonly blocks: number;
   readonly freeBytes: number;
   readonly freeInodes: number;
+  readonly features: readonly string[];
 }
 
 const timeoutMs = 6 * 60 * 60 * 1000;
@@ -22,12 +24,12 @@ export function ext4Name({ path, offsetBytes }: Ext4File): string {
   return `${path}?offset=${offsetBytes}`;
 }
 
-/** Runs the commands of the file `script`; throws `write-failed` with the first complaint. */
-export async function editExt4(host: Host, file: Ext4File, script: string): Promise<void> {
-  await doing(`writing into ${file.path}`, 'write-failed', async () => {
-    const { stderr } = await host.run('debugfs', ['-w', '-f', script, ext4Name(file)], { timeoutMs });
+/** Runs the commands of the file `script` and returns what they say; throws `write-failed` with the first complaint. */
+export async function editExt4(host: Host, file: Ext4File, script: string): Promise<string> {
+  return doing(`writing into ${file.path}`, 'write-failed', async () => {
+    const { stdout, stderr } = await host.run('debugfs', ['-w', '-f', script, ext4Name(file)], { timeoutMs });
     const [complaint] = complaintsOf(stderr);
-    if (complaint === undefined) return;
+    if (complaint === undefined) return stdout;
     const isFull = /no space|could not allocate/i.test(complaint);
     throw new MigrateError(isFull ? 'no-space' : 'write-failed', complaint.slice(0, 500));
   });
@@ -50,7 +52,7 @@ export async function checkExt4(host: Host, file: Ext4File): Promise<void> {
   });
 }
 
-export async function spaceOf(host: Host, file: Ext4File): Promise<Ext4Space> {
+export async function readFigures(host: Host, file: Ext4File): Promise<Ext4Figures> {
   const { stdout } = await host.run('dumpe2fs', ['-h', ext4Name(file)], { timeoutMs });
   const field = (name: string): number => {
     const value = new RegExp(`^${name}:\\s+(\\d+)$`, 'm').exec(stdout)?.[1];
@@ -63,6 +65,7 @@ export async function spaceOf(host: Host, file: Ext4File): Promise<Ext4Space> {
     blocks: field('Block count'),
     freeBytes: Math.max(0, field('Free blocks') - field('Reserved block count')) * blockBytes,
     freeInodes: field('Free inodes'),
+    features: /^Filesystem features:\s+(.*)$/m.exec(stdout)?.[1]?.split(/\s+/) ?? [],
   };
 }
 
@@ -81,6 +84,12 @@ export async function growExt4(
   await host.run('truncate', ['--size', String(sizeBytes), '--', aside], { timeoutMs });
   await host.run('e2fsck', ['-f', '-p', aside], { timeoutMs });
   await host.run('resize2fs', [aside, `${Math.floor(sizeBytes / 1024)}K`], { timeoutMs });
-  await dd([`if=${aside}`, `of=${path}`, 'oflag=seek_bytes', `seek=${offsetBytes}`, 'conv=notrunc']);
+  // Where there is nothing any more, zeros need not be written; not every file system can forget what there was.
+  const range = ['--offset', String(offsetBytes), '--length', String(formerBytes)];
+  const conversion = await host.run('fallocate', ['--punch-hole', ...range, path]).then(
+    () => 'notrunc,sparse',
+    () => 'notrunc',
+  );
+  await dd([`if=${aside}`, `of=${path}`, 'oflag=seek_bytes', `seek=${offsetBytes}`, `conv=${conversion}`]);
   await host.removeFile(aside);
 }

@@ -1,5 +1,5 @@
 // What a layer's archive holds, one name at a time. The reader comes from outside: this package knows no archive format.
-import type { DeviceNumber, ExtendedAttribute } from '@migrate/core';
+import type { ByteRange, DeviceNumber, ExtendedAttribute } from '@migrate/core';
 
 export interface LayerMember {
   /** One character for each byte (latin1): names need not be UTF-8. */
@@ -10,6 +10,8 @@ export interface LayerMember {
   readonly gid: number;
   /** Size of a file, holes included. */
   readonly sizeBytes: number;
+  /** Ranges of a file that hold data, ascending; between them it reads as zeros. */
+  readonly ranges: readonly ByteRange[];
   /** Nanoseconds since 1970. */
   readonly modifiedNs: bigint;
   /** Target of a symlink, or path of a hard link's other name, one character for each byte. */
@@ -17,7 +19,7 @@ export interface LayerMember {
   readonly represents?: DeviceNumber;
   readonly attributes: readonly ExtendedAttribute[];
   readonly hasAcl: boolean;
-  /** May be taken once, before the next member is asked for. */
+  /** The file's bytes with its holes as zeros; may be taken once, before the next member is asked for. */
   contents(): AsyncIterable<Uint8Array>;
 }
 
@@ -34,6 +36,7 @@ export function ownMember(path: string, { mode, text }: { mode: number; text?: s
     uid: 0,
     gid: 0,
     sizeBytes: bytes.length,
+    ranges: [{ startByte: 0, endByte: bytes.length }],
     modifiedNs: 0n,
     linkName: '',
     attributes: [],

@@ -10,12 +10,12 @@ import { appsJsonPath, dataRootPath, type Injection } from './prepare-injection.
  */
 export async function carryOutInjection(host: Host, injection: Injection, emit: Emit): Promise<TransplantResult> {
   const { request, appsJson, bootFiles, images } = injection;
-  const { source, resinData, resinBoot } = request;
+  const { source, resinData, resinBoot, onTakenName = 'refuse' } = request;
   const undoBootFiles = resinBoot === undefined ? async () => {} : await placeBootFiles(host, resinBoot, bootFiles);
   let left = '';
   try {
     const names = images.map(({ id }) => id);
-    const result = await transplant({ host, source, names, root: `${resinData}/${dataRootPath}`, emit });
+    const result = await transplant({ host, source, names, root: `${resinData}/${dataRootPath}`, onTakenName, emit });
     left = 'the images are there, but apps.json is not; cure that and run the command again';
     if (appsJson !== undefined) {
       const contents = new TextEncoder().encode(appsJson.text);

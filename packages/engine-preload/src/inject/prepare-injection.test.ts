@@ -19,7 +19,8 @@ const source: ImageSource = {
   damaged: [],
   measure: async () => ({ bytes: 0, inodes: 0 }),
   placeLayer: async () => {},
-  packLayer: async () => {},
+  readArchive: async function* () {},
+  readTarSplit: async function* () {},
   close: async () => {},
 };
 
@@ -62,6 +63,21 @@ describe('an injection', () => {
       'error boot-file-exists',
       'warning booted-before',
     ]);
+  });
+
+  it.each([
+    ['refuse', ['error name-taken', 'error apps-image-missing']],
+    ['keep', ['error apps-image-missing']],
+    ['move', []],
+  ] as const)('with a name that is taken there: %s', async (onTakenName, expected) => {
+    // The target's image is damaged, so that only a name that moves leads to an image.
+    const taken = JSON.stringify({ Repositories: { redis: { 'redis:7': digest('9') } } });
+    const { injection, targetFindings } = await prepare(
+      { onTakenName, apps: compose('redis:7') },
+      { '/data/docker/image/overlay2/repositories.json': taken },
+    );
+    expect(injection.takenNames).toEqual([{ reference: 'redis:7', target: digest('9'), source: digest('1') }]);
+    expect(targetFindings.map(({ severity, code }) => `${severity} ${code}`)).toEqual(expected);
   });
 
   it.each<[string, Partial<InjectionRequest>, RegExp]>([

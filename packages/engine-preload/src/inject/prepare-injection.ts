@@ -5,10 +5,12 @@ import { printAppsJson } from '../apps/from-target-state.ts';
 import { servicesOf } from '../apps/services-of.ts';
 import { type ConnectionText, connectionFiles, type FileToPlace } from '../boot-files/connection-files.ts';
 import { checkBootFiles } from '../boot-files/place-boot-files.ts';
+import { shortId } from '../root/digest.ts';
 import { findImages } from '../root/find-images.ts';
 import { type DataRoot, type Image, readDataRoot } from '../root/read-data-root.ts';
 import { directoryFiles } from '../root/root-files.ts';
 import type { ImageSource } from '../transplant/image-source.ts';
+import { findTakenNames, type OnTakenName, type TakenName } from '../transplant/plan-transplant.ts';
 import { type AppsInput, readAppsInput } from './apps-input.ts';
 
 /** Where the supervisor looks for apps.json (balena-supervisor src/lib/constants.ts), below the root of resin-data. */
@@ -26,6 +28,8 @@ export interface InjectionRequest {
   readonly resinBoot?: string;
   readonly apps?: AppsInput;
   readonly connections: readonly ConnectionText[];
+  /** What happens with names that resin-data uses for other images. Default: 'refuse'. */
+  readonly onTakenName?: OnTakenName;
 }
 
 /** What will be done: present in full only where no finding is an error. */
@@ -35,6 +39,8 @@ export interface Injection {
   /** apps.json as it will be written. */
   readonly appsJson?: { readonly text: string; readonly serviceNames: readonly string[] };
   readonly bootFiles: readonly FileToPlace[];
+  /** Names that resin-data uses for other images. */
+  readonly takenNames: readonly TakenName[];
   /** Images that no service of apps.json uses. */
   readonly unused: readonly InjectedImage[];
 }
@@ -56,7 +62,8 @@ export async function prepareInjection(host: HostReader, request: InjectionReque
   if (request.connections.length > 0 && resinBoot === undefined) {
     throw new MigrateError('invalid-input', 'connections need the boot partition: say where resin-boot is mounted');
   }
-  const present = presentImages(images, target);
+  const takenNames = findTakenNames(images, target.repositories);
+  const present = presentImages(images, target, { takenNames, isMoved: request.onTakenName === 'move' });
   const parsed = request.apps === undefined ? undefined : readAppsInput(request.apps, present);
   const check =
     request.apps === undefined || parsed?.apps === undefined
@@ -69,6 +76,7 @@ export async function prepareInjection(host: HostReader, request: InjectionReque
       request,
       images,
       bootFiles: connections.files,
+      takenNames,
       unused: (check?.unused ?? []).filter(({ id }) => injectedIds.has(id)),
       ...(parsed?.apps === undefined
         ? {}
@@ -80,7 +88,12 @@ export async function prepareInjection(host: HostReader, request: InjectionReque
           }),
     },
     inputFindings: [...(parsed?.findings ?? []), ...connections.findings],
-    targetFindings: [...(check?.findings ?? []), ...inBoot, ...(await bootedBefore(host, request))],
+    targetFindings: [
+      ...takenNameFindings(takenNames, request.onTakenName),
+      ...(check?.findings ?? []),
+      ...inBoot,
+      ...(await bootedBefore(host, request)),
+    ],
   };
 }
 
@@ -97,13 +110,34 @@ async function readTarget(host: HostReader, resinData: string): Promise<DataRoot
   );
 }
 
-/** What the engine will have afterwards. A name that both have is the target's, as the transplant refuses to move it. */
-function presentImages(images: readonly Image[], target: DataRoot): readonly InjectedImage[] {
-  const all = new Map<string, InjectedImage>(target.images.map(({ id, references }) => [id, { id, references }]));
+/** What the engine will have afterwards, each name with one image. */
+function presentImages(
+  images: readonly Image[],
+  target: DataRoot,
+  { takenNames, isMoved }: { takenNames: readonly TakenName[]; isMoved: boolean },
+): readonly InjectedImage[] {
+  const taken = new Set(takenNames.map(({ reference }) => reference));
+  const without = (references: readonly string[], isWithout: boolean): readonly string[] =>
+    isWithout ? references.filter((reference) => !taken.has(reference)) : references;
+  const all = new Map<string, InjectedImage>(
+    target.images.map(({ id, references }) => [id, { id, references: without(references, isMoved) }]),
+  );
   for (const { id, references } of images) {
-    all.set(id, { id, references: [...new Set([...(all.get(id)?.references ?? []), ...references])] });
+    const added = without(references, !isMoved);
+    all.set(id, { id, references: [...new Set([...(all.get(id)?.references ?? []), ...added])] });
   }
   return [...all.values()];
+}
+
+function takenNameFindings(takenNames: readonly TakenName[], onTakenName: OnTakenName = 'refuse'): readonly Finding[] {
+  if (onTakenName !== 'refuse') return [];
+  return takenNames.map(({ reference, target, source }) => ({
+    severity: 'error',
+    code: 'name-taken',
+    where: reference,
+    message: `resin-data uses this name for another image (${shortId(target)} there, ${shortId(source)} here)`,
+    hint: '--on-conflict keep leaves the name there, --on-conflict move gives it to the new image',
+  }));
 }
 
 async function bootedBefore(host: HostReader, { resinData, apps }: InjectionRequest): Promise<readonly Finding[]> {

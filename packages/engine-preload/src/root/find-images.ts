@@ -1,6 +1,6 @@
 // Which images a person means.
 import { MigrateError } from '@migrate/core';
-import { isDigest } from './digest.ts';
+import { isDigest, shortId } from './digest.ts';
 import type { DataRoot } from './read-data-root.ts';
 import { familiarReference, repositoryOf } from './repositories.ts';
 
@@ -56,7 +56,7 @@ function matching<T extends Candidate>(images: readonly T[], name: string): read
 }
 
 function describe({ id, references }: Candidate): string {
-  return `${id.slice('sha256:'.length, 'sha256:'.length + 12)} (${references.join(', ') || 'without a name'})`;
+  return `${shortId(id)} (${references.join(', ') || 'without a name'})`;
 }
 
 function listing(images: readonly Candidate[]): string {

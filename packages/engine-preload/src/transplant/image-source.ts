@@ -1,6 +1,6 @@
 // Where images come from: a data root in a directory, or a bundle.
 import { type Host, MigrateError } from '@migrate/core';
-import { packLayer } from '../bundle/layer-tar.ts';
+import { packLayer, readFileChunks } from '../bundle/layer-tar.ts';
 import { cachePath, type Layer, layerPath, tarSplitName } from '../root/layer-store.ts';
 import { type DamagedImage, type Image, readDataRoot } from '../root/read-data-root.ts';
 import { directoryFiles } from '../root/root-files.ts';
@@ -20,8 +20,10 @@ export interface ImageSource {
   measure(layers: readonly Layer[]): Promise<SpaceNeed>;
   /** Makes `diff` (the layer's files) and `tar-split.json.gz` in an empty directory. Not durable. */
   placeLayer(layer: Layer, directory: string): Promise<void>;
-  /** Makes `layer.tar` (as docs/bundle-format.md says) and `tar-split.json.gz` in an empty directory. Not durable. */
-  packLayer(layer: Layer, directory: string): Promise<void>;
+  /** The layer's files as a tar archive (docs/bundle-format.md). It can be read again. Throws at its end where it is damaged. */
+  readArchive(layer: Layer): AsyncGenerator<Uint8Array>;
+  /** The bytes of the layer's `tar-split.json.gz`. */
+  readTarSplit(layer: Layer): AsyncGenerator<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -29,6 +31,7 @@ export interface ImageSource {
 export async function directorySource(host: Host, directory: string): Promise<ImageSource> {
   const root = await readDataRoot(directoryFiles(host, directory));
   if (root.kind === 'empty') throw new MigrateError('not-found', `${directory} holds no images`);
+  const tarSplitPath = ({ chainId }: Layer): string => `${directory}/${layerPath(chainId)}/${tarSplitName}`;
   return {
     label: directory,
     images: root.images,
@@ -42,7 +45,6 @@ export async function directorySource(host: Host, directory: string): Promise<Im
       // Named one by one: "-a" would pass over attributes that cannot be kept, and whiteouts are lost without them.
       const keep = '--preserve=mode,ownership,timestamps,links,xattr';
       const diff = `${directory}/${cachePath(layer.cacheId)}/diff`;
-      const tarSplit = `${directory}/${layerPath(layer.chainId)}/${tarSplitName}`;
       const args = [
         '-R',
         '--no-dereference',
@@ -52,15 +54,12 @@ export async function directorySource(host: Host, directory: string): Promise<Im
         target,
         '--',
         diff,
-        tarSplit,
+        tarSplitPath(layer),
       ];
       await host.run('cp', args, { timeoutMs: copyTimeoutMs });
     },
-    packLayer: async (layer, target) => {
-      await packLayer(host, `${directory}/${cachePath(layer.cacheId)}/diff`, `${target}/layer.tar`);
-      const tarSplit = `${directory}/${layerPath(layer.chainId)}/${tarSplitName}`;
-      await host.run('cp', ['--', tarSplit, target], { timeoutMs: copyTimeoutMs });
-    },
+    readArchive: ({ cacheId }) => packLayer(host, `${directory}/${cachePath(cacheId)}/diff`),
+    readTarSplit: (layer) => readFileChunks(host, tarSplitPath(layer)),
     close: async () => {},
   };
 }

@@ -1,6 +1,6 @@
 // What a transplant will make, decided before anything is touched. Pure but for the names it is given to draw from.
 import { MigrateError } from '@migrate/core';
-import { type Digest, hexOf } from '../root/digest.ts';
+import { type Digest, shortId } from '../root/digest.ts';
 import { isCacheId, isLink, type Layer, lowerText } from '../root/layer-store.ts';
 import type { Image } from '../root/read-data-root.ts';
 import { type Repositories, repositoryOf } from '../root/repositories.ts';
@@ -145,13 +145,26 @@ function parentsFirst(images: readonly Image[]): readonly Image[] {
   return [...ordered];
 }
 
+/** Names of `images` that stand for other images in the target. */
+export function findTakenNames(
+  images: readonly Pick<Image, 'id' | 'references'>[],
+  present: Repositories,
+): readonly TakenName[] {
+  return images.flatMap(({ id, references }) =>
+    references.flatMap((reference) => {
+      const target = present.get(repositoryOf(reference))?.get(reference);
+      return target === undefined || target === id ? [] : [{ reference, target, source: id }];
+    }),
+  );
+}
+
 function mergeNames(
   images: readonly Image[],
   present: Repositories,
   onTakenName: OnTakenName,
 ): { repositories?: Repositories; takenNames: readonly TakenName[] } {
   const merged = new Map([...present].map(([name, references]) => [name, new Map(references)]));
-  const takenNames: TakenName[] = [];
+  const takenNames = findTakenNames(images, present);
   let isChanged = false;
   for (const { id, references } of images) {
     for (const reference of references) {
@@ -159,7 +172,6 @@ function mergeNames(
       const ids = merged.get(repository) ?? new Map<string, Digest>();
       const holder = ids.get(reference);
       if (holder === id) continue;
-      if (holder !== undefined) takenNames.push({ reference, target: holder, source: id });
       if (holder !== undefined && onTakenName !== 'move') continue;
       merged.set(repository, ids.set(reference, id));
       isChanged = true;
@@ -167,8 +179,7 @@ function mergeNames(
   }
   if (takenNames.length > 0 && onTakenName === 'refuse') {
     const names = takenNames.map(
-      ({ reference, target, source }) =>
-        `${reference} (${hexOf(target).slice(0, 12)} there, ${hexOf(source).slice(0, 12)} here)`,
+      ({ reference, target, source }) => `${reference} (${shortId(target)} there, ${shortId(source)} here)`,
     );
     throw new MigrateError(
       'invalid-input',

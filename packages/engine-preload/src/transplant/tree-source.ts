@@ -1,6 +1,6 @@
 // A data root inside an image as a source of images.
 import { type ByteReader, type FileTree, type Host, MigrateError, type TreeEntry } from '@migrate/core';
-import { unpackLayer } from '../bundle/layer-tar.ts';
+import { unpackLayer, writeFileChunks } from '../bundle/layer-tar.ts';
 import { cachePath, type Layer, layerPath, tarSplitName } from '../root/layer-store.ts';
 import { readDataRoot } from '../root/read-data-root.ts';
 import { findEntry, treeFiles } from '../root/tree-files.ts';
@@ -32,13 +32,11 @@ export async function treeSource({ host, tree, directory, label, writeTar }: Tre
       throw new MigrateError('not-found', `${label}: ${cachePath(cacheId)}/diff is missing`);
     return entry;
   };
-  const packLayer = async (layer: Layer, target: string): Promise<void> => {
-    await writeFile(host, `${target}/layer.tar`, writeTar({ ...tree, root: await diffOf(layer) }));
-    await writeFile(
-      host,
-      `${target}/${tarSplitName}`,
-      chunksOf(await files.open(`${layerPath(layer.chainId)}/${tarSplitName}`)),
-    );
+  const readArchive = async function* (layer: Layer): AsyncGenerator<Uint8Array> {
+    yield* writeTar({ ...tree, root: await diffOf(layer) });
+  };
+  const readTarSplit = async function* ({ chainId }: Layer): AsyncGenerator<Uint8Array> {
+    yield* chunksOf(await files.open(`${layerPath(chainId)}/${tarSplitName}`));
   };
   return {
     label,
@@ -54,9 +52,11 @@ export async function treeSource({ host, tree, directory, label, writeTar }: Tre
       const largest = Math.max(0, ...layers.map(({ sizeBytes }) => sizeBytes));
       return { bytes: need.bytes + 2 * largest, inodes: need.inodes };
     },
-    packLayer,
+    readArchive,
+    readTarSplit,
     placeLayer: async (layer, target) => {
-      await packLayer(layer, target);
+      await writeFileChunks(host, `${target}/layer.tar`, readArchive(layer));
+      await writeFileChunks(host, `${target}/${tarSplitName}`, readTarSplit(layer));
       await unpackLayer(host, `${target}/layer.tar`, `${target}/diff`);
       await host.removeFile(`${target}/layer.tar`);
     },
@@ -75,20 +75,6 @@ async function* chunksOf(reader: ByteReader): AsyncGenerator<Uint8Array> {
     }
   } finally {
     await reader.close();
-  }
-}
-
-async function writeFile(host: Host, path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  await host.writeNew(path, new Uint8Array(), { mode: 0o600 });
-  const file = await host.openWrite(path);
-  try {
-    let position = 0;
-    for await (const chunk of chunks) {
-      await file.write(chunk, position);
-      position += chunk.length;
-    }
-  } finally {
-    await file.close();
   }
 }
 

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { type ByteReader, MigrateError, messageOf, quoted } from '@migrate/core';
 import { cachePath, type Layer, layerPath, tarSplitName } from '../root/layer-store.ts';
 import type { RootFiles } from '../root/root-files.ts';
-import { differenceFrom, headerBytes, parseMemberHeader } from './member-header.ts';
+import { differenceFrom, headerBytes, parseMemberHeader, statusOf } from './member-header.ts';
+import { tarMembers } from './tar-members.ts';
 import { readTarSplit } from './tar-split.ts';
 
 export interface LayerFindings {
@@ -13,8 +14,8 @@ export interface LayerFindings {
   readonly bytes: number;
 }
 
-/** How many of the directories `paths` below `base` are opaque (trusted.overlay.opaque=y). */
-export type CountOpaque = (base: string, paths: readonly string[]) => Promise<number>;
+/** A tar archive that has the names below `base`, with their extended attributes; it may have others too. */
+export type ArchiveOf = (base: string, names: readonly Buffer[]) => AsyncIterable<Uint8Array>;
 
 const faultLimit = 20;
 const readBytes = 1024 * 1024;
@@ -28,21 +29,24 @@ interface LayerCheck {
   readonly base: string;
   readonly hash: ReturnType<typeof createHash>;
   readonly faults: string[];
-  readonly opaque: string[];
+  /** Extended attributes that must be there, by the name that has them, in latin1. */
+  readonly attributes: Map<string, ReadonlyMap<string, string>>;
+  readonly archiveOf: ArchiveOf;
   /** Names that the archive has, and directories above them. */
   readonly known: Map<string, 'directory' | 'other'>;
   bytes: number;
 }
 
 /** Reads every file of a layer. Damage is told in the result; what cannot be read for other reasons is thrown. */
-export async function verifyLayer(files: RootFiles, layer: Layer, countOpaque: CountOpaque): Promise<LayerFindings> {
+export async function verifyLayer(files: RootFiles, layer: Layer, archiveOf: ArchiveOf): Promise<LayerFindings> {
   const base = `${cachePath(layer.cacheId)}/diff`;
   const check: LayerCheck = {
     files,
     base,
     hash: createHash('sha256'),
     faults: [],
-    opaque: [],
+    attributes: new Map(),
+    archiveOf,
     known: new Map([['', 'directory']]),
     bytes: 0,
   };
@@ -70,8 +74,7 @@ export async function verifyLayer(files: RootFiles, layer: Layer, countOpaque: C
   const digest = `sha256:${check.hash.digest('hex')}`;
   if (check.faults.length === 0 && digest !== layer.diffId)
     check.faults.push(`the contents of its files have been changed: its archive has ${digest}, not ${layer.diffId}`);
-  if (check.opaque.length > 0 && (await countOpaque(base, check.opaque)) !== check.opaque.length)
-    check.faults.push('directories that hide those below have lost the attribute trusted.overlay.opaque');
+  await checkAttributes(check);
   if (check.faults.length === 0) await findStrangers(check, '');
   return { faults: check.faults, bytes: check.bytes };
 }
@@ -80,12 +83,9 @@ async function checkMember(
   check: LayerCheck,
   { name, sizeBytes, header }: { name: Buffer; sizeBytes: number; header: Buffer },
 ): Promise<void> {
+  // Names that are not UTF-8 are known by what is shown of them.
   const text = name.toString('utf8');
   const shown = quoted(text);
-  if (!Buffer.from(text, 'utf8').equals(name)) {
-    check.faults.push(`${shown}: names that are not UTF-8 cannot be checked`);
-    return;
-  }
   const parts = text.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..')) {
     check.faults.push(`${shown}: the name leads out of the layer`);
@@ -95,11 +95,90 @@ async function checkMember(
   const above = parts.slice(0, -1).join('/');
   for (let length = 1; length < parts.length; length += 1)
     check.known.set(parts.slice(0, length).join('/'), 'directory');
-  if (last === opaqueMarker) check.opaque.push(above);
-  else if (last.startsWith(whiteoutPrefix))
-    await checkWhiteout(check, [...parts.slice(0, -1), last.slice(4)].join('/'));
-  else if (header.length >= headerBytes) await checkFile(check, { path: parts.join('/'), sizeBytes, header });
   if (sizeBytes > 0 && last.startsWith(whiteoutPrefix)) check.faults.push(`${shown}: a whiteout has contents`);
+  if (!Buffer.from(text, 'utf8').equals(name)) await checkRawName(check, { name, sizeBytes, header });
+  else if (last === opaqueMarker) await checkOpaque(check, above);
+  else if (last.startsWith(whiteoutPrefix))
+    await checkWhiteout(check, [...parts.slice(0, -1), last.slice(whiteoutPrefix.length)].join('/'));
+  else if (header.length >= headerBytes) await checkFile(check, { path: parts.join('/'), sizeBytes, header });
+}
+
+/** Neither Node's text nor ours can hold such a name: tar is asked for it. */
+async function checkRawName(
+  check: LayerCheck,
+  { name, sizeBytes, header }: { name: Buffer; sizeBytes: number; header: Buffer },
+): Promise<void> {
+  const raw = plainName(name.toString('latin1'));
+  const last = raw.slice(raw.lastIndexOf('/') + 1);
+  const isWhiteout = last.startsWith(whiteoutPrefix);
+  const path = isWhiteout ? `${raw.slice(0, raw.length - last.length)}${last.slice(whiteoutPrefix.length)}` : raw;
+  const shown = Buffer.from(path, 'latin1').toString('utf8');
+  const expected = parseMemberHeader(header);
+  check.known.set(shown, expected.type === '5' ? 'directory' : 'other');
+  try {
+    for await (const { header: found, contents } of tarMembers(
+      check.archiveOf(check.base, [Buffer.from(path, 'latin1')]),
+    )) {
+      if (plainName(found.name) !== path) continue;
+      const { kind, represents } = statusOf(found);
+      if (isWhiteout) {
+        if (kind !== 'character-device' || represents?.major !== 0 || represents.minor !== 0)
+          check.faults.push(`${quoted(shown)} should be a whiteout (character device 0/0)`);
+        return;
+      }
+      const difference = differenceFrom(expected, statusOf(found), sizeBytes);
+      if (difference !== undefined) check.faults.push(`${quoted(shown)} ${difference}`);
+      else if (sizeBytes > 0) {
+        for await (const piece of contents()) {
+          check.hash.update(piece);
+          check.bytes += piece.length;
+        }
+      }
+      expectAttributes(check, path, expected.attributes);
+      return;
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof MigrateError) || thrown.code !== 'command-failed') throw thrown;
+  }
+  check.faults.push(`${quoted(shown)} is missing`);
+}
+
+async function checkOpaque(check: LayerCheck, path: string): Promise<void> {
+  if ((await check.files.status(path === '' ? check.base : `${check.base}/${path}`))?.kind === 'directory')
+    expectAttributes(check, Buffer.from(path).toString('latin1'), new Map([['trusted.overlay.opaque', 'y']]));
+  else check.faults.push(`${quoted(path)} should be a directory`);
+}
+
+/** Engines keep these; of others it depends on the machine whether they can. */
+function expectAttributes(check: LayerCheck, path: string, attributes: ReadonlyMap<string, string>): void {
+  const kept = [...attributes].filter(([name]) => name === 'security.capability' || /^(user|trusted)\./.test(name));
+  if (kept.length > 0) check.attributes.set(path, new Map([...(check.attributes.get(path) ?? []), ...kept]));
+}
+
+async function checkAttributes(check: LayerCheck): Promise<void> {
+  const missing = new Map(check.attributes);
+  if (missing.size === 0) return;
+  const names = [...missing.keys()].map((path) => Buffer.from(path, 'latin1'));
+  for await (const { header } of tarMembers(check.archiveOf(check.base, names))) {
+    const path = plainName(header.name);
+    for (const [name, value] of missing.get(path) ?? []) {
+      const found = header.attributes.get(name);
+      const shown = quoted(Buffer.from(path, 'latin1').toString('utf8'));
+      if (found === undefined) check.faults.push(`${shown} has lost the attribute ${name}`);
+      else if (found !== value) check.faults.push(`${shown} has another value in the attribute ${name}`);
+    }
+    missing.delete(path);
+  }
+  for (const path of missing.keys())
+    check.faults.push(`${quoted(Buffer.from(path, 'latin1').toString('utf8'))} could not be asked for its attributes`);
+}
+
+/** "./a/b/" as "a/b". */
+function plainName(name: string): string {
+  return name
+    .split('/')
+    .filter((part) => part !== '' && part !== '.')
+    .join('/');
 }
 
 async function checkWhiteout(check: LayerCheck, path: string): Promise<void> {
@@ -126,6 +205,7 @@ async function checkFile(
   if (difference !== undefined) check.faults.push(`${quoted(path)} ${difference}`);
   else if (member.type === '1') await checkHardLink(check, { path, target: member.linkName });
   else if (sizeBytes > 0) await hashContents(check, place, sizeBytes);
+  expectAttributes(check, Buffer.from(path).toString('latin1'), member.attributes);
 }
 
 /** The archive has a hard link's contents only once, under its first name: both names must have the same. */

@@ -4,8 +4,7 @@ import type { Digest } from '../root/digest.ts';
 import type { Layer } from '../root/layer-store.ts';
 import { type DamagedImage, type DataRoot, readDataRoot } from '../root/read-data-root.ts';
 import { directoryFiles, type RootFiles } from '../root/root-files.ts';
-import { copyTimeoutMs } from '../transplant/copy-timeout.ts';
-import { type CountOpaque, verifyLayer } from './verify-layer.ts';
+import { type ArchiveOf, verifyLayer } from './verify-layer.ts';
 
 export interface LayerVerification {
   readonly layer: Layer;
@@ -36,22 +35,23 @@ export interface RootVerification {
 /**
  * Checks all images of the data root in a directory: configurations, chain ids, the layer store, links and `lower` as
  * `readDataRoot` does, and then every layer by making its original archive again, whose sha256 must be the diff id; owners, modes,
- * kinds, device numbers, whiteouts and opaque directories are held against it. Other extended attributes are not. Needs root.
+ * kinds, device numbers, whiteouts, opaque directories, and the capabilities and other attributes that the archive had are held
+ * against it; attributes that came later are not seen. Needs root.
  */
 export async function verifyRoot(host: Host, root: string, emit: Emit): Promise<RootVerification> {
   if (host.userId !== 0)
     throw new MigrateError('unsupported', 'only root can read all files of an engine: run it with sudo');
-  return verifyFiles(directoryFiles(host, root), opaqueByTar(host, root), emit);
+  return verifyFiles(directoryFiles(host, root), archiveByTar(host, root), emit);
 }
 
 /** The same for files from elsewhere, as those of an image. */
-export async function verifyFiles(files: RootFiles, countOpaque: CountOpaque, emit: Emit): Promise<RootVerification> {
+export async function verifyFiles(files: RootFiles, archiveOf: ArchiveOf, emit: Emit): Promise<RootVerification> {
   const root = await readDataRoot(files);
   const total = [...root.layers.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const layers: LayerVerification[] = [];
   let done = 0;
   for (const layer of root.layers.values()) {
-    const { faults } = await verifyLayer(files, layer, countOpaque);
+    const { faults } = await verifyLayer(files, layer, archiveOf);
     layers.push({ layer, usedBy: usersOf(root, layer), faults });
     done += layer.sizeBytes;
     emit({ kind: 'progress', text: 'verifying layers', done, total, unit: 'bytes' });
@@ -77,13 +77,24 @@ function usersOf({ images }: DataRoot, { chainId }: Layer): readonly string[] {
     .flatMap(({ id, references }) => (references.length === 0 ? [id] : references));
 }
 
-/** Node cannot read extended attributes: GNU tar is asked for the bare directories, whose attributes it writes as pax records. */
-function opaqueByTar(host: Host, root: string): CountOpaque {
-  return async (base, paths) => {
-    const form = ['--format=posix', '--xattrs', '--xattrs-include=trusted.overlay.opaque', '--no-recursion', '--null'];
-    const args = ['--create', '--file', '-', ...form, '--directory', `${root}/${base}`, '--files-from', '-'];
-    const input = paths.map((path) => `./${path}\0`).join('');
-    const { stdout } = await host.run('tar', args, { input, timeoutMs: copyTimeoutMs });
-    return stdout.split('SCHILY.xattr.trusted.overlay.opaque=y\n').length - 1;
+/** Node can neither read extended attributes nor name what is not UTF-8: GNU tar writes them, the attributes as pax records. */
+export function archiveByTar(host: Host, root: string): ArchiveOf {
+  return (base, names) => {
+    const form = ['--format=posix', '--xattrs', '--xattrs-include=*', '--no-recursion', '--hard-dereference', '--null'];
+    const args = [
+      '--create',
+      '--file',
+      '-',
+      '--numeric-owner',
+      ...form,
+      '--directory',
+      `${root}/${base}`,
+      '--files-from',
+      '-',
+    ];
+    const input = async function* (): AsyncGenerator<Uint8Array> {
+      for (const name of names) yield Buffer.concat([Buffer.from('./'), name, Buffer.from([0])]);
+    };
+    return host.runStream('tar', args, { input: input() });
   };
 }
