@@ -1,0 +1,2 @@
+export * from './cmdline-txt.ts';
+export * from './config-txt.ts';
