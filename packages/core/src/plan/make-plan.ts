@@ -214,6 +214,7 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
   const payloadDirectory = `${stateDirectory}/payload`;
   const bootDirectory = manager.bootDirectory(facts);
   const initramfsPath = `${bootDirectory}/stage2.img`;
+  const restore = manager.restoreAtOnce?.(facts);
   const runtimeFiles: CopiedFile[] = runtime.files.map((file) => ({
     from: `${runtime.directory}/${file.path}`,
     to: `${payloadDirectory}/${file.path}`,
@@ -255,6 +256,7 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
         payloadPath: `${state.pathInFileSystem}/payload`,
         timeoutSeconds: stage2TimeoutSeconds + config.migrate.delaySeconds,
         planId: '',
+        ...(restore === undefined ? {} : { restore }),
       },
     },
     ...manager.bootOnce(
