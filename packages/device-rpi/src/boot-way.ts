@@ -35,8 +35,9 @@ export const directoryName = 'balena-migrate';
 export const initramfsName = 'stage2.img';
 export const commandLineName = 'cmdline.txt';
 
-/** Settings that our block decides. */
-const ours = new Set(['auto_initramfs', 'arm_64bit', 'kernel', 'cmdline', 'ramfsfile', 'ramfsaddr']);
+/** Settings that tryboot.txt decides at its end, and those that the change of config.txt decides. */
+const ofTryboot = new Set(['auto_initramfs', 'arm_64bit', 'kernel', 'cmdline', 'ramfsfile', 'ramfsaddr']);
+const ofSwitch = new Set(['cmdline']);
 /** Settings that decide what is started: an unreadable line with one of these could mean anything. */
 const deciding =
   /^(kernel|initramfs|ramfsfile|cmdline|os_prefix|device_tree|arm_64bit|auto_initramfs|include|boot_\w+)\b/;
@@ -167,7 +168,7 @@ function trybootWay({ facts, partition, config, request, evaluate, evaluation }:
   }
   const text = trybootText(config, request);
   const after = evaluate(parseConfigTxt(Buffer.from(text, 'utf8')), 'tryboot.txt', true);
-  if (!after.every((each, index) => startsStage2(each, evaluation[index], request))) {
+  if (!after.every((each, index) => startsStage2(each, evaluation[index], { request, decided: ofTryboot }))) {
     findings.push(
       error(
         'rpi-tryboot-differs',
@@ -211,7 +212,7 @@ function switchWay({ facts, partition, request, words, evaluate, evaluation }: G
   const block = ['[all]\n', ...bootLines(request)].join('');
   const change = sectorChanges(bytes, block).find((candidate) =>
     evaluate(parseConfigTxt(withChange(bytes, candidate)), 'config.txt', false).every((each, index) =>
-      startsStage2(each, evaluation[index], request),
+      startsStage2(each, evaluation[index], { request, decided: ofSwitch }),
     ),
   );
   if (change !== undefined) return { kind: 'switch', change };
@@ -228,11 +229,15 @@ function switchWay({ facts, partition, request, words, evaluate, evaluation }: G
 const paddingBytes = 60;
 
 /** Whether it differs from what starts the old system in nothing but what we ask for. */
-function startsStage2(after: Evaluation, before: Evaluation | undefined, request: Request): boolean {
+function startsStage2(
+  after: Evaluation,
+  before: Evaluation | undefined,
+  { request, decided }: { request: Request; decided: ReadonlySet<string> },
+): boolean {
   const [initramfs, ...others] = after.initramfs;
   const rest = (evaluation: Evaluation | undefined): string =>
     JSON.stringify([
-      [...(evaluation?.settings ?? [])].filter(([name]) => !ours.has(name)).sort(),
+      [...(evaluation?.settings ?? [])].filter(([name]) => !decided.has(name)).sort(),
       evaluation?.overlays,
       evaluation?.missing,
     ]);

@@ -29,6 +29,8 @@ export type FirmwareStart =
       readonly missingInitramfs: readonly string[];
       readonly commandLine: string;
       readonly overlays: readonly string[];
+      /** All other settings. */
+      readonly settings: Readonly<Record<string, string>>;
     }
   | { readonly kind: 'hangs'; readonly why: string };
 
@@ -79,6 +81,17 @@ function setValue(state: State, line: string): void {
   else state.values.set(name, value);
 }
 
+/** Those whose effect is told otherwise. */
+const bootSettings = new Set([
+  'kernel',
+  'arm_64bit',
+  'cmdline',
+  'auto_initramfs',
+  'ramfsfile',
+  'device_tree',
+  'os_prefix',
+]);
+
 /** Keeps for each kind of filter whether it turns lines off. */
 function setFilter({ board, tryboot }: Reading, off: Map<string, boolean>, filter: string): void {
   if (filter === 'all') {
@@ -128,6 +141,7 @@ function chooseFiles({
     missingInitramfs: named.filter((name) => !files.has(name)),
     commandLine: (commandLine.split(/\r?\n/)[0] ?? '').trim(),
     overlays: state.overlays,
+    settings: Object.fromEntries([...values].filter(([name]) => !bootSettings.has(name))),
   };
 }
 
