@@ -140,7 +140,8 @@ export function parseMemInfo(text: string): Facts['memory'] {
 
 async function readBootFiles(host: HostReader, paths: readonly string[]): Promise<readonly BootFile[]> {
   const files: BootFile[] = [];
-  for (const path of paths) {
+  // Devices share boot managers, and boot managers files.
+  for (const path of new Set(paths)) {
     const status = await host.status(path);
     if (status?.kind !== 'file') continue;
     const text = status.sizeBytes > bootFileLimitBytes ? '' : ((await host.readText(path)) ?? '');
