@@ -12,6 +12,7 @@ import {
 } from './boot-partition.ts';
 import { bootLines, type Request, sectorChanges, trybootText, withChange } from './boot-request.ts';
 import { argumentValue, parseCommandLine } from './cmdline-txt.ts';
+import { checkClarity, unreadable } from './config-clarity.ts';
 import { type ConfigTxt, parseConfigTxt, safeLineBytes } from './config-txt.ts';
 import { type Evaluation, evaluateConfig, type FirmwareState } from './evaluate-config.ts';
 import type { PiModel } from './models.ts';
@@ -38,10 +39,6 @@ export const commandLineName = 'cmdline.txt';
 /** Settings that tryboot.txt decides at its end, and those that the change of config.txt decides. */
 const ofTryboot = new Set(['auto_initramfs', 'arm_64bit', 'kernel', 'cmdline', 'ramfsfile', 'ramfsaddr']);
 const ofSwitch = new Set(['cmdline']);
-/** Settings that decide what is started: an unreadable line with one of these could mean anything. */
-const deciding =
-  /^(kernel|initramfs|ramfsfile|cmdline|os_prefix|device_tree|arm_64bit|auto_initramfs|include|boot_\w+)\b/;
-
 /** The way to boot once, or what stands against each. */
 export function decideBoot(facts: Facts, model: PiModel, partition: BootPartition): BootDecision | readonly Finding[] {
   const path = `${partition.directory}/config.txt`;
@@ -99,36 +96,6 @@ function evaluator(
       const state: FirmwareState = { model, tryboot, assume, ...(serial === undefined ? {} : { serial }) };
       return evaluateConfig((wanted) => (wanted === name ? config : read(wanted)), name, state);
     });
-}
-
-function checkClarity(
-  path: string,
-  { evaluation, selections }: { evaluation: readonly Evaluation[]; selections: readonly (BootSelection | string)[] },
-): readonly Finding[] {
-  const findings: Finding[] = [];
-  for (const name of new Set(evaluation.flatMap((each) => each.missing))) findings.push(unreadable(`${path}: ${name}`));
-  for (const text of new Set(evaluation.flatMap((each) => each.unknown))) {
-    if (!deciding.test(text)) continue;
-    findings.push(
-      error('rpi-config-unclear', path, `the line "${text}" is not in the documented form`, 'Write it as name=value'),
-    );
-  }
-  const texts = new Set(selections.map((selection) => JSON.stringify(selection)));
-  if (texts.size > 1) {
-    findings.push(
-      error(
-        'rpi-config-unclear',
-        path,
-        'what it starts depends on a filter that cannot be known beforehand (pins, screen, serial number)',
-        'Move kernel=, device_tree=, os_prefix= and cmdline= out of that section',
-      ),
-    );
-  }
-  for (const selection of new Set(selections)) {
-    if (typeof selection === 'string')
-      findings.push(error('rpi-config-boot', path, selection, 'Correct it, reboot and try again'));
-  }
-  return findings;
 }
 
 interface Given {
@@ -260,8 +227,4 @@ function checkLineLength(directory: string, request: Request): Finding[] {
   return [
     error('rpi-long-name', directory, `a line of ${longest} bytes would be cut by the firmware`, 'Use shorter names'),
   ];
-}
-
-function unreadable(where: string): Finding {
-  return error('rpi-config-missing', where, 'it is not there, or larger than 64 KiB', 'Restore it and try again');
 }

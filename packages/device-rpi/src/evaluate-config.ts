@@ -54,6 +54,7 @@ export function evaluateConfig(
     for (const { meaning } of config) {
       if (meaning.kind === 'section') applyFilter(filters, meaning.filter, state);
       else if ([...filters.values()].includes(false)) continue;
+      else if (meaning.kind === 'include' && state.model.mayIgnoreInclude) unknown.push(`include ${meaning.file}`);
       else if (meaning.kind === 'include') follow(meaning.file, depth + 1);
       else if (meaning.kind === 'unknown') unknown.push(meaning.text);
       else if (meaning.kind === 'initramfs') {

@@ -131,6 +131,15 @@ describe('refuses, naming the cure', () => {
     ['a missing include', withFile(stretch, 'config.txt', (text) => `${text}include gone.txt\n`), 'rpi-config-missing'],
     ['the undocumented form', withFile(stretch, 'config.txt', (text) => `${text}kernel a.img\n`), 'rpi-config-unclear'],
     [
+      'an include where the firmware may not follow it',
+      withFile(
+        withFile(facts('pi-5-debian-12'), 'a.txt', () => ''),
+        'config.txt',
+        (text) => `${text}include a.txt\n`,
+      ),
+      'rpi-config-unclear',
+    ],
+    [
       'a kernel that depends on a pin',
       withFile(stretch, 'config.txt', (text) => `[gpio4=1]\nkernel=kernel.img\n[all]\n${text}`),
       'rpi-config-unclear',

@@ -21,6 +21,8 @@ export interface PiModel {
   readonly deviceTrees: readonly string[];
   /** Media that the board can start from, the first being where its system usually lies. */
   readonly startsFrom: readonly ('sd' | 'emmc' | 'usb' | 'nvme')[];
+  /** Its whole firmware lies in the EEPROM, which does not follow `include` for certain (only start.elf is documented to). */
+  readonly mayIgnoreInclude?: true;
   /** Where the first loader lies: on the card beside config.txt, or in an EEPROM of the board. */
   readonly loader: 'card' | 'eeprom';
   /** The emulated machine that stands for it; only the firmware model of the tests knows the others. */
@@ -145,6 +147,7 @@ export const piModels: readonly PiModel[] = [
     kernels: { arm: [], aarch64: ['kernel_2712.img', 'kernel8.img'] },
     deviceTrees: ['bcm2712-rpi-5-b.dtb', 'bcm2712d0-rpi-5-b.dtb'],
     startsFrom: ['sd', 'usb', 'nvme'],
+    mayIgnoreInclude: true,
     loader: 'eeprom',
     emulatedBy: 'nothing',
   },
