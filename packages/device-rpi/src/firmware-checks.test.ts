@@ -9,7 +9,8 @@ const machines = join(import.meta.dirname, '../../../fixtures/machines');
 const facts = (name: string): Facts => JSON.parse(readFileSync(join(machines, name, 'facts.json'), 'utf8')) as Facts;
 const stretch = facts('pi-3-raspbian-9');
 const bookworm = facts('pi-4-debian-12');
-const codes = (changed: Facts): readonly string[] => piFirmware.check(changed).map(({ code }) => code);
+const errors = (changed: Facts) => piFirmware.check(changed).filter(({ severity }) => severity === 'error');
+const codes = (changed: Facts): readonly string[] => errors(changed).map(({ code }) => code);
 
 function withFile(machine: Facts, name: string, change: (text: string) => string): Facts {
   const path = name.startsWith('/') ? name : `${bootDirectory(machine)}/${name}`;
@@ -50,8 +51,11 @@ const withOptions = (machine: Facts, options: readonly string[]): Facts => ({
 
 describe('checking a sound board', () => {
   it('finds nothing', () => {
-    expect(piFirmware.check(stretch)).toEqual([]);
     expect(piFirmware.check(bookworm)).toEqual([]);
+  });
+
+  it('tells what is missing where there is no one-shot', () => {
+    expect(piFirmware.check(stretch)).toMatchObject([{ severity: 'warning', code: 'rpi-no-one-shot' }]);
   });
 
   it('knows every row by its model, and no two rows by one', () => {
@@ -212,9 +216,9 @@ describe('refuses, naming the cure', () => {
 
   it('makes room where its hint is followed', () => {
     const bare = withFile(stretch, 'config.txt', () => 'dtparam=audio=on\n');
-    const [, count, line] = /Append (\d+) lines of "(#+)"/.exec(piFirmware.check(bare)[0]?.hint ?? '') ?? [];
+    const [, count, line] = /Append (\d+) lines of "(#+)"/.exec(errors(bare)[0]?.hint ?? '') ?? [];
     const followed = withFile(bare, 'config.txt', (text) => `${text}${`${line}\n`.repeat(Number(count))}`);
-    expect(piFirmware.check(followed)).toEqual([]);
+    expect(codes(followed)).toEqual([]);
     // Also where the lines fall across the end of a sector.
     for (let length = 380; length < 520; length += 1) {
       const long = withFile(bare, 'config.txt', () => `${'dtparam=audio=on\n'.repeat(23).slice(0, length - 1)}\n`);

@@ -1,5 +1,5 @@
 // Everything that stands against booting once through the firmware of a Raspberry Pi.
-import { error, type Facts, type Finding, mountOf, partitionOf } from '@migrate/core';
+import { error, type Facts, type Finding, mountOf, partitionOf, warning } from '@migrate/core';
 import {
   type BootPartition,
   bootFile,
@@ -31,7 +31,21 @@ export function checkFirmware(facts: Facts): readonly Finding[] {
   return [
     ...checkPartition(facts, partition),
     ...checkAutoboot(facts, partition),
-    ...('way' in decision ? [...checkKernel(facts, decision), ...checkCommandLine(facts, decision)] : decision),
+    ...('way' in decision
+      ? [...checkKernel(facts, decision), ...checkCommandLine(facts, decision), ...tellOfOldFirmware(decision)]
+      : decision),
+  ];
+}
+
+function tellOfOldFirmware({ partition, way }: BootDecision): Finding[] {
+  if (way.kind === 'tryboot') return [];
+  return [
+    warning(
+      'rpi-no-one-shot',
+      partition.directory,
+      'this firmware does not know tryboot: should the kernel die before stage 2 has put config.txt back, it is started again and again until that is done by hand',
+      'Update the firmware to one that knows tryboot, where the system has one (Debian 10 or newer)',
+    ),
   ];
 }
 
