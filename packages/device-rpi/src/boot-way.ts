@@ -39,6 +39,9 @@ export const commandLineName = 'cmdline.txt';
 /** Settings that tryboot.txt decides at its end, and those that the change of config.txt decides. */
 const ofTryboot = new Set(['auto_initramfs', 'arm_64bit', 'kernel', 'cmdline', 'ramfsfile', 'ramfsaddr']);
 const ofSwitch = new Set(['cmdline']);
+/** Each more doubles the cases to look at. */
+const unknownFilterLimit = 6;
+
 /** The way to boot once, or what stands against each. */
 export function decideBoot(facts: Facts, model: PiModel, partition: BootPartition): BootDecision | readonly Finding[] {
   const path = `${partition.directory}/config.txt`;
@@ -54,6 +57,10 @@ export function decideBoot(facts: Facts, model: PiModel, partition: BootPartitio
     return [error('rpi-config-bytes', path, 'it holds bytes that are not UTF-8 text', 'Remove them and try again')];
   }
   const evaluate = evaluator(facts, { model, read });
+  if (evaluate === undefined) {
+    const message = `it has more than ${unknownFilterLimit} filters that cannot be known beforehand (pins, screens)`;
+    return [error('rpi-config-unclear', path, message, 'Remove those that are not needed')];
+  }
   const evaluation = evaluate(config, 'config.txt', false);
   const selections = evaluation.map((each) =>
     selectBootFiles(each, {
@@ -83,17 +90,28 @@ function requestFor({ prefix, kernel }: BootSelection, is64Bit: boolean): Reques
   };
 }
 
+/** One evaluation for each case of what cannot be known beforehand; the cases of two calls are in the same order. */
 type Evaluate = (config: ConfigTxt, name: string, tryboot: boolean) => readonly Evaluation[];
 
-/** Evaluates a file twice: with what cannot be known beforehand (pins, screens) taken as true, and as false. */
+/** Undefined where the files have more such filters (pins, screens) than can be looked at one by one. */
 function evaluator(
   facts: Facts,
   { model, read }: { model: PiModel; read: (name: string) => ConfigTxt | undefined },
-): Evaluate {
+): Evaluate | undefined {
   const serial = serialOf(facts);
+  const base = { model, ...(serial === undefined ? {} : { serial }) };
+  const filters = new Set<string>();
+  const assume = (filter: string): boolean => filters.add(filter).size > 0;
+  for (const tryboot of [false, true]) evaluateConfig(read, 'config.txt', { ...base, tryboot, assume });
+  if (filters.size > unknownFilterLimit) return undefined;
+  const order = [...filters];
   return (config, name, tryboot) =>
-    [true, false].map((assume) => {
-      const state: FirmwareState = { model, tryboot, assume, ...(serial === undefined ? {} : { serial }) };
+    Array.from({ length: 2 ** order.length }, (_, holding) => {
+      const state: FirmwareState = {
+        ...base,
+        tryboot,
+        assume: (filter) => ((holding >> order.indexOf(filter)) & 1) === 1,
+      };
       return evaluateConfig((wanted) => (wanted === name ? config : read(wanted)), name, state);
     });
 }

@@ -7,7 +7,7 @@ import type { BootSelection } from './select-boot-files.ts';
 const deciding =
   /^(kernel|initramfs|ramfsfile|cmdline|os_prefix|device_tree|arm_64bit|auto_initramfs|include|boot_\w+)\b/;
 
-/** What keeps us from knowing; `evaluation` and `selections` are for what cannot be known taken as true, and as false. */
+/** What keeps us from knowing; `evaluation` and `selections` have one entry for each case of what cannot be known beforehand. */
 export function checkClarity(
   path: string,
   { evaluation, selections }: { evaluation: readonly Evaluation[]; selections: readonly (BootSelection | string)[] },

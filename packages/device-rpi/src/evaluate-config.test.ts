@@ -7,7 +7,7 @@ import { selectBootFiles } from './select-boot-files.ts';
 function state(model: string, changes: Partial<FirmwareState> = {}): FirmwareState {
   const row = modelNamed(model);
   if (row === undefined) throw new Error(`${model} is not in the table`);
-  return { model: row, tryboot: false, assume: false, ...changes };
+  return { model: row, tryboot: false, assume: () => false, ...changes };
 }
 const pi3 = state('Raspberry Pi 3 Model B Rev 1.2');
 const pi3Plus = state('Raspberry Pi 3 Model B Plus Rev 1.3');
@@ -45,7 +45,10 @@ describe('sections', () => {
     expect(value('[none]\n[pi4]\nkernel=x\n', pi4)).toBeUndefined();
     expect(value('[tryboot]\nkernel=x\n', pi4)).toBeUndefined();
     expect(value('[tryboot]\nkernel=x\n', { ...pi4, tryboot: true })).toBe('x');
-    expect([true, false].map((assume) => value('[gpio4=1]\nkernel=x\n', { ...pi4, assume }))).toEqual(['x', undefined]);
+    expect([true, false].map((assume) => value('[gpio4=1]\nkernel=x\n', { ...pi4, assume: () => assume }))).toEqual([
+      'x',
+      undefined,
+    ]);
   });
 
   it('swallow lines appended after them: the trap that [all] avoids', () => {

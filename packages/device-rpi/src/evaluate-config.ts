@@ -10,7 +10,7 @@ export interface FirmwareState {
   /** Whether this start was asked for with the tryboot flag. */
   readonly tryboot: boolean;
   /** What is taken for filters that cannot be known beforehand: pins, screens, serial numbers not known. */
-  readonly assume: boolean;
+  readonly assume: (filter: string) => boolean;
 }
 
 export interface Evaluation {
@@ -83,10 +83,11 @@ function judgeFilter(filter: string, { model, serial, tryboot, assume }: Firmwar
   if (filter === 'none') return ['none', false];
   if (filter === 'tryboot') return ['tryboot', tryboot];
   if (/^(pi|cm)\d/.test(filter)) return ['model', model.filters.includes(filter)];
-  if (/^0x[0-9a-f]+$/i.test(filter)) return ['serial', serial === undefined ? assume : Number(filter) === serial];
+  if (/^0x[0-9a-f]+$/i.test(filter))
+    return ['serial', serial === undefined ? assume(filter) : Number(filter) === serial];
   const boardType = /^board-type=(\w+)$/.exec(filter)?.[1];
   if (boardType !== undefined && model.boardTypes.length === 1)
     return ['board-type', Number(boardType) === model.boardTypes[0]];
   // gpio4=1, EDID=…, HDMI:1, partition=2, and what newer firmware may bring.
-  return [filter.replace(/[\d=:].*$/, ''), assume];
+  return [filter.replace(/[\d=:].*$/, ''), assume(filter)];
 }

@@ -153,6 +153,15 @@ describe('refuses, naming the cure', () => {
       withFile(stretch, 'config.txt', (text) => `${text}arm_64bit=1\n`),
       'rpi-config-boot',
     ],
+    [
+      'too many filters to look at each case',
+      withFile(
+        stretch,
+        'config.txt',
+        (text) => `${text}${[1, 2, 3, 4, 5, 6, 7].map((pin) => `[gpio${pin}=1]\n`).join('')}`,
+      ),
+      'rpi-config-unclear',
+    ],
     ['a missing kernel', withoutFile(stretch, '/boot/kernel7.img'), 'rpi-config-boot'],
     ['a missing device tree', withoutFile(stretch, '/boot/bcm2710-rpi-3-b.dtb'), 'rpi-device-tree'],
     [

@@ -9,7 +9,17 @@ import { piBoard, piFacts, piMachine } from './pi-machine.ts';
 const line = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc.constantFrom('[all]', '[pi3]', '[pi4]', '[none]', '[gpio4=1]', '[tryboot]', '[0xa1b2c3d4]'),
+    arbitrary: fc.constantFrom(
+      '[all]',
+      '[pi3]',
+      '[pi4]',
+      '[none]',
+      '[gpio4=1]',
+      '[EDID=VSC-TD2220]',
+      '[HDMI:1]',
+      '[tryboot]',
+      '[0xa1b2c3d4]',
+    ),
   },
   {
     weight: 3,
@@ -90,7 +100,13 @@ describe.each(['pi-3-raspbian-9', 'pi-3-plus-raspbian-11', 'pi-4-debian-12'])('a
           },
           facts,
         );
-        for (const holding of [[], ['gpio4=1']]) {
+        for (const holding of [
+          [],
+          ['gpio4=1'],
+          ['EDID=VSC-TD2220'],
+          ['gpio4=1', 'HDMI:1'],
+          ['EDID=VSC-TD2220', 'HDMI:1'],
+        ]) {
           const board = { ...piBoard(facts), holding };
           const old = startPi(board, piMachine(facts).bootFiles(), false);
           const start = startPi(board, armedFiles(facts, steps), board.knowsTryboot);
