@@ -21,6 +21,8 @@ work_kib=65536
 
 # boot.conf, written by stage 1, replaces these.
 PAYLOAD_UUID='' PAYLOAD_FILE_SYSTEM='' PAYLOAD_PATH='' TIMEOUT_SECONDS=600 PLAN_ID=''
+# Only where the boot entry is no one-shot:
+RESTORE_UUID='' RESTORE_FILE_SYSTEM='' RESTORE_PATH='' RESTORE_SECTOR=0
 
 say() {
   echo "migrate: $*"
@@ -112,13 +114,34 @@ load_modules() {
 }
 
 # Disks may show up seconds after their driver was loaded.
-find_old_root() {
+find_device() {
   seconds=0
-  until device=$(findfs "UUID=$PAYLOAD_UUID" 2>/dev/null) && [ -b "$device" ]; do
+  until device=$(findfs "UUID=$1" 2>/dev/null) && [ -b "$device" ]; do
     [ "$seconds" -lt "$search_seconds" ] || return 1
     sleep 1
     seconds=$((seconds + 1))
   done
+}
+
+# One sector is written, and only where it still is what stage 1 wrote; the rest of the file is not touched.
+write_back() {
+  file=$1
+  dd if="$file" bs=512 skip="$RESTORE_SECTOR" count=1 2>/dev/null | head -c "$(wc -c <"$top/boot-armed")" >"$state/boot-found"
+  if cmp -s "$state/boot-found" "$top/boot-armed"; then
+    dd if="$top/boot-original" of="$file" bs=512 seek="$RESTORE_SECTOR" conv=notrunc,fsync 2>/dev/null
+  else
+    say "$RESTORE_PATH was changed since stage 1 and is left alone"
+  fi
+}
+
+# Where the boot entry is no one-shot, it is taken back before anything else: whatever fails then boots the old system.
+restore_boot() {
+  [ -n "$RESTORE_UUID" ] || return 0
+  find_device "$RESTORE_UUID" || give_up "no disk holds the boot files ($RESTORE_UUID)"
+  mount -t "$RESTORE_FILE_SYSTEM" -o rw,sync "$device" "$old" || give_up "$device cannot be mounted to restore $RESTORE_PATH"
+  write_back "$old$RESTORE_PATH" || give_up "$RESTORE_PATH cannot be restored"
+  umount "$old" || give_up "$device cannot be unmounted"
+  say "$RESTORE_PATH is restored"
 }
 
 available_kib() {
@@ -127,7 +150,7 @@ available_kib() {
 }
 
 load_payload() {
-  find_old_root || give_up "no disk holds the file system $PAYLOAD_UUID; known are: $(awk 'NR > 2 { print $4 }' /proc/partitions | tr '\n' ' ')"
+  find_device "$PAYLOAD_UUID" || give_up "no disk holds the file system $PAYLOAD_UUID; known are: $(awk 'NR > 2 { print $4 }' /proc/partitions | tr '\n' ' ')"
   say "the payload is on $device"
   # Read-only for us; a journal left dirty is replayed, as the old system would do it.
   mount -t "$PAYLOAD_FILE_SYSTEM" -o ro "$device" "$old" || {
@@ -196,5 +219,6 @@ say "stage 2 init, Linux $(uname -r)"
 . "$top/boot.conf"
 dead_man &
 load_modules
+restore_boot
 load_payload
 main

@@ -1,5 +1,6 @@
 import type { Device } from '@migrate/core';
+import { raspberryPis } from '@migrate/device-rpi';
 import { x86Devices } from '@migrate/device-x86';
 
 /** All machines that can be migrated. */
-export const devices: readonly Device[] = [...x86Devices];
+export const devices: readonly Device[] = [...raspberryPis, ...x86Devices];

@@ -1,4 +1,5 @@
 import { configureSteps, fileSteps, networkSteps, type StepHandlers, stage2Steps, uefiSteps } from '@migrate/core';
+import { rpiSteps } from '@migrate/device-rpi';
 import { grubSteps } from '@migrate/device-x86';
 import { imageSteps } from '@migrate/image-tools';
 
@@ -7,6 +8,7 @@ export const stepHandlers: StepHandlers = {
   ...fileSteps,
   ...networkSteps,
   ...grubSteps,
+  ...rpiSteps,
   ...stage2Steps,
   ...uefiSteps,
   ...imageSteps,

@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts';
+import type { Architecture } from '../machine/facts.ts';
 import type { NotCarried } from '../network/profile.ts';
 import type { Finding } from '../plan/finding.ts';
 import type { ImageFacts } from './image.ts';
@@ -18,6 +19,8 @@ export interface ConnectionAsset extends AssetFile {
 /** The stage-2 runtime: what the bundle ships beside the command. */
 export interface RuntimeAsset {
   readonly directory: string;
+  /** What its programs are for; absent where they do not say. */
+  readonly architecture?: Architecture;
   /** Paths relative to `directory`. */
   readonly files: readonly { readonly path: string; readonly sizeBytes: number; readonly isExecutable: boolean }[];
 }

@@ -3,6 +3,7 @@ import { basename, resolve } from 'node:path';
 import type { Config, ExpectedHash, FileReference } from '../config/config.ts';
 import { MigrateError } from '../error.ts';
 import type { HostReader } from '../host/host.ts';
+import { architectureOfElf } from '../machine/kernel.ts';
 import { chooseProfiles, networkChoice } from '../network/choose-profiles.ts';
 import { collectNetworks } from '../network/collect.ts';
 import { error } from '../plan/check-machine.ts';
@@ -145,7 +146,8 @@ async function readRuntime(host: HostReader, directory: string): Promise<Runtime
   }
   const files: { path: string; sizeBytes: number; isExecutable: boolean }[] = [];
   for (const top of ['runtime', 'app']) await collect(host, directory, top, files);
-  return { directory, files };
+  const architecture = await architectureOfElf(host, `${directory}/runtime/busybox`);
+  return { directory, files, ...(architecture === 'unknown' ? {} : { architecture }) };
 }
 
 async function collect(

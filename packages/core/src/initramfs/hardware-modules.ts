@@ -25,8 +25,11 @@ const wantedForFileSystem: Readonly<Record<string, Wanted>> = {
   vfat: { required: ['vfat', 'nls_cp437'], optional: ['nls_iso8859-1', 'nls_ascii', 'nls_utf8'] },
 };
 
-/** CRC32C under its names before Linux 3.19, and the faster implementation for x86. */
-const alwaysWanted: Wanted = { required: ['loop'], optional: ['crc32c', 'crc32c_intel'] };
+/**
+ * CRC32C under its names before Linux 3.19, and the faster implementation for x86; and what restarts a Raspberry Pi, which is
+ * behind no disk: without it `reboot` only halts.
+ */
+const alwaysWanted: Wanted = { required: ['loop'], optional: ['crc32c', 'crc32c_intel', 'bcm2835_wdt'] };
 /** Firmware variables, for the boot entry of the new system. */
 const wantedOnUefi: Wanted = { required: ['efivarfs'], optional: [] };
 

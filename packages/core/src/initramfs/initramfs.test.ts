@@ -87,6 +87,40 @@ function readByShell(text: string): string[] {
   return spawnSync('sh', ['-c', script], { encoding: 'utf8' }).stdout.trimEnd().split('\n');
 }
 
+describe('what init restores at once', () => {
+  const restore = {
+    uuid: '5DE4-665C',
+    fileSystem: 'vfat',
+    path: '/config.txt',
+    offsetBytes: 1024,
+    original: Buffer.from('old').toString('base64'),
+    armed: Buffer.from('new').toString('base64'),
+  };
+
+  it('is named in boot.conf and lies beside it', async () => {
+    expect(renderBootSettings({ ...settings, restore })).toContain(
+      "RESTORE_UUID='5DE4-665C'\nRESTORE_FILE_SYSTEM='vfat'\nRESTORE_PATH='/config.txt'\nRESTORE_SECTOR='2'\n",
+    );
+    const archive = gunzipSync(await buildInitramfs({ ...parts, settings: { ...settings, restore } })).toString(
+      'latin1',
+    );
+    expect(archive).toMatch(/migrate\/boot-armed\0+new/);
+    expect(archive).toMatch(/migrate\/boot-original\0+old/);
+    expect(gunzipSync(await buildInitramfs({ ...parts, settings })).includes('boot-armed')).toBe(false);
+  });
+
+  it.each([
+    { offsetBytes: 100 },
+    { offsetBytes: -512 },
+    { path: "/a'b" },
+    { path: '/../x' },
+    { uuid: '' },
+    { fileSystem: '' },
+  ])('is refused with %j', (change) => {
+    expect(() => renderBootSettings({ ...settings, restore: { ...restore, ...change } })).toThrow(/RESTORE_/);
+  });
+});
+
 describe('renderBootSettings', () => {
   it.each([settings, { ...settings, payloadUuid: 'ABCD-1234', payloadPath: '/a b/c+d=e~f' }])(
     'is read by a shell as it was meant: %j',

@@ -19,6 +19,26 @@ export interface Stage2BootSettings {
   readonly timeoutSeconds: number;
   /** Id of the plan in the payload; init refuses any other. */
   readonly planId: string;
+  /** What init puts back first, where the boot manager knows no one-shot. */
+  readonly restore?: BootRestore;
+}
+
+/** A change of a file within one sector of 512 bytes: a power cut leaves the old or the new one, also on FAT. */
+export interface SectorChange {
+  /** Where that sector starts in the file. */
+  readonly offsetBytes: number;
+  /** The sector, or what the file has of it, before and after; base64, of equal length. */
+  readonly original: string;
+  readonly armed: string;
+}
+
+/** The change by which stage 1 starts stage 2, and the file it was made in. */
+export interface BootRestore extends SectorChange {
+  /** UUID of the file system that holds the file, and its type. */
+  readonly uuid: string;
+  readonly fileSystem: string;
+  /** Absolute within that file system. */
+  readonly path: string;
 }
 
 export interface InitramfsParts {
@@ -65,6 +85,11 @@ async function* initramfsEntries({
     mode: 0o600,
     node: { kind: 'file', contents: new TextEncoder().encode(contents) },
   });
+  const binary = (path: string, base64: string): CpioEntry => ({
+    path,
+    mode: 0o600,
+    node: { kind: 'file', contents: Buffer.from(base64, 'base64') },
+  });
   const program = async (path: string, from: string): Promise<CpioEntry> => ({
     path,
     mode: 0o755,
@@ -75,6 +100,10 @@ async function* initramfsEntries({
   yield text(`${top}/boot.conf`, renderBootSettings(settings));
   yield await program(`${top}/busybox`, busybox);
   yield await program(`${top}/init`, init);
+  if (settings.restore !== undefined) {
+    yield binary(`${top}/boot-armed`, settings.restore.armed);
+    yield binary(`${top}/boot-original`, settings.restore.original);
+  }
   yield text(`${top}/modules/order`, modules.map(({ name }) => `${checkedModuleName(name)}\n`).join(''));
   for (const { name, path } of modules) {
     const packed = await host.readFile(path, { limitBytes: fileLimitBytes });
@@ -92,14 +121,27 @@ export function renderBootSettings(settings: Stage2BootSettings): string {
       `timeoutSeconds ${timeoutSeconds} is not between 1 and ${timeoutLimitSeconds}`,
     );
   }
-  const isPlainPath = !settings.payloadPath.split('/').some((name) => name === '.' || name === '..');
-  const values: readonly (readonly [name: string, value: string, isUsable: boolean])[] = [
-    ['PAYLOAD_UUID', settings.payloadUuid, /^[0-9A-Fa-f]{4,12}(-[0-9A-Fa-f]{4,12}){1,4}$/.test(settings.payloadUuid)],
-    ['PAYLOAD_FILE_SYSTEM', settings.payloadFileSystem, /^[a-z][a-z0-9_]{0,15}$/.test(settings.payloadFileSystem)],
-    ['PAYLOAD_PATH', settings.payloadPath, isPlainPath && /^(\/[\w.@+,:=~ -]+)+$/.test(settings.payloadPath)],
+  const isPath = (path: string): boolean =>
+    /^(\/[\w.@+,:=~ -]+)+$/.test(path) && !path.split('/').some((name) => name === '.' || name === '..');
+  const isUuid = (uuid: string): boolean => /^[0-9A-Fa-f]{4,12}(-[0-9A-Fa-f]{4,12}){1,4}$/.test(uuid);
+  const isFileSystem = (name: string): boolean => /^[a-z][a-z0-9_]{0,15}$/.test(name);
+  const values: (readonly [name: string, value: string, isUsable: boolean])[] = [
+    ['PAYLOAD_UUID', settings.payloadUuid, isUuid(settings.payloadUuid)],
+    ['PAYLOAD_FILE_SYSTEM', settings.payloadFileSystem, isFileSystem(settings.payloadFileSystem)],
+    ['PAYLOAD_PATH', settings.payloadPath, isPath(settings.payloadPath)],
     ['TIMEOUT_SECONDS', String(timeoutSeconds), true],
     ['PLAN_ID', settings.planId, /^[A-Za-z0-9-]{1,64}$/.test(settings.planId)],
   ];
+  const { restore } = settings;
+  if (restore !== undefined) {
+    const sector = restore.offsetBytes / 512;
+    values.push(
+      ['RESTORE_UUID', restore.uuid, isUuid(restore.uuid)],
+      ['RESTORE_FILE_SYSTEM', restore.fileSystem, isFileSystem(restore.fileSystem)],
+      ['RESTORE_PATH', restore.path, isPath(restore.path)],
+      ['RESTORE_SECTOR', String(sector), Number.isInteger(sector) && sector >= 0],
+    );
+  }
   return values
     .map(([name, value, isUsable]) => {
       if (!isUsable) throw new MigrateError('invalid-input', `${name} of stage 2 cannot be ${JSON.stringify(value)}`);

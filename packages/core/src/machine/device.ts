@@ -1,4 +1,5 @@
 import type { ImageFacts } from '../assets/image.ts';
+import type { BootRestore } from '../initramfs/initramfs.ts';
 import type { Finding } from '../plan/finding.ts';
 import type { Step } from '../plan/plan.ts';
 import type { Architecture, Facts } from './facts.ts';
@@ -25,7 +26,12 @@ export interface BootPayload {
 /** Turns "start this kernel once" into steps; acts on nothing itself. */
 export interface BootManager {
   readonly kind: string;
-  /** Files to capture as facts, so that `check` and `bootOnce` can be pure. */
+  /**
+   * Directories whose entries, and files whose presence, are to be captured as facts (`bootListing`). Asked again until it names
+   * nothing new, at most three times, as what is found may lead further.
+   */
+  bootListing?(facts: Facts): readonly string[];
+  /** Files to capture as facts, so that `check` and `bootOnce` can be pure. Chosen when the listing is known. */
   bootFiles(facts: Facts): readonly string[];
   /** True where this boot manager, and no other, starts the machine. */
   isInCharge(facts: Facts): boolean;
@@ -35,6 +41,11 @@ export interface BootManager {
   bootDirectory(facts: Facts): string;
   /** Stage-1 steps that make the payload boot exactly once, in order; the last one arms. */
   bootOnce(payload: BootPayload, facts: Facts): readonly Step[];
+  /**
+   * What init of stage 2 must put back before anything else, where starting stage 2 is not a one-shot: a stage 2 that fails
+   * later, or is cut off, then boots the old system.
+   */
+  restoreAtOnce?(facts: Facts): BootRestore | undefined;
   /** Stage-2 steps that restore the old boot path, or confirm that the one-shot is spent. */
   restoreBoot(facts: Facts): readonly Step[];
   /** Stage-2 steps before the point of no return that let the firmware find the new system. */

@@ -24,6 +24,8 @@ export interface Facts {
   readonly swaps: readonly string[];
   readonly places: readonly Place[];
   readonly bootFiles: readonly BootFile[];
+  /** What lies where a boot manager looks for its files, without contents; absent where none asks for it. */
+  readonly bootListing?: readonly ListedFile[];
   /** Modules of the running kernel that stage 2 needs on this machine, in load order, and wanted names not found. */
   readonly modules: { readonly needed: readonly KernelModule[]; readonly missing: readonly string[] };
   /** True where this process sees a container instead of the machine. */
@@ -147,6 +149,13 @@ export interface BootFile {
   readonly mode: number;
   /** UTF-8 text; empty where the file is larger than 1 MiB. */
   readonly text: string;
+}
+
+/** A name that matters for booting. */
+export interface ListedFile {
+  readonly path: string;
+  readonly kind: 'file' | 'directory' | 'device';
+  readonly sizeBytes: number;
 }
 
 /** The mount that holds an absolute path without symbolic links: the longest target that is a prefix of it. */

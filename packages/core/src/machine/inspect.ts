@@ -5,6 +5,7 @@ import {
   type BootFile,
   type Disk,
   type Facts,
+  type ListedFile,
   type Mount,
   mountOf,
   type OperatingSystem,
@@ -21,6 +22,8 @@ const bootFileLimitBytes = 1024 * 1024;
 export interface Inspection {
   /** Paths whose file system the plan depends on: work directory, state directory, image. */
   readonly places: readonly string[];
+  /** Directories and files whose presence decides how the machine boots. */
+  readonly bootListing?: (facts: Facts) => readonly string[];
   /** Boot configuration files to capture, chosen by the device packages once the rest is known. */
   readonly bootFiles: (facts: Facts) => readonly string[];
   /** Directories that boot managers write to, chosen once the boot files are known. */
@@ -60,7 +63,8 @@ export async function inspect(host: HostReader, inspection: Inspection): Promise
     }),
     inContainer: await isContainer(host),
   };
-  const withBootFiles: Facts = { ...facts, bootFiles: await readBootFiles(host, inspection.bootFiles(facts)) };
+  const listed = await listBootPlaces(host, facts, inspection.bootListing);
+  const withBootFiles: Facts = { ...listed, bootFiles: await readBootFiles(host, inspection.bootFiles(listed)) };
   const bootPlaces = inspection.bootPlaces(withBootFiles).map((path) => inspectPlace(host, mounts, path));
   return { ...withBootFiles, places: [...places, ...(await Promise.all(bootPlaces))] };
 }
@@ -136,13 +140,40 @@ export function parseMemInfo(text: string): Facts['memory'] {
 
 async function readBootFiles(host: HostReader, paths: readonly string[]): Promise<readonly BootFile[]> {
   const files: BootFile[] = [];
-  for (const path of paths) {
+  // Devices share boot managers, and boot managers files.
+  for (const path of new Set(paths)) {
     const status = await host.status(path);
     if (status?.kind !== 'file') continue;
     const text = status.sizeBytes > bootFileLimitBytes ? '' : ((await host.readText(path)) ?? '');
     files.push({ path, sizeBytes: status.sizeBytes, mode: status.mode, text });
   }
   return files;
+}
+
+/** As often as asking leads to new places, within reason. */
+const listingRounds = 3;
+
+async function listBootPlaces(host: HostReader, facts: Facts, ask: Inspection['bootListing']): Promise<Facts> {
+  const asked = new Set<string>();
+  const found = new Map<string, ListedFile>();
+  const withListing = (): Facts => (asked.size === 0 ? facts : { ...facts, bootListing: [...found.values()] });
+  const add = async (path: string): Promise<ListedFile['kind'] | undefined> => {
+    const status = await host.status(path);
+    if (status === undefined) return undefined;
+    const kind = status.kind === 'file' || status.kind === 'directory' ? status.kind : 'device';
+    found.set(path, { path, kind, sizeBytes: kind === 'file' ? status.sizeBytes : 0 });
+    return kind;
+  };
+  for (let round = 0; round < listingRounds; round += 1) {
+    const paths = (ask?.(withListing()) ?? []).filter((path) => !asked.has(path));
+    for (const path of paths) {
+      asked.add(path);
+      if ((await add(path)) !== 'directory') continue;
+      for (const name of await host.list(path)) await add(`${path}/${name}`);
+    }
+    if (paths.length === 0) break;
+  }
+  return withListing();
 }
 
 /** systemd's container interface, and the marker files of docker and podman. */

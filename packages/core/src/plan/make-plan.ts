@@ -6,7 +6,7 @@ import { type BootManager, bootManagerOf, type Device } from '../machine/device.
 import type { Facts, Place } from '../machine/facts.ts';
 import { networkChoice } from '../network/choose-profiles.ts';
 import { memoryBudget, spaceBudgets } from './budget.ts';
-import { checkAssets, checkFirmwareFit } from './check-image.ts';
+import { checkAssets, checkFirmwareFit, checkRuntimeFit } from './check-image.ts';
 import { checkMachine, error, type PlacedPath, placedPath, targetDisk } from './check-machine.ts';
 import { checkNetwork } from './check-network.ts';
 import { checkSettings } from './check-settings.ts';
@@ -60,6 +60,7 @@ export function makePlan(request: PlanRequest): PlanResult {
     ...('code' in state ? [state] : []),
     ...checkAssets(assets, { config, device, disk }),
     ...checkFirmwareFit(facts, assets.image),
+    ...checkRuntimeFit(facts, assets.runtime),
     ...checkNetwork(assets, config),
   ];
   const { image, runtime } = assets;
@@ -213,6 +214,7 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
   const payloadDirectory = `${stateDirectory}/payload`;
   const bootDirectory = manager.bootDirectory(facts);
   const initramfsPath = `${bootDirectory}/stage2.img`;
+  const restore = manager.restoreAtOnce?.(facts);
   const runtimeFiles: CopiedFile[] = runtime.files.map((file) => ({
     from: `${runtime.directory}/${file.path}`,
     to: `${payloadDirectory}/${file.path}`,
@@ -254,6 +256,7 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
         payloadPath: `${state.pathInFileSystem}/payload`,
         timeoutSeconds: stage2TimeoutSeconds + config.migrate.delaySeconds,
         planId: '',
+        ...(restore === undefined ? {} : { restore }),
       },
     },
     ...manager.bootOnce(

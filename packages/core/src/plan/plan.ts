@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ImageFacts } from '../assets/image.ts';
-import type { Stage2BootSettings } from '../initramfs/initramfs.ts';
+import type { BootRestore, SectorChange, Stage2BootSettings } from '../initramfs/initramfs.ts';
 import type { NetworkChoice } from '../network/choose-profiles.ts';
 
 export const planVersion = 1;
@@ -90,7 +90,20 @@ export type Step =
       readonly name: string;
       readonly value: string;
     }
-  // Stage 2, before the point of no return: nothing on the old system's disk is changed.
+  | {
+      /** The whole file is written in place with the same size; only one sector of it differs. */
+      readonly kind: 'switch-rpi-config';
+      readonly id: string;
+      readonly path: string;
+      readonly change: SectorChange;
+    }
+  | {
+      readonly kind: 'set-rpi-tryboot';
+      readonly id: string;
+      /** Path of vcmailbox. */
+      readonly command: string;
+    }
+  // Stage 2, before the point of no return: nothing on the old system's disk is changed but what arming changed there.
   | {
       readonly kind: 'confirm-grub-variable-cleared';
       readonly id: string;
@@ -100,6 +113,12 @@ export type Step =
       readonly fileSystemType: string;
       readonly name: string;
     }
+  | {
+      readonly kind: 'restore-rpi-config';
+      readonly id: string;
+      readonly restore: BootRestore;
+    }
+  | { readonly kind: 'confirm-rpi-tryboot'; readonly id: string }
   | { readonly kind: 'load-payload'; readonly id: string; readonly files: readonly PayloadFile[] }
   | { readonly kind: 'prove-image'; readonly id: string; readonly payload: string }
   | { readonly kind: 'release-target'; readonly id: string }
