@@ -44,7 +44,8 @@ const packedAtOnce = 2;
 export async function extractBundle({ host, source, names, out, emit }: ExtractRequest): Promise<ExtractResult> {
   await requireRoot(host);
   const images = findImages(source, names ?? namedImages(source));
-  if ((await host.linkStatus(out)) !== undefined) throw new MigrateError('invalid-input', `${out} exists`);
+  if ((await host.linkStatus(out)) !== undefined)
+    throw new MigrateError('invalid-input', `${out} exists: remove it, or choose another name`);
   const part = `${dirname(out)}/.${basename(out)}.migrate-part`;
   return doing(`writing the bundle ${out}`, 'write-failed', async () => {
     await removeTrees(host, [part]);
