@@ -33,34 +33,31 @@ function buildProgram(run: Run): Command {
       .version(toolVersion)
       .exitOverride()
       .enablePositionalOptions()
-      .option('--from <root>', 'bundle, data root (/var/lib/docker), resin-data or root of a system')
+      .option('--from <source>', 'bundle, data root (/var/lib/docker), resin-data, root of a system, or a tar of these')
       .option('--only <name...>', 'these images; left out: all that have a name')
       .option('--resin-data <directory>', 'where resin-data is mounted')
       .option('--resin-boot <directory>', 'where resin-boot is mounted')
+      .option('--image <file>', 'a raw balenaOS image instead of mounted partitions; needs no root')
+      .option('--grow', 'make resin-data in the image larger where it is too small')
+      .addOption(
+        new Option('--on-conflict <choice>', 'for names that resin-data uses for other images')
+          .choices(['refuse', 'keep', 'move'])
+          .default('refuse'),
+      )
+      .option('--network <file...>', 'NetworkManager connection files for resin-boot')
+      .option('--static-ip <address>', 'fixed wired address: ADDRESS/PREFIX[,GATEWAY[,NAME SERVER...]]')
+      .option('-y, --yes', 'do not ask before changing anything')
+      .option('--json', 'print the result as JSON, events as JSON lines')
       .option('--apps <file>', 'apps.json, checked')
       .option('--compose <file>', 'make apps.json out of a compose file')
       .option('--target-state <file>', 'make apps.json out of a downloaded target state'),
   )
-    .option('--image <file>', 'a raw balenaOS image instead of mounted partitions; needs no root')
-    .option('--grow', 'make resin-data in the image larger where it is too small')
-    .addOption(
-      new Option(
-        '--on-conflict <choice>',
-        'a name that resin-data uses for another image: refuse, keep it there, or move it',
-      )
-        .choices(['refuse', 'keep', 'move'])
-        .default('refuse'),
-    )
-    .option('--network <file...>', 'NetworkManager connection files for resin-boot')
-    .option('--static-ip <address>', 'fixed wired address: ADDRESS/PREFIX[,GATEWAY[,NAME SERVER...]]')
-    .option('-y, --yes', 'do not ask before changing anything')
-    .option('--json', 'print the result as JSON, events as JSON lines')
     .addHelpText('after', examples)
     .action(run((options: InjectOptions) => inject(createNodeHost(), options)));
   program
     .command('extract')
     .description('Take images out of a data root into a bundle, a directory that can be sent and stored.')
-    .option('--from <root>', 'data root, resin-data or root of a system')
+    .option('--from <source>', 'data root, resin-data, root of a system, or a tar of these')
     .option('--image <name...>', 'these images: by name, digest, id or beginning of an id')
     .option('--all', 'all images that have a name')
     .option('--out <directory>', 'the bundle to make')
@@ -78,7 +75,7 @@ function buildProgram(run: Run): Command {
     .description('Check apps.json as the supervisor will read it.')
     .argument('<file>', 'apps.json')
     .option('--app-uuid <uuid>', 'uuid of the app, for the older form')
-    .option('--from <root>', 'check that this data root has all images')
+    .option('--from <source>', 'check that this bundle or data root has all images')
     .option('--resin-data <directory>', 'check that this mounted resin-data has all images')
     .option('--json', 'print the findings as JSON')
     .action(
@@ -108,6 +105,8 @@ Examples:
   inject extract --from /var/lib/docker --image app:1 --out app.bundle
   inject verify --resin-data /mnt/data
   inject apps check apps.json --resin-data /mnt/data
+
+A name that resin-data uses for another image is refused, or with --on-conflict kept there, or moved to the new image.
 
 Without --app-uuid and the other ids, those of a compose file are made of names and contents: right for a device that
 stays alone. A device that joins a fleet needs the ids of that fleet, or --target-state.

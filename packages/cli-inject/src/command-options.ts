@@ -42,6 +42,11 @@ export function requiredOption(value: string | undefined, flag: string): string 
   return value;
 }
 
+/** "1 image", "2 images". */
+export function countOf(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
+}
+
 /** Prints what stands against it and returns the exit code. */
 export function refuse(findings: readonly Finding[], options: CommonOptions, exitCode: number): number {
   renderRefusal(programName, findings, options);

@@ -1,6 +1,6 @@
 import { exitCodes, type Host, MigrateError, renderJson, renderLines } from '@migrate/core';
 import { extractBundle, withSource } from '@migrate/engine-preload';
-import { type CommonOptions, requiredOption } from './command-options.ts';
+import { type CommonOptions, countOf, requiredOption } from './command-options.ts';
 
 export interface ExtractOptions extends CommonOptions {
   readonly from?: string;
@@ -24,7 +24,7 @@ export async function extract(host: Host, options: ExtractOptions): Promise<numb
     if (options.json === true) {
       process.stdout.write(`${JSON.stringify({ kind: 'finished', outcome: 'done', out, sha256, images })}\n`);
     } else {
-      process.stdout.write(`${out}: ${images.length} images, ${sha256}\n`);
+      process.stdout.write(`${out}: ${countOf(images.length, 'image')}, ${sha256}\n`);
     }
     return exitCodes.done;
   });

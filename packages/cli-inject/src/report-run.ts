@@ -1,6 +1,6 @@
 import { type Emit, exitCodeOfUndone, exitCodes, MigrateError, renderJson, renderLines } from '@migrate/core';
 import type { TakenName } from '@migrate/engine-preload';
-import { type CommonOptions, programName } from './command-options.ts';
+import { type CommonOptions, countOf, programName } from './command-options.ts';
 
 export interface RunResult {
   readonly images: number;
@@ -16,7 +16,7 @@ export async function reportRun({ json }: CommonOptions, run: (emit: Emit) => Pr
   try {
     const result = await run(json === true ? renderJson(process.stdout) : renderLines(process.stderr));
     if (json === true) process.stdout.write(`${JSON.stringify({ kind: 'finished', outcome: 'done', ...result })}\n`);
-    else process.stdout.write(`Done: ${result.images} images, ${result.newLayers} new layers.\n`);
+    else process.stdout.write(describeResult(result));
     return exitCodes.done;
   } catch (thrown) {
     if (!(thrown instanceof MigrateError)) throw thrown;
@@ -25,4 +25,9 @@ export async function reportRun({ json }: CommonOptions, run: (emit: Emit) => Pr
     process.stderr.write(`${programName}: ${thrown.message}${state}\n`);
     return exitCode;
   }
+}
+
+function describeResult({ images, newLayers, grownBytes = 0 }: RunResult): string {
+  const grown = grownBytes === 0 ? '' : `; resin-data has grown by ${Math.round(grownBytes / 2 ** 20)} MiB`;
+  return `Done: ${countOf(images, 'image')}, ${countOf(newLayers, 'new layer')}${grown}.\n`;
 }

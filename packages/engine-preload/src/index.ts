@@ -13,6 +13,7 @@ export * from './bundle/extract-bundle.ts';
 export * from './bundle/open-bundle.ts';
 export * from './image-file/inject-into-image.ts';
 export * from './image-file/layer-member.ts';
+export * from './image-file/member-writer.ts';
 export * from './inject/apps-input.ts';
 export * from './inject/carry-out-injection.ts';
 export * from './inject/prepare-injection.ts';

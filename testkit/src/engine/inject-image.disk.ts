@@ -64,8 +64,10 @@ describe('inject --image', () => {
       expect(said).toBe('new');
     });
     // An engine has run on it: its own files are left alone, and all layers are found again.
-    const again = await inject(image);
+    const size = (await dataPartition(image)).size;
+    const again = await inject(image, '--grow');
     expect(`${again.stderr}${again.stdout}`).toContain('0 new layers');
+    expect((await dataPartition(image)).size).toBe(size);
   });
 
   test('leaves the image as it was when anything stands against it', async () => {

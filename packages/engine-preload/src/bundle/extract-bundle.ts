@@ -17,7 +17,7 @@ import {
   tarName,
   tarSplitFileName,
 } from './bundle-index.ts';
-import { writeFileChunks } from './layer-tar.ts';
+import { sumFile, writeFileChunks } from './layer-tar.ts';
 
 export interface ExtractRequest {
   readonly host: Host;
@@ -44,7 +44,8 @@ const packedAtOnce = 2;
 export async function extractBundle({ host, source, names, out, emit }: ExtractRequest): Promise<ExtractResult> {
   await requireRoot(host);
   const images = findImages(source, names ?? namedImages(source));
-  if ((await host.linkStatus(out)) !== undefined) throw new MigrateError('invalid-input', `${out} exists`);
+  if ((await host.linkStatus(out)) !== undefined)
+    throw new MigrateError('invalid-input', `${out} exists: remove it, or choose another name`);
   const part = `${dirname(out)}/.${basename(out)}.migrate-part`;
   return doing(`writing the bundle ${out}`, 'write-failed', async () => {
     await removeTrees(host, [part]);
@@ -85,11 +86,14 @@ async function packLayers({
   const total = [...unique.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   let done = 0;
   await eachOf([...unique.values()], packedAtOnce, async (layer) => {
+    const [tar, tarSplit] = [`${part}/${tarName(layer.chainId)}`, `${part}/${tarSplitFileName(layer.chainId)}`];
+    await source.writeArchive(layer, tar);
+    await writeFileChunks(host, tarSplit, source.readTarSplit(layer));
     packed.set(layer.chainId, {
       layer,
       space: await source.measure([layer]),
-      tar: await writeFileChunks(host, `${part}/${tarName(layer.chainId)}`, source.readArchive(layer)),
-      tarSplit: await writeFileChunks(host, `${part}/${tarSplitFileName(layer.chainId)}`, source.readTarSplit(layer)),
+      tar: await sumFile(host, tar),
+      tarSplit: await sumFile(host, tarSplit),
     });
     done += layer.sizeBytes;
     emit({ kind: 'progress', text: 'packing layers', done, total, unit: 'bytes' });

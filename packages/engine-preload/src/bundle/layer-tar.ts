@@ -13,10 +13,10 @@ export interface FileSum {
   readonly sha256: Digest;
 }
 
-/** Packs the directory `diff`; the same tree makes the same bytes. Names start with "./". */
-export function packLayer(host: Host, diff: string): AsyncGenerator<Uint8Array> {
+/** Arguments of GNU tar that pack the directory `diff`; the same tree makes the same bytes. Names start with "./". */
+export function packArguments(diff: string, archive: string): readonly string[] {
   const form = ['--format=posix', '--pax-option=delete=atime,delete=ctime', '--sort=name', '--sparse'];
-  return host.runStream('tar', ['--create', '--file', '-', ...form, ...attributes, '--directory', diff, '.']);
+  return ['--create', '--file', archive, ...form, ...attributes, '--directory', diff, '.'];
 }
 
 /** Unpacks into the new directory `diff`. GNU tar keeps names and links of a hostile archive inside of it, or fails. */
@@ -43,22 +43,32 @@ export async function* readFileChunks(host: HostReader, path: string): AsyncGene
   }
 }
 
-/** Writes a new file, not durable, and says what is in it. */
-export async function writeFileChunks(host: Host, path: string, chunks: AsyncIterable<Uint8Array>): Promise<FileSum> {
+/** Writes a new file, not durable. */
+export async function writeFileChunks(host: Host, path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
   await host.writeNew(path, new Uint8Array(), { mode: 0o644 });
   const file = await host.openWrite(path);
   try {
-    const hash = createHash('sha256');
-    let bytes = 0;
+    let position = 0;
     for await (const chunk of chunks) {
-      hash.update(chunk);
-      await file.write(chunk, bytes);
-      bytes += chunk.length;
+      await file.write(chunk, position);
+      position += chunk.length;
     }
-    return { bytes, sha256: `sha256:${hash.digest('hex')}` };
   } finally {
     await file.close();
   }
+}
+
+/** Size and sha256 of a file. */
+export function sumFile(host: HostReader, path: string): Promise<FileSum> {
+  return doing(`reading ${path}`, 'read-failed', async () => {
+    const hash = createHash('sha256');
+    let bytes = 0;
+    for await (const chunk of readFileChunks(host, path)) {
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+    return { bytes, sha256: `sha256:${hash.digest('hex')}` };
+  });
 }
 
 /** `chunks` as they are; throws `verify-mismatch` at their end where they are not what the bundle's index says of `name`. */

@@ -5,7 +5,7 @@ import { copyTimeoutMs } from '../transplant/copy-timeout.ts';
 import type { ImageSource, SpaceNeed } from '../transplant/image-source.ts';
 import { removeTrees } from '../transplant/journal.ts';
 import { type BundleLayer, configName, indexName, parseIndex, tarName, tarSplitFileName } from './bundle-index.ts';
-import { checkedChunks, checkFile, readFileChunks, unpackLayer } from './layer-tar.ts';
+import { checkedChunks, checkFile, readFileChunks, unpackLayer, writeFileChunks } from './layer-tar.ts';
 
 const indexLimitBytes = 64 * 1024 * 1024;
 const configLimitBytes = 8 * 1024 * 1024;
@@ -52,6 +52,10 @@ export async function openBundle(host: Host, path: string): Promise<ImageSource>
         await release();
       }
     };
+    const readArchive = (layer: Layer): AsyncGenerator<Uint8Array> => {
+      const name = tarName(layer.chainId);
+      return checkedChunks(files.stream(name), entryOf(layer).tar, name);
+    };
     return {
       label: path,
       images: index.images,
@@ -69,10 +73,8 @@ export async function openBundle(host: Host, path: string): Promise<ImageSource>
           await unpackLayer(host, tar, `${directory}/diff`);
           await host.run('cp', ['--', tarSplit, `${directory}/${tarSplitName}`], { timeoutMs: copyTimeoutMs });
         }),
-      readArchive: (layer) => {
-        const name = tarName(layer.chainId);
-        return checkedChunks(files.stream(name), entryOf(layer).tar, name);
-      },
+      readArchive,
+      writeArchive: (layer, file) => writeFileChunks(host, file, readArchive(layer)),
       readTarSplit: (layer) => {
         const name = tarSplitFileName(layer.chainId);
         return checkedChunks(files.stream(name), entryOf(layer).tarSplit, name);

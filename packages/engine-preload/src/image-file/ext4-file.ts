@@ -10,7 +10,10 @@ export interface Ext4File {
 export interface Ext4Figures {
   readonly blockBytes: number;
   readonly blocks: number;
+  /** Without what is reserved for root. */
   readonly freeBytes: number;
+  /** Part of all blocks that is reserved for root; it stays the same when the file system grows. */
+  readonly reservedShare: number;
   readonly freeInodes: number;
   readonly features: readonly string[];
 }
@@ -60,10 +63,12 @@ export async function readFigures(host: Host, file: Ext4File): Promise<Ext4Figur
     return Number(value);
   };
   const blockBytes = field('Block size');
+  const [blocks, reserved] = [field('Block count'), field('Reserved block count')];
   return {
     blockBytes,
-    blocks: field('Block count'),
-    freeBytes: Math.max(0, field('Free blocks') - field('Reserved block count')) * blockBytes,
+    blocks,
+    freeBytes: Math.max(0, field('Free blocks') - reserved) * blockBytes,
+    reservedShare: blocks === 0 ? 0 : Math.min(0.5, reserved / blocks),
     freeInodes: field('Free inodes'),
     features: /^Filesystem features:\s+(.*)$/m.exec(stdout)?.[1]?.split(/\s+/) ?? [],
   };

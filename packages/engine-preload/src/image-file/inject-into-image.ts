@@ -175,10 +175,10 @@ async function makeRoom(
     const mebibytes = Math.ceil(moreBytes / 1024 / 1024);
     throw new MigrateError('no-space', `resin-data is ${mebibytes} MiB too small; --grow makes it larger`);
   }
-  // Tables of the file system take their share of what is added.
+  // Tables of the file system take their share of what is added, and what is reserved for root another.
   const grown = await growDataPartition(host, path, {
     partition,
-    moreBytes: Math.ceil(moreBytes * 1.05),
+    moreBytes: Math.ceil((moreBytes * 1.05) / (1 - space.reservedShare)),
     label: dataLabel,
     aside: `${path}-data`,
   });

@@ -81,6 +81,12 @@ describe('members written into an image', () => {
     await expect(writer().add(group(member))).rejects.toThrow(message);
   });
 
+  it('notices a file that did not get all of its blocks', async () => {
+    const { add, finish } = writer();
+    await add(group(ownMember('a', { mode: 0, text: 'x'.repeat(blockBytes + 1) })));
+    await expect(finish()).rejects.toThrow('gave 1 blocks to /docker/a, which needs 2');
+  });
+
   it('notices a layer that changes between the two times that it is read', async () => {
     const { add, finish } = writer();
     const members = [ownMember('a', { mode: 0, text: 'x' }), ownMember('b', { mode: 0, text: 'x' })];

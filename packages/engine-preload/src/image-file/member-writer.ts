@@ -5,7 +5,7 @@ import { removeTrees } from '../transplant/journal.ts';
 import { type BlockWriter, blockWriter } from './block-writer.ts';
 import { attributeCommands, command, makeCommands, writtenCommands } from './debugfs-commands.ts';
 import { type Ext4File, editExt4 } from './ext4-file.ts';
-import { type BlockRun, parseBlockRuns } from './file-blocks.ts';
+import { type BlockRun, blocksOf, parseBlockRuns } from './file-blocks.ts';
 import type { LayerMember } from './layer-member.ts';
 
 /** Members below one directory. */
@@ -44,7 +44,7 @@ interface Batch {
   readonly directoryLines: (readonly string[])[];
   readonly linkCounts: Map<string, number>;
   /** In the order of `groups`. */
-  readonly files: { readonly path: string; readonly sizeBytes: number }[];
+  readonly files: { readonly path: string; readonly sizeBytes: number; readonly blocks: number }[];
   values: number;
   current: string;
 }
@@ -103,7 +103,10 @@ async function addNames(
     batch.lines.push(command('ln', first, name));
     return;
   }
-  if (member.kind === 'file') batch.files.push({ path, sizeBytes: member.sizeBytes });
+  if (member.kind === 'file') {
+    const blocks = blocksOf(member.ranges, blockBytes).reduce((sum, [first, last]) => sum + last - first + 1, 0);
+    batch.files.push({ path, sizeBytes: member.sizeBytes, blocks });
+  }
   batch.lines.push(...makeCommands(member, name, blockBytes));
   const attributes = attributeCommands(member, path, values);
   if (member.kind === 'directory') batch.directoryLines.push(attributes);
@@ -121,6 +124,12 @@ async function makeBatch(target: MemberTarget, batch: Batch): Promise<void> {
       'command-failed',
       `debugfs tells of the blocks of ${runs.length} files, not ${files.length}`,
     );
+  for (const [index, { path, blocks }] of files.entries()) {
+    const given = (runs[index] ?? []).reduce((sum, { count }) => sum + count, 0);
+    // Bytes without a block would be lost without a word.
+    if (given !== blocks)
+      throw new MigrateError('command-failed', `debugfs gave ${given} blocks to ${path}, which needs ${blocks}`);
+  }
   await writeContents(target, batch, runs);
   await edit(
     target,

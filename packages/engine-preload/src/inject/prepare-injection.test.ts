@@ -20,6 +20,7 @@ const source: ImageSource = {
   measure: async () => ({ bytes: 0, inodes: 0 }),
   placeLayer: async () => {},
   readArchive: async function* () {},
+  writeArchive: async () => {},
   readTarSplit: async function* () {},
   close: async () => {},
 };

@@ -1,6 +1,6 @@
 // Where images come from: a data root in a directory, or a bundle.
 import { type Host, MigrateError } from '@migrate/core';
-import { packLayer, readFileChunks } from '../bundle/layer-tar.ts';
+import { packArguments, readFileChunks } from '../bundle/layer-tar.ts';
 import { cachePath, type Layer, layerPath, tarSplitName } from '../root/layer-store.ts';
 import { type DamagedImage, type Image, readDataRoot } from '../root/read-data-root.ts';
 import { directoryFiles } from '../root/root-files.ts';
@@ -22,6 +22,8 @@ export interface ImageSource {
   placeLayer(layer: Layer, directory: string): Promise<void>;
   /** The layer's files as a tar archive (docs/bundle-format.md). It can be read again. Throws at its end where it is damaged. */
   readArchive(layer: Layer): AsyncGenerator<Uint8Array>;
+  /** Writes that archive to a new file, not durable. */
+  writeArchive(layer: Layer, path: string): Promise<void>;
   /** The bytes of the layer's `tar-split.json.gz`. */
   readTarSplit(layer: Layer): AsyncGenerator<Uint8Array>;
   close(): Promise<void>;
@@ -58,7 +60,12 @@ export async function directorySource(host: Host, directory: string): Promise<Im
       ];
       await host.run('cp', args, { timeoutMs: copyTimeoutMs });
     },
-    readArchive: ({ cacheId }) => packLayer(host, `${directory}/${cachePath(cacheId)}/diff`),
+    readArchive: ({ cacheId }) => host.runStream('tar', packArguments(`${directory}/${cachePath(cacheId)}/diff`, '-')),
+    // Much faster than through a pipe and this process.
+    writeArchive: async ({ cacheId }, path) => {
+      const args = packArguments(`${directory}/${cachePath(cacheId)}/diff`, path);
+      await host.run('tar', args, { timeoutMs: copyTimeoutMs });
+    },
     readTarSplit: (layer) => readFileChunks(host, tarSplitPath(layer)),
     close: async () => {},
   };

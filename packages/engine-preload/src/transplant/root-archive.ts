@@ -159,6 +159,10 @@ async function provenSource(
       await prove(layer);
       await source.placeLayer(layer, target);
     },
+    writeArchive: async (layer, path) => {
+      await prove(layer);
+      await source.writeArchive(layer, path);
+    },
     readArchive: (layer) => proved(layer, () => source.readArchive(layer)),
     readTarSplit: (layer) => proved(layer, () => source.readTarSplit(layer)),
   };

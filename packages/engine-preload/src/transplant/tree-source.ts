@@ -53,6 +53,7 @@ export async function treeSource({ host, tree, directory, label, writeTar }: Tre
       return { bytes: need.bytes + 2 * largest, inodes: need.inodes };
     },
     readArchive,
+    writeArchive: (layer, path) => writeFileChunks(host, path, readArchive(layer)),
     readTarSplit,
     placeLayer: async (layer, target) => {
       await writeFileChunks(host, `${target}/layer.tar`, readArchive(layer));
