@@ -105,6 +105,7 @@ describe('moduleClosure', () => {
         expect(new Set(modules.map((module) => module.name)).size).toBe(modules.length);
         expect(modules.length).toBe([...any.files.keys()].filter((name) => !any.builtin.has(name)).length);
       }),
+      { examples: [['.ko.ko:', '', '', '']] },
     );
   });
 });

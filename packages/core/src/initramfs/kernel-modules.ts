@@ -57,6 +57,8 @@ export function parseModuleIndex(texts: ModuleIndexTexts): ModuleIndex {
     if (colon <= 0) continue;
     const path = relativePath(line.slice(0, colon), texts.release);
     const name = moduleName(path);
+    // "a.ko.ko" would be a module that nothing can ask for.
+    if (moduleName(name) !== name) continue;
     files.set(name, { name, path, needs: words(line.slice(colon + 1)).map(moduleName) });
   }
   const softDependencies = new Map<string, SoftDependencies>();
