@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 const shared = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source'] } } };
 
 /** Seconds at most on an idle machine; a loaded one is no reason to fail. */
-const limits = { testTimeout: 60_000, hookTimeout: 60_000 };
+const limits = { testTimeout: 60_000, hookTimeout: 60_000, setupFiles: ['testkit/src/property-seed.ts'] };
 
 // unit: our code alone, no root, seconds. tools: against programs of others on image files, and damage at random, no root.
 // disk: root and loop devices. machine: emulated machines, minutes.
