@@ -1,8 +1,9 @@
 // What the schema of apps.json cannot say: how apps, releases and images stand to each other.
 import { joinPath, quoted } from '@migrate/core';
 import type { AppsJson } from './apps-json-schema.ts';
-import { checkComposition, type WeighedFault } from './check-composition.ts';
+import { checkComposition } from './check-composition.ts';
 import { isImageId, parseImageName } from './image-name.ts';
+import type { WeighedFault } from './json-schema-faults.ts';
 import { releasesOf, servicesOf } from './services-of.ts';
 
 /** `apps` must have passed the schema. */

@@ -1,14 +1,10 @@
 // Checks how the services of a release hang together. The supervisor takes all of this as it comes, and then ignores a part, or
 // fails at each attempt to start: balena-supervisor src/compose/{service,ports,app,utils}.ts.
 import { joinPath, nearKey, quoted } from '@migrate/core';
-import type { PlacedFault } from './json-schema-faults.ts';
+import type { WeighedFault } from './json-schema-faults.ts';
 import { composeField, passedFields } from './service-fields.ts';
 import type { PlacedRelease, PlacedService } from './services-of.ts';
 import { startOrderFaults } from './start-order.ts';
-
-export interface WeighedFault extends PlacedFault {
-  readonly severity: 'error' | 'warning';
-}
 
 type Names = { readonly [kind in 'services' | 'volumes' | 'networks']: readonly string[] };
 

@@ -1,7 +1,7 @@
 // apps.json with apps under their numbers (state v2), as older tools write it. The supervisor converts it only with the internet:
 // it must ask for the uuid of each app (balena-supervisor src/lib/legacy.ts). Here the uuids are given.
 import { joinPath } from '@migrate/core';
-import type { WeighedFault } from './check-composition.ts';
+import type { WeighedFault } from './json-schema-faults.ts';
 
 /** What the form v2 does not tell. */
 export interface V2Ids {

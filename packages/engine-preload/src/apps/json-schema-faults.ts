@@ -11,6 +11,10 @@ export interface PlacedFault {
   readonly hint: string;
 }
 
+export interface WeighedFault extends PlacedFault {
+  readonly severity: 'error' | 'warning';
+}
+
 type Schema = { readonly [key: string]: unknown };
 
 const kinds: Readonly<Record<string, string>> = {

@@ -2,8 +2,8 @@ import { type Finding, jsonFaultOffset, textPosition } from '@migrate/core';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { type AppsJson, appsJsonSchema, patternMeanings } from './apps-json-schema.ts';
 import { checkApps } from './check-apps.ts';
-import type { WeighedFault } from './check-composition.ts';
 import { convertV2, isNumericId, type V2Ids } from './convert-v2.ts';
+import type { WeighedFault } from './json-schema-faults.ts';
 import { jsonSchemaFaults } from './json-schema-faults.ts';
 import { limitedFindings } from './limited-findings.ts';
 

@@ -1,6 +1,6 @@
 // Services that wait for each other in a circle never start.
 import { joinPath } from '@migrate/core';
-import type { WeighedFault } from './check-composition.ts';
+import type { WeighedFault } from './json-schema-faults.ts';
 import { composeField } from './service-fields.ts';
 import type { PlacedService } from './services-of.ts';
 
