@@ -1,14 +1,8 @@
 import { exitCodes, type Host, refuses, renderFindings } from '@migrate/core';
-import {
-  checkServiceImages,
-  dataRootPath,
-  directoryFiles,
-  readAppsInput,
-  readDataRoot,
-  withSource,
-} from '@migrate/engine-preload';
+import { checkServiceImages, dataRootPath, directoryFiles, readAppsInput, readDataRoot } from '@migrate/engine-preload';
 import type { AppsOptions } from './command-options.ts';
 import { readTextFile } from './read-input.ts';
+import { withImages } from './with-images.ts';
 
 export interface CheckOptions extends AppsOptions {
   readonly from?: string;
@@ -41,5 +35,5 @@ export async function checkAppsFile(host: Host, file: string, options: CheckOpti
 async function imagesOf(host: Host, { from, resinData }: CheckOptions) {
   if (resinData !== undefined) return (await readDataRoot(directoryFiles(host, `${resinData}/${dataRootPath}`))).images;
   if (from === undefined) return undefined;
-  return withSource(host, { path: from, scratch: `${from}.migrate-unpacked` }, async ({ images }) => images);
+  return withImages(host, { path: from, scratch: `${from}.migrate-unpacked` }, async ({ images }) => images);
 }

@@ -33,7 +33,10 @@ function buildProgram(run: Run): Command {
       .version(toolVersion)
       .exitOverride()
       .enablePositionalOptions()
-      .option('--from <source>', 'bundle, data root (/var/lib/docker), resin-data, root of a system, or a tar of these')
+      .option(
+        '--from <source>',
+        'bundle, data root (/var/lib/docker), resin-data, root of a system, a tar of these, or an image file',
+      )
       .option('--only <name...>', 'these images; left out: all that have a name')
       .option('--resin-data <directory>', 'where resin-data is mounted')
       .option('--resin-boot <directory>', 'where resin-boot is mounted')
@@ -57,7 +60,7 @@ function buildProgram(run: Run): Command {
   program
     .command('extract')
     .description('Take images out of a data root into a bundle, a directory that can be sent and stored.')
-    .option('--from <source>', 'data root, resin-data, root of a system, or a tar of these')
+    .option('--from <source>', 'data root, resin-data, root of a system, a tar of these, or an image file')
     .option('--image <name...>', 'these images: by name, digest, id or beginning of an id')
     .option('--all', 'all images that have a name')
     .option('--out <directory>', 'the bundle to make')

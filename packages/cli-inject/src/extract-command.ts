@@ -1,6 +1,7 @@
 import { exitCodes, type Host, MigrateError, renderJson, renderLines } from '@migrate/core';
-import { extractBundle, withSource } from '@migrate/engine-preload';
+import { extractBundle } from '@migrate/engine-preload';
 import { type CommonOptions, countOf, requiredOption } from './command-options.ts';
+import { withImages } from './with-images.ts';
 
 export interface ExtractOptions extends CommonOptions {
   readonly from?: string;
@@ -16,7 +17,7 @@ export async function extract(host: Host, options: ExtractOptions): Promise<numb
   if ((options.image === undefined) === (options.all !== true)) {
     throw new MigrateError('invalid-input', 'say which images: --image NAME..., or --all');
   }
-  return withSource(host, { path: from, scratch: `${out}.migrate-unpacked` }, async (source) => {
+  return withImages(host, { path: from, scratch: `${out}.migrate-unpacked` }, async (source) => {
     const emit = options.json === true ? renderJson(process.stdout) : renderLines(process.stderr);
     const names = options.image === undefined ? {} : { names: options.image };
     const { index, sha256 } = await extractBundle({ host, source, out, emit, ...names });

@@ -7,13 +7,13 @@ import {
   type OnTakenName,
   prepareInjection,
   withImageInjection,
-  withSource,
 } from '@migrate/engine-preload';
 import { readTar } from '@migrate/image-tools';
 import { type InjectOptions, requiredOption } from './command-options.ts';
 import { confirmPreparation } from './confirm-preparation.ts';
 import { readApps, readConnections } from './read-input.ts';
 import { reportRun } from './report-run.ts';
+import { withImages } from './with-images.ts';
 
 interface Given {
   readonly source: ImageSource;
@@ -30,7 +30,7 @@ export async function inject(host: Host, options: InjectOptions): Promise<number
   const connections = await readConnections(host, options);
   // Beside the image, which has room for another; of a partition too much would be taken.
   const scratch = `${options.image ?? from}.migrate-unpacked`;
-  return withSource(host, { path: from, scratch }, (source) => {
+  return withImages(host, { path: from, scratch }, (source) => {
     const given: Given = {
       source,
       connections,

@@ -11,6 +11,7 @@ export * from './boot-files/static-ip.ts';
 export * from './bundle/bundle-index.ts';
 export * from './bundle/extract-bundle.ts';
 export * from './bundle/open-bundle.ts';
+export { findPartition } from './image-file/find-partition.ts';
 export * from './image-file/inject-into-image.ts';
 export * from './image-file/layer-member.ts';
 export * from './image-file/member-writer.ts';

@@ -37,38 +37,57 @@ function inject(image: string, ...argv: readonly string[]) {
   });
 }
 
+/** Images of a bundle with their layers, but for the sums of archives, which depend on how those were made. */
+async function imagesOf(path: string): Promise<unknown> {
+  const { images } = JSON.parse(await readFile(join(path, 'bundle.json'), 'utf8')) as {
+    images: readonly { readonly id: string; readonly references: readonly string[] }[];
+  };
+  return images
+    .map(({ id, references }) => ({ id, references: [...references].sort() }))
+    .sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
 describe('inject --image', () => {
-  test.each(['mbr', 'gpt'] as const)('fills and enlarges a resin-data on %s without root', async (layout) => {
-    const image = await makeImage(work, layout, 24);
-    const before = await dataPartition(image);
-    const small = await inject(image);
-    expect(small.stderr).toMatch(/MiB too small; --grow makes it larger/);
-    expect(small.exitCode).toBe(4);
-    expect(await dataPartition(image)).toEqual(before);
-    const done = await inject(image, '--grow', '--static-ip', '10.0.0.5/24');
-    expect(`${done.stderr}${done.stdout}`).toContain('Done: 4 images');
-    expect(done.exitCode).toBe(0);
-    expect(await readdir(join(image, '..'))).toEqual(['balena.img']);
-    expect((await dataPartition(image)).size).toBeGreaterThan(before.size);
-    const { stderr } = await execa('sfdisk', ['--verify', image]);
-    expect(stderr).toBe('');
-    const boot = await execa('mtype', ['-i', `${image}@@1M`, '::/system-connections/static_ip']);
-    expect(boot.stdout).toContain('address1=10.0.0.5/24');
-    await withData(image, async (mountPoint) => {
-      expect(await readFile(join(mountPoint, 'apps.json'), 'utf8')).toContain('"image": "app/one:1"');
-      const root = join(mountPoint, 'docker');
-      const [there, here] = [await layerListings(join(work, 'source')), await layerListings(root)];
-      expect(here.size).toBeGreaterThan(4);
-      for (const [chainId, listing] of here) expect(listing, chainId).toBe(there.get(chainId));
-      const said = await withEngine(root, (engine) => engine.docker('run', '--rm', '--network', 'none', 'app/one:1'));
-      expect(said).toBe('new');
-    });
-    // An engine has run on it: its own files are left alone, and all layers are found again.
-    const size = (await dataPartition(image)).size;
-    const again = await inject(image, '--grow');
-    expect(`${again.stderr}${again.stdout}`).toContain('0 new layers');
-    expect((await dataPartition(image)).size).toBe(size);
-  });
+  test.each(['mbr', 'gpt'] as const)(
+    'fills and enlarges a resin-data on %s without root, and takes images out of it',
+    async (layout) => {
+      const image = await makeImage(work, layout, 24);
+      const before = await dataPartition(image);
+      const small = await inject(image);
+      expect(small.stderr).toMatch(/MiB too small; --grow makes it larger/);
+      expect(small.exitCode).toBe(4);
+      expect(await dataPartition(image)).toEqual(before);
+      const done = await inject(image, '--grow', '--static-ip', '10.0.0.5/24');
+      expect(`${done.stderr}${done.stdout}`).toContain('Done: 4 images');
+      expect(done.exitCode).toBe(0);
+      expect(await readdir(join(image, '..'))).toEqual(['balena.img']);
+      expect((await dataPartition(image)).size).toBeGreaterThan(before.size);
+      const { stderr } = await execa('sfdisk', ['--verify', image]);
+      expect(stderr).toBe('');
+      const boot = await execa('mtype', ['-i', `${image}@@1M`, '::/system-connections/static_ip']);
+      expect(boot.stdout).toContain('address1=10.0.0.5/24');
+      await withData(image, async (mountPoint) => {
+        expect(await readFile(join(mountPoint, 'apps.json'), 'utf8')).toContain('"image": "app/one:1"');
+        const root = join(mountPoint, 'docker');
+        const [there, here] = [await layerListings(join(work, 'source')), await layerListings(root)];
+        expect(here.size).toBeGreaterThan(4);
+        for (const [chainId, listing] of here) expect(listing, chainId).toBe(there.get(chainId));
+        const said = await withEngine(root, (engine) => engine.docker('run', '--rm', '--network', 'none', 'app/one:1'));
+        expect(said).toBe('new');
+      });
+      // What was put in comes out again, without root and the same to the byte.
+      const taken = join(work, `taken-${layout}`);
+      await execa('install', ['-d', '-m', '777', taken]);
+      const user = ['--reuid', String(nobody), '--regid', String(nobody), '--clear-groups', process.execPath, program];
+      await execa('setpriv', [...user, 'extract', '--from', image, '--all', '--out', join(taken, 'bundle')]);
+      expect(await imagesOf(join(taken, 'bundle'))).toEqual(await imagesOf(bundle));
+      // An engine has run on it: its own files are left alone, and all layers are found again.
+      const size = (await dataPartition(image)).size;
+      const again = await inject(image, '--grow');
+      expect(`${again.stderr}${again.stdout}`).toContain('0 new layers');
+      expect((await dataPartition(image)).size).toBe(size);
+    },
+  );
 
   test('leaves the image as it was when anything stands against it', async () => {
     const image = await makeImage(work, 'gpt', 200);

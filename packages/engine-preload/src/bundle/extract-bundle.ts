@@ -38,11 +38,11 @@ export interface ExtractResult {
 const packedAtOnce = 2;
 
 /**
- * Writes a bundle. It appears under its name only when complete and durable. Throws `unsupported` without root (owners and
- * attributes cannot be read otherwise), `invalid-input` where `out` exists, and as `findImages` does.
+ * Writes a bundle. It appears under its name only when complete and durable. Throws `unsupported` without root where
+ * the source needs it, `invalid-input` where `out` exists, and as `findImages` does.
  */
 export async function extractBundle({ host, source, names, out, emit }: ExtractRequest): Promise<ExtractResult> {
-  await requireRoot(host);
+  if (source.needsRoot) await requireRoot(host);
   const images = findImages(source, names ?? namedImages(source));
   if ((await host.linkStatus(out)) !== undefined)
     throw new MigrateError('invalid-input', `${out} exists: remove it, or choose another name`);

@@ -58,6 +58,7 @@ export async function openBundle(host: Host, path: string): Promise<ImageSource>
     };
     return {
       label: path,
+      needsRoot: false,
       images: index.images,
       damaged: [],
       measure: async (layers) => {

@@ -14,6 +14,7 @@ const image = (character: string, references: readonly string[]): Image => ({
 });
 
 const source: ImageSource = {
+  needsRoot: false,
   label: '/var/lib/docker',
   images: [image('1', ['redis:7']), image('2', ['app/main:1']), image('3', [])],
   damaged: [],

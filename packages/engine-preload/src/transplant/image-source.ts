@@ -14,6 +14,8 @@ export interface SpaceNeed {
 export interface ImageSource {
   /** What messages call it. */
   readonly label: string;
+  /** Whether only root can read owners, device nodes and overlay attributes out of it. */
+  readonly needsRoot: boolean;
   readonly images: readonly Image[];
   readonly damaged: readonly DamagedImage[];
   /** What the files of layers take on disk. */
@@ -36,6 +38,7 @@ export async function directorySource(host: Host, directory: string): Promise<Im
   const tarSplitPath = ({ chainId }: Layer): string => `${directory}/${layerPath(chainId)}/${tarSplitName}`;
   return {
     label: directory,
+    needsRoot: true,
     images: root.images,
     damaged: root.damaged,
     measure: (layers) =>

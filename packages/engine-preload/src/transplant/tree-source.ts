@@ -40,6 +40,7 @@ export async function treeSource({ host, tree, directory, label, writeTar }: Tre
   };
   return {
     label,
+    needsRoot: false,
     images: root.images,
     damaged: root.damaged,
     measure: async (layers) => {
