@@ -186,12 +186,27 @@ run_stage2() {
     set -- --preload "$payload/runtime/getentropy.so" "$@"
   fi
   for loader in "$payload"/runtime/ld-linux*.so.*; do
-    env -i PATH="$PATH" HOME=/ "$loader" --library-path "$payload/runtime/lib" "$@" </dev/null
+    env -i PATH="$PATH" HOME=/ GCONV_PATH="$payload/runtime/file-systems/gconv" "$loader" --library-path "$payload/runtime/lib" "$@" </dev/null
     return
   done
 }
 
+# The programs that make file systems are as Debian built them: their loader and libraries must lie where they look for them.
+offer_file_system_programs() {
+  programs=$payload/runtime/file-systems
+  [ -d "$programs" ] || return 0
+  mkdir -p /lib /lib64
+  for loader in "$payload"/runtime/ld-linux*.so.*; do
+    ln -s "$loader" /lib/
+    ln -s "$loader" /lib64/
+  done
+  for library in "$payload"/runtime/lib/*.so* "$programs"/lib/*.so*; do ln -s "$library" /lib/; done
+  ln -s "$top/bin" /bin
+  PATH=$programs:$PATH
+}
+
 main() {
+  offer_file_system_programs
   run_stage2
   status=$?
   attempt=0

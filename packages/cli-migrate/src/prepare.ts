@@ -15,8 +15,9 @@ import {
   readAssets,
   refuses,
   stateDirectory,
+  targetDisk,
 } from '@migrate/core';
-import { proveImage } from '@migrate/image-tools';
+import { proveArchives, proveImage } from '@migrate/image-tools';
 import { bundleDirectory } from './bundle.ts';
 import { devices } from './devices.ts';
 import { toolVersion } from './version.ts';
@@ -47,6 +48,16 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
     readsNetworks: request.facts === undefined,
     proveImage: ({ writesUnused, ...image }) =>
       proveImage({ host, emit, ...image, ...(writesUnused ? {} : { usedBlocks: 'find' }) }),
+    proveArchives: async (setting) => {
+      const disk = targetDisk(facts, config.migrate.forceFlashDevice);
+      if (!('partitions' in disk)) return undefined;
+      return proveArchives({
+        host,
+        emit,
+        setting,
+        disk: { sizeBytes: disk.sizeBytes, sectorBytes: disk.logicalSectorSize },
+      });
+    },
   });
   const { plan, findings } = makePlan({ config, facts, assets, devices, toolVersion });
   const formerRun = request.facts === undefined ? await findFormerRun(host, stateDirectory) : { kind: 'none' as const };
@@ -72,5 +83,11 @@ export function inspectMachine(host: HostReader, places: readonly string[]): Pro
 
 function placesOf(config: Config, workDirectory: string): string[] {
   const { image } = config.balena;
-  return [stateDirectory, ...(image?.kind === 'dd' ? [assetPath(workDirectory, image.file)] : [])];
+  const files =
+    image?.kind === 'fs'
+      ? Object.values(image.partitions).map(({ archive }) => archive)
+      : image === undefined
+        ? []
+        : [image.file];
+  return [stateDirectory, ...files.map((file) => assetPath(workDirectory, file))];
 }

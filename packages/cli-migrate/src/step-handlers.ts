@@ -1,7 +1,7 @@
 import { configureSteps, fileSteps, networkSteps, type StepHandlers, stage2Steps, uefiSteps } from '@migrate/core';
 import { rpiSteps } from '@migrate/device-rpi';
 import { grubSteps } from '@migrate/device-x86';
-import { imageSteps } from '@migrate/image-tools';
+import { archiveSteps, imageSteps } from '@migrate/image-tools';
 
 /** Every kind of step with the code that carries it out; a kind left out does not compile. */
 export const stepHandlers: StepHandlers = {
@@ -12,5 +12,6 @@ export const stepHandlers: StepHandlers = {
   ...stage2Steps,
   ...uefiSteps,
   ...imageSteps,
+  ...archiveSteps,
   ...configureSteps,
 };

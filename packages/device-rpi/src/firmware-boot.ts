@@ -36,6 +36,7 @@ export const piFirmware: BootManager = {
   restoreBoot,
   // The image brings its own firmware, and the board reads it from where the old one was.
   bootTarget: () => [],
+  bootsFromPartitions: () => true,
 };
 
 function isPi(facts: Facts): boolean {

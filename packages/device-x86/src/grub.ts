@@ -20,6 +20,8 @@ export const grub: BootManager = {
   bootOnce,
   restoreBoot,
   bootTarget,
+  // Boot code of BIOS lies in sector 0 and behind it.
+  bootsFromPartitions: (facts) => facts.firmware.kind === 'uefi',
 };
 
 function bootOnce(payload: Parameters<BootManager['bootOnce']>[0], facts: Facts): readonly Step[] {

@@ -39,6 +39,8 @@ export * from './tar/read-tar.ts';
 export * from './write/disk-layout.ts';
 export * from './write/inspect-archive.ts';
 export * from './write/partition-script.ts';
+export * from './write/prove-archives.ts';
+export * from './write/steps-archives.ts';
 export * from './write/withheld-table.ts';
 export * from './write/write-file-systems.ts';
 export * from './write/writer-tools.ts';

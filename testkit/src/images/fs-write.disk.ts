@@ -262,8 +262,15 @@ test.each(kinds)('what is extracted from an image is written again, the same (%s
   await reader.close();
   const path = await dirtyDisk(`again-${kind}`, 200);
   await withBlockDevice(host, path, async (disk) => {
-    const request = { host, emit: () => {}, disk, setting: { ...setting, maxData: false }, workDirectory: work };
-    const prepared = await prepareFileSystems(request, (archive) => join(directory, basename(archive.path)));
+    const partitions = Object.fromEntries(
+      Object.entries(setting.partitions).map(([name, partition]) => [
+        name,
+        { ...partition, archive: { ...partition.archive, path: join(directory, basename(partition.archive.path)) } },
+      ]),
+    ) as FsImageSetting['partitions'];
+    const extracted = { ...setting, maxData: false, partitions };
+    const request = { host, emit: () => {}, disk, setting: extracted, workDirectory: work };
+    const prepared = await prepareFileSystems(request);
     const written = { layout: prepared.layout, withheld: await writeFileSystems(request, prepared), events: [] };
     await commit(disk, written);
     await expectTrees(path, written, archives[kind]);

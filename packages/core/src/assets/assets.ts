@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts';
 import type { Architecture } from '../machine/facts.ts';
 import type { NotCarried } from '../network/profile.ts';
 import type { Finding } from '../plan/finding.ts';
-import type { ImageFacts } from './image.ts';
+import type { TargetImage } from './image.ts';
 
 /** A file that the migration takes along, as it was read before anything was changed. */
 export interface AssetFile {
@@ -40,7 +40,7 @@ export interface MigratedNetworks {
 
 /** Everything read from files that planning needs. What could not be had is a finding instead. */
 export interface Assets {
-  readonly image?: ImageFacts;
+  readonly image?: TargetImage;
   readonly configJson?: AssetFile & { readonly deviceType: string; readonly applicationName?: string };
   readonly connections: readonly ConnectionAsset[];
   /** Absent where another machine is planned for. */

@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import { basename, resolve } from 'node:path';
-import type { Config, ExpectedHash, FileReference } from '../config/config.ts';
+import type {
+  Config,
+  ExpectedHash,
+  FileReference,
+  FsImageSetting,
+  PartitionArchive,
+  PartitionName,
+} from '../config/config.ts';
 import { MigrateError } from '../error.ts';
 import type { HostReader } from '../host/host.ts';
 import { architectureOfElf } from '../machine/kernel.ts';
@@ -12,7 +19,7 @@ import type { AssetFile, Assets, ConnectionAsset, MigratedNetworks, RuntimeAsset
 import { sameConnectionNames, textAsIs } from './boot-files.ts';
 import { parseConfigJson } from './config-json.ts';
 import { parseConnectionFile } from './connection-file.ts';
-import type { ImageFacts } from './image.ts';
+import { type ArchivesFacts, type ImageFacts, partitionNames, type TargetImage } from './image.ts';
 
 export interface AssetSources {
   readonly config: Config;
@@ -24,6 +31,8 @@ export interface AssetSources {
   readonly readsNetworks: boolean;
   /** Reads a whole image and proves it; throws MigrateError for one that is not sound. */
   readonly proveImage: (request: ImageRequest) => Promise<ImageFacts>;
+  /** Reads archives to their ends and proves that they fit; undefined where the target disk is not known. */
+  readonly proveArchives: (setting: FsImageSetting) => Promise<ArchivesFacts | undefined>;
 }
 
 export interface ImageRequest {
@@ -92,13 +101,28 @@ function hintFor({ code }: MigrateError): string {
 
 async function readImage(
   host: HostReader,
-  { config, workDirectory, proveImage }: AssetSources,
-): Promise<ImageFacts | undefined> {
+  { config, workDirectory, proveImage, proveArchives }: AssetSources,
+): Promise<TargetImage | undefined> {
   const setting = config.balena.image;
-  if (setting?.kind !== 'dd') return undefined;
+  if (setting === undefined) return undefined;
+  if (setting.kind === 'fs') return proveArchives(await withAbsolutePaths(host, setting, workDirectory));
   const path = await existing(host, assetPath(workDirectory, setting.file), 'balena.image.dd');
   const { file, writesUnused } = setting;
   return proveImage({ path, writesUnused, ...(file.hash === undefined ? {} : { expectedHash: file.hash }) });
+}
+
+async function withAbsolutePaths(
+  host: HostReader,
+  setting: FsImageSetting,
+  workDirectory: string,
+): Promise<FsImageSetting> {
+  const partitions: Record<PartitionName, PartitionArchive> = { ...setting.partitions };
+  for (const name of partitionNames) {
+    const { archive } = setting.partitions[name];
+    const path = await existing(host, assetPath(workDirectory, archive), 'balena.image.fs');
+    partitions[name] = { ...setting.partitions[name], archive: { ...archive, path } };
+  }
+  return { ...setting, partitions };
 }
 
 async function readConfigJson(

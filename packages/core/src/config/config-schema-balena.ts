@@ -4,8 +4,7 @@ import { diskId, fileReference, longestWaitSeconds, oneLine, partition } from '.
 const fs = {
   type: ['object', 'null'],
   description:
-    'Create partitions and file systems and unpack archives into them, as printed by `balena-extract`. One of `dd` and `fs`.',
-  'x-support': 'refused',
+    'Create partitions and file systems and unpack archives into them, as printed by `balena-extract`. One of `dd` and `fs`. Not for machines that boot by BIOS.',
   properties: {
     device_slug: {
       type: 'string',

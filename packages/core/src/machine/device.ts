@@ -1,4 +1,4 @@
-import type { ImageFacts } from '../assets/image.ts';
+import type { TargetImage } from '../assets/image.ts';
 import type { BootRestore } from '../initramfs/initramfs.ts';
 import type { Finding } from '../plan/finding.ts';
 import type { Step } from '../plan/plan.ts';
@@ -49,7 +49,9 @@ export interface BootManager {
   /** Stage-2 steps that restore the old boot path, or confirm that the one-shot is spent. */
   restoreBoot(facts: Facts): readonly Step[];
   /** Stage-2 steps before the point of no return that let the firmware find the new system. */
-  bootTarget(facts: Facts, image: ImageFacts): readonly Step[];
+  bootTarget(facts: Facts, image: TargetImage): readonly Step[];
+  /** Whether the new system boots by what lies in its partitions alone, without boot code elsewhere on the disk. */
+  bootsFromPartitions(facts: Facts): boolean;
 }
 
 /** The boot manager in charge of a machine. */

@@ -1,7 +1,7 @@
 // The arithmetic of memory and disk space that a plan rests on; shown to the operator item by item.
 
 import type { RuntimeAsset } from '../assets/assets.ts';
-import type { ImageFacts } from '../assets/image.ts';
+import { isArchived, type TargetImage } from '../assets/image.ts';
 import type { Facts, Place } from '../machine/facts.ts';
 import { error } from './check-machine.ts';
 import type { Finding } from './finding.ts';
@@ -13,6 +13,8 @@ const mebibyte = 1024 * 1024;
 const stage2ProcessBytes = 128 * mebibyte;
 /** Its window of up to 32 MiB (Host.unzstd) and the program itself. */
 const zstdProcessBytes = 40 * mebibyte;
+/** mke2fs and e2fsck hold the bitmaps of a disk of some 100 GiB; mkfs.vfat rehearses in RAM. */
+const writerProcessBytes = 64 * mebibyte;
 /** What the kernel takes of MemTotal for its own structures, page tables and drivers while stage 2 runs. */
 const kernelReserveBytes = 40 * mebibyte;
 /** Left free on the file systems that stage 1 writes to, so that the old system goes on working. */
@@ -28,7 +30,7 @@ export function memoryBudget({
   payload,
 }: {
   facts: Facts;
-  image: ImageFacts;
+  image: TargetImage;
   runtime: RuntimeAsset;
   payload: readonly PayloadFile[];
 }): { readonly budget: Budget; readonly findings: readonly Finding[] } {
@@ -38,7 +40,8 @@ export function memoryBudget({
     { what: 'runtime', bytes: sum(runtime.files.map((file) => file.sizeBytes)) },
     { what: 'image and configuration', bytes: sum(payload.map((file) => file.sizeBytes)) },
     { what: 'stage 2 at work', bytes: stage2ProcessBytes },
-    ...(image.compression === 'zstd' ? [{ what: 'zstd at work', bytes: zstdProcessBytes }] : []),
+    ...(isArchived(image) ? [{ what: 'programs that make file systems', bytes: writerProcessBytes }] : []),
+    ...(isZstd(image) ? [{ what: 'zstd at work', bytes: zstdProcessBytes }] : []),
   ];
   const budget = { needed, availableBytes: facts.memory.totalBytes };
   return {
@@ -52,6 +55,11 @@ export function memoryBudget({
       ),
     ),
   };
+}
+
+function isZstd(image: TargetImage): boolean {
+  const files = isArchived(image) ? Object.values(image.archives) : [image];
+  return files.some(({ compression }) => compression === 'zstd');
 }
 
 /** Disk space that stage 1 takes, by file system: in its state directory, and for the initramfs in the boot manager's directory. */

@@ -1,5 +1,5 @@
 import type { Assets, RuntimeAsset } from '../assets/assets.ts';
-import type { ImageFacts } from '../assets/image.ts';
+import { type ImageFacts, isArchived, type TargetImage } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import type { Device } from '../machine/device.ts';
 import type { Architecture, Disk, Facts } from '../machine/facts.ts';
@@ -34,7 +34,7 @@ export function checkAssets(
       ),
     );
   }
-  if (image !== undefined) findings.push(...checkImageKind(image));
+  if (image !== undefined && !isArchived(image)) findings.push(...checkImageKind(image));
   if (image !== undefined && disk !== undefined) findings.push(...checkFit(image, disk));
   const types = [image?.deviceType, configJson?.deviceType];
   if (device !== undefined) findings.push(...checkDeviceTypes(types, device, image));
@@ -77,7 +77,7 @@ function checkImageKind(image: ImageFacts): Finding[] {
   ];
 }
 
-function checkFit(image: ImageFacts, disk: Disk): Finding[] {
+function checkFit(image: TargetImage, disk: Disk): Finding[] {
   const findings: Finding[] = [];
   if (disk.isReadOnly)
     findings.push(error('target-read-only', disk.path, 'the disk is read-only', 'Remove the write protection'));
@@ -86,7 +86,9 @@ function checkFit(image: ImageFacts, disk: Disk): Finding[] {
       error(
         'target-sector-size',
         disk.path,
-        `its sectors have ${disk.logicalSectorSize} bytes, but the partition table of the image counts in 512`,
+        isArchived(image)
+          ? `its sectors have ${disk.logicalSectorSize} bytes, and no whole migration to such a disk was tried`
+          : `its sectors have ${disk.logicalSectorSize} bytes, but the partition table of the image counts in 512`,
         'Migrate to a disk with 512-byte sectors, set by migrate.force_flash_device',
       ),
     );
@@ -108,15 +110,16 @@ function checkFit(image: ImageFacts, disk: Disk): Finding[] {
 function checkDeviceTypes(
   [ofImage, ofConfig]: readonly (string | undefined)[],
   device: Device,
-  image: ImageFacts | undefined,
+  image: TargetImage | undefined,
 ): Finding[] {
   const findings: Finding[] = [];
+  const where = image === undefined || isArchived(image) ? 'balena.image' : image.path;
   const supported = device.deviceTypes.join(', ');
-  if (image !== undefined && ofImage === undefined && image.kind === 'balena-raw') {
+  if (image !== undefined && ofImage === undefined && !isArchived(image) && image.kind === 'balena-raw') {
     findings.push(
       error(
         'image-device-type',
-        image.path,
+        where,
         'its boot partition has no device-type.json, so it is not known what it is for',
         'Download the image from the dashboard',
       ),
@@ -126,7 +129,7 @@ function checkDeviceTypes(
     findings.push(
       error(
         'image-device-type',
-        image?.path ?? 'image',
+        where,
         `the image is for ${ofImage}, but this machine runs ${supported}`,
         'Download the image for this device type',
       ),
@@ -160,12 +163,12 @@ export function deviceTypeMismatch(ofImage: string | undefined, ofConfig: string
 }
 
 /** Boot partition checks that depend on the firmware belong to the boot manager; this only asks for the table kind. */
-export function checkFirmwareFit(facts: Facts, image: ImageFacts | undefined): readonly Finding[] {
+export function checkFirmwareFit(facts: Facts, image: TargetImage | undefined): readonly Finding[] {
   if (image === undefined || facts.firmware.kind !== 'uefi' || image.table.kind === 'gpt') return [];
   return [
     error(
       'image-table',
-      image.path,
+      isArchived(image) ? 'balena.image.fs.table' : image.path,
       'this machine boots by UEFI, for which the image needs a GPT',
       'Download the image for a UEFI device type',
     ),

@@ -2,14 +2,13 @@ import type { Config } from '../config/config.ts';
 import type { Finding } from './finding.ts';
 
 /** Settings that are understood but that this version cannot carry out: refused, since ignoring one could lose a device. */
-export function checkSettings({ migrate, balena }: Config): readonly Finding[] {
+export function checkSettings({ migrate }: Config): readonly Finding[] {
   const asked: [boolean, string, string][] = [
     [
       migrate.mode === 'extract',
       'migrate.mode: extract',
       'Extract images on a desk machine; use pretend or immediate here',
     ],
-    [balena.image?.kind === 'fs', 'balena.image.fs', 'Use balena.image.dd with the whole image'],
     [migrate.backup.length > 0, 'migrate.backup', 'Remove it and save the data by other means first'],
     [migrate.kernel !== undefined, 'migrate.kernel', "Remove it: stage 2 runs on this machine's own kernel"],
     [migrate.initrd !== undefined, 'migrate.initrd', "Remove it: stage 2 is built for this machine's own kernel"],

@@ -1,4 +1,4 @@
-import { writtenBytes } from '../assets/image.ts';
+import { filesOf, isArchived, type TargetImage, writtenBytes } from '../assets/image.ts';
 import { handlerOf, type StepHandlers } from '../execute/execute.ts';
 import type { Disk, Facts } from '../machine/facts.ts';
 import { totalOf } from './budget.ts';
@@ -12,7 +12,7 @@ export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; han
     [
       `Plan ${plan.id}`,
       `  machine   ${facts.hostname}: ${[facts.hardware.vendor, facts.hardware.product].filter(Boolean).join(' ') || plan.device}, ${facts.os.prettyName}, kernel ${facts.kernel.release}, ${facts.firmware.kind.toUpperCase()}`,
-      `  image     ${image.path} (${image.deviceType ?? 'unknown'}${image.version === undefined ? '' : ` ${image.version}`}, ${mib(image.fileBytes)} MiB, inflated ${mib(image.sizeBytes)} MiB), proven to its last byte`,
+      `  image     ${imageText(image)}, proven to ${isArchived(image) ? 'their last bytes' : 'its last byte'}`,
       `  target    ${plan.target.pathInStage1} (${mib(plan.target.sizeBytes)} MiB${plan.target.serial === undefined ? '' : `, serial ${plan.target.serial}`})`,
     ],
     [
@@ -29,6 +29,14 @@ export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; han
     ['If the power is cut', ...powerCuts(plan)],
   ];
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
+}
+
+function imageText(image: TargetImage): string {
+  const system = `${image.deviceType ?? 'unknown'}${image.version === undefined ? '' : ` ${image.version}`}`;
+  if (!isArchived(image))
+    return `${image.path} (${system}, ${mib(image.fileBytes)} MiB, inflated ${mib(image.sizeBytes)} MiB)`;
+  const files = filesOf(image);
+  return `${files.length} archives (${system}, ${mib(files.reduce((sum, file) => sum + file.sizeBytes, 0))} MiB)`;
 }
 
 function numbered(steps: Plan['stage1'], handlers: StepHandlers): string[] {
@@ -61,6 +69,7 @@ function diskAfter(plan: Plan): string[] {
   const lines = plan.image.table.partitions.map((partition, index) =>
     row(`partition ${partition.number}`, partition.startByte, partition.sizeBytes, names.get(index) ?? ''),
   );
+  if (isArchived(plan.image) && plan.image.setting.maxData) return lines;
   return [
     ...lines,
     `  balenaOS grows resin-data to the end of the disk (${mib(plan.target.sizeBytes)} MiB) on its first boot`,
@@ -69,6 +78,8 @@ function diskAfter(plan: Plan): string[] {
 
 /** What is written, and what stays to be found by whoever reads the bare disk. */
 function writtenLines({ image }: Plan): string[] {
+  if (isArchived(image))
+    return ['  partitions and file systems are made anew; their free blocks keep what the old system left in them'];
   if (image.usedBlocks === undefined)
     return [`  all ${mib(image.sizeBytes)} MiB of the image are written; behind them the disk keeps its old contents`];
   const partitions = image.usedBlocks.wholePartitions.map(
@@ -100,7 +111,7 @@ function powerCuts(plan: Plan): string[] {
   if (plan.pointOfNoReturn === undefined) return safe;
   return [
     ...safe,
-    `  while flashing and configuring  the machine does not boot (grade ${plan.grade}: the image is in RAM only); ${mib(writtenBytes(plan.image))} MiB are written in that time`,
+    `  while flashing and configuring  the machine does not boot (grade ${plan.grade}: the image is in RAM only)${isArchived(plan.image) ? '' : `; ${mib(writtenBytes(plan.image))} MiB are written in that time`}`,
     '  after the commit                balenaOS boots',
   ];
 }

@@ -1,11 +1,12 @@
 import type { Assets, RuntimeAsset } from '../assets/assets.ts';
 import { configJsonPath, connectionPath } from '../assets/boot-files.ts';
-import { type ImageFacts, writtenBytes } from '../assets/image.ts';
+import { digestOf, filesOf, type ImageFacts, isArchived, type TargetImage, writtenBytes } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import { type BootManager, bootManagerOf, type Device } from '../machine/device.ts';
 import type { Facts, Place } from '../machine/facts.ts';
 import { networkChoice } from '../network/choose-profiles.ts';
 import { memoryBudget, spaceBudgets } from './budget.ts';
+import { checkArchives, writerDirectory } from './check-archives.ts';
 import { checkAssets, checkFirmwareFit, checkRuntimeFit } from './check-image.ts';
 import { checkMachine, error, type PlacedPath, placedPath, targetDisk } from './check-machine.ts';
 import { checkNetwork } from './check-network.ts';
@@ -61,10 +62,12 @@ export function makePlan(request: PlanRequest): PlanResult {
     ...checkAssets(assets, { config, device, disk }),
     ...checkFirmwareFit(facts, assets.image),
     ...checkRuntimeFit(facts, assets.runtime),
+    ...checkArchives(assets, { facts, manager }),
     ...checkNetwork(assets, config),
   ];
-  const { image, runtime } = assets;
-  if (image === undefined || runtime === undefined || 'code' in state) return { findings };
+  const { image } = assets;
+  if (image === undefined || assets.runtime === undefined || 'code' in state) return { findings };
+  const runtime = neededRuntime(assets.runtime, image);
   const layout = layOut({ facts, assets, image, state });
   const memory = memoryBudget({ facts, image, runtime, payload: layout.payload });
   const boot = manager === undefined ? state : placeAt(facts, manager.bootDirectory(facts));
@@ -94,6 +97,12 @@ export function makePlan(request: PlanRequest): PlanResult {
   return { plan, findings };
 }
 
+/** The programs that make file systems are left out where none is made: every byte takes RAM in stage 2. */
+function neededRuntime(runtime: RuntimeAsset, image: TargetImage): RuntimeAsset {
+  if (isArchived(image)) return runtime;
+  return { ...runtime, files: runtime.files.filter(({ path }) => !path.startsWith(`${writerDirectory}/`)) };
+}
+
 function placeAt(facts: Facts, path: string): Place | Finding {
   return (
     facts.places.find((candidate) => candidate.path === path) ??
@@ -115,8 +124,6 @@ interface Layout {
   readonly written: readonly WrittenConnection[];
 }
 
-const imageName = 'image';
-
 /** Decides what is copied into the payload directory and what stage 2 takes from where it lies. */
 function layOut({
   facts,
@@ -126,7 +133,7 @@ function layOut({
 }: {
   facts: Facts;
   assets: Assets;
-  image: ImageFacts;
+  image: TargetImage;
   state: PlacedPath;
 }): Layout {
   const copied: CopiedFile[] = [];
@@ -144,17 +151,13 @@ function layOut({
   const placeConnection = (payloadName: string, name: string): void => {
     placed.push({ payload: payloadName, partition: 'resin-boot', path: connectionPath(name), mode: 0o600 });
   };
-  const imagePlace = placeNamed(facts, image.path);
-  const imageFile = { path: image.path, sizeBytes: image.fileBytes, sha256: image.fileSha256 };
-  if ('code' in imagePlace || imagePlace.uuid !== state.uuid) {
-    copy(imageName, imageFile);
-  } else {
-    payload.push({
-      name: imageName,
-      pathInFileSystem: imagePlace.pathInFileSystem,
-      sizeBytes: image.fileBytes,
-      sha256: image.fileSha256,
-    });
+  for (const file of filesOf(image)) {
+    const place = placeNamed(facts, file.path);
+    if ('code' in place || place.uuid !== state.uuid) copy(file.payload, file);
+    else {
+      const { sizeBytes, sha256 } = file;
+      payload.push({ name: file.payload, pathInFileSystem: place.pathInFileSystem, sizeBytes, sha256 });
+    }
   }
   if (assets.configJson !== undefined) {
     copy('config.json', assets.configJson);
@@ -175,7 +178,7 @@ function layOut({
 
 interface Ordering extends PlanRequest {
   readonly manager: BootManager;
-  readonly image: ImageFacts;
+  readonly image: TargetImage;
   readonly runtime: RuntimeAsset;
   readonly state: PlacedPath;
   readonly layout: Layout;
@@ -183,29 +186,51 @@ interface Ordering extends PlanRequest {
 
 function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'pointOfNoReturn'> {
   const { config, facts, manager, image, layout } = ordering;
+  const configure: Step = {
+    kind: 'configure-image',
+    id: 'configure-image',
+    files: layout.placed,
+    logPath: '/migrate.log',
+  };
+  const { prove, write, commit } = isArchived(image) ? archiveSteps : imageSteps(image);
   const before: Step[] = [
     ...manager.restoreBoot(facts),
     { kind: 'load-payload', id: 'load-payload', files: layout.payload },
-    { kind: 'prove-image', id: 'prove-image', payload: imageName },
-    { kind: 'release-target', id: 'release-target' },
+    // The programs that make file systems want to see a disk that nothing uses.
+    ...(isArchived(image) ? [release, prove] : [prove, release]),
   ];
   if (config.debug.noFlash) return { stage1: orderStage1(ordering), stage2: before };
-  const after: Step[] = [
-    {
-      kind: 'flash-image',
-      id: 'flash-image',
-      payload: imageName,
-      sizeBytes: image.sizeBytes,
-      writtenBytes: writtenBytes(image),
-    },
-    { kind: 'verify-image', id: 'verify-image', payload: imageName },
-    { kind: 'configure-image', id: 'configure-image', files: layout.placed, logPath: '/migrate.log' },
-    { kind: 'commit-image', id: 'commit-image', payload: imageName },
-  ];
   return {
     stage1: orderStage1(ordering),
-    stage2: [...before, ...manager.bootTarget(facts, image), ...after],
-    pointOfNoReturn: 'flash-image',
+    stage2: [...before, ...manager.bootTarget(facts, image), ...write, configure, commit],
+    pointOfNoReturn: write[0].id,
+  };
+}
+
+const release: Step = { kind: 'release-target', id: 'release-target' };
+
+interface WritingSteps {
+  readonly prove: Step;
+  readonly write: readonly [Step, ...Step[]];
+  readonly commit: Step;
+}
+
+const archiveSteps: WritingSteps = {
+  prove: { kind: 'prove-archives', id: 'prove-archives' },
+  write: [{ kind: 'write-file-systems', id: 'write-file-systems' }],
+  commit: { kind: 'commit-table', id: 'commit-table' },
+};
+
+function imageSteps(image: ImageFacts): WritingSteps {
+  const payload = 'image';
+  const { sizeBytes } = image;
+  return {
+    prove: { kind: 'prove-image', id: 'prove-image', payload },
+    write: [
+      { kind: 'flash-image', id: 'flash-image', payload, sizeBytes, writtenBytes: writtenBytes(image) },
+      { kind: 'verify-image', id: 'verify-image', payload },
+    ],
+    commit: { kind: 'commit-image', id: 'commit-image', payload },
   };
 }
 
@@ -227,7 +252,7 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
     bootDirectory,
   ];
   // Named by the image, so that an entry of an earlier migration is never taken for this one.
-  const entryId = `balena-migrate-${image.fileSha256.slice(0, 12)}`;
+  const entryId = `balena-migrate-${digestOf(image).slice(0, 12)}`;
   return [
     ...directories.map((path): Step => ({ kind: 'make-directory', id: `make ${path}`, path, mode: 0o700 })),
     { kind: 'copy-files', id: 'copy-runtime', files: runtimeFiles },

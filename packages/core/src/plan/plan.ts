@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ImageFacts } from '../assets/image.ts';
+import type { TargetImage } from '../assets/image.ts';
 import type { BootRestore, SectorChange, Stage2BootSettings } from '../initramfs/initramfs.ts';
 import type { NetworkChoice } from '../network/choose-profiles.ts';
 
@@ -121,6 +121,7 @@ export type Step =
   | { readonly kind: 'confirm-rpi-tryboot'; readonly id: string }
   | { readonly kind: 'load-payload'; readonly id: string; readonly files: readonly PayloadFile[] }
   | { readonly kind: 'prove-image'; readonly id: string; readonly payload: string }
+  | { readonly kind: 'prove-archives'; readonly id: string }
   | { readonly kind: 'release-target'; readonly id: string }
   | {
       readonly kind: 'set-uefi-boot-entry';
@@ -145,7 +146,9 @@ export type Step =
       readonly files: readonly PlacedFile[];
       readonly logPath: string;
     }
-  | { readonly kind: 'commit-image'; readonly id: string; readonly payload: string };
+  | { readonly kind: 'commit-image'; readonly id: string; readonly payload: string }
+  | { readonly kind: 'write-file-systems'; readonly id: string }
+  | { readonly kind: 'commit-table'; readonly id: string };
 
 export type StepKind = Step['kind'];
 export type StepOf<K extends StepKind> = Extract<Step, { kind: K }>;
@@ -175,7 +178,7 @@ export interface Plan {
   readonly deviceType: string;
   readonly bootManager: string;
   readonly target: DiskIdentity;
-  readonly image: ImageFacts;
+  readonly image: TargetImage;
   /** How safe the machine is against a power cut: C = the image is in RAM while flashing. */
   readonly grade: 'A' | 'B' | 'C';
   readonly memory: Budget;

@@ -2,6 +2,8 @@
 import {
   type ByteReader,
   type ByteWriter,
+  type ImageFacts,
+  isArchived,
   MigrateError,
   payloadPath,
   type ReadingHandler,
@@ -20,14 +22,15 @@ const prove: ReadingHandler<StepOf<'prove-image'>> = {
   describe: () => 'inflate the whole image in RAM and compare it with what stage 1 proved',
   apply: async (step, context) => {
     const { host, plan, emit } = context;
-    const usedBlocks = plan.image.usedBlocks === undefined ? {} : { usedBlocks: plan.image.usedBlocks };
+    const image = imageOf(context);
+    const usedBlocks = image.usedBlocks === undefined ? {} : { usedBlocks: image.usedBlocks };
     const found = await proveImage({ host, path: payloadPath(context, step.payload), emit, ...usedBlocks });
     const isSame =
-      found.fileSha256 === plan.image.fileSha256 &&
-      found.sizeBytes === plan.image.sizeBytes &&
+      found.fileSha256 === image.fileSha256 &&
+      found.sizeBytes === image.sizeBytes &&
       found.deviceType === plan.deviceType &&
-      found.chunkSha256.length === plan.image.chunkSha256.length &&
-      found.chunkSha256.every((digest, index) => digest === plan.image.chunkSha256[index]);
+      found.chunkSha256.length === image.chunkSha256.length &&
+      found.chunkSha256.every((digest, index) => digest === image.chunkSha256[index]);
     if (!isSame) throw new MigrateError('verify-mismatch', 'the image in RAM is not the one that stage 1 proved');
   },
   undo: 'nothing-to-undo',
@@ -40,9 +43,10 @@ const flash: RedoableHandler<StepOf<'flash-image'>> = {
       : `wipe the old partition table and write ${mib(writtenBytes)} of the ${mib(sizeBytes)} MiB of the image, which are its used blocks, all but its first sectors`,
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
-      const { host, plan, emit } = context;
-      await wipeOldTables(target, plan.image);
-      await flashImage({ source, host, image: plan.image, target, emit });
+      const { host, emit } = context;
+      const image = imageOf(context);
+      await wipeOldTables(target, image);
+      await flashImage({ source, host, image, target, emit });
     }),
   redo: true,
 };
@@ -51,13 +55,14 @@ const verify: RedoableHandler<StepOf<'verify-image'>> = {
   describe: () => 'read the disk back and compare every byte that was written; write again what differs',
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
-      const { host, plan, emit } = context;
-      const commitBytes = await readCommitBytes(source, plan.image, host);
+      const { host, emit } = context;
+      const image = imageOf(context);
+      const commitBytes = await readCommitBytes(source, image, host);
       await verifyAndRepair({
         source,
         host,
         target,
-        image: plan.image,
+        image,
         commitBytes,
         emit,
         dropCaches: () => host.dropCaches(),
@@ -70,8 +75,8 @@ const commit: RedoableHandler<StepOf<'commit-image'>> = {
   describe: () => 'write the first sectors of the image: from here the new system boots',
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
-      const { host, plan } = context;
-      await writeCommitSectors(target, await readCommitBytes(source, plan.image, host), () => host.dropCaches());
+      const { host } = context;
+      await writeCommitSectors(target, await readCommitBytes(source, imageOf(context), host), () => host.dropCaches());
     }),
   redo: true,
 };
@@ -82,6 +87,11 @@ export const imageSteps: Pick<StepHandlers, 'prove-image' | 'flash-image' | 'ver
   'verify-image': verify,
   'commit-image': commit,
 };
+
+function imageOf({ plan }: StepContext): ImageFacts {
+  if (isArchived(plan.image)) throw new Error('this step is for plans with a whole image');
+  return plan.image;
+}
 
 async function withDisk(
   step: { readonly payload: string },

@@ -3,7 +3,6 @@
 import {
   doing,
   type Emit,
-  type FileReference,
   type FsImageSetting,
   type Host,
   type HostReader,
@@ -52,38 +51,43 @@ const longestMs = 7 * 24 * 3_600_000;
 /**
  * Everything that can be known to be wrong before the first write: missing or unfit tools, a disk that is too small, settings
  * that mke2fs would not take, archives that are damaged, hostile, not as configured, or too large. Writes nothing to the disk.
- * `resolve` gives the path of an archive as the configuration names it.
  */
-export async function prepareFileSystems(
-  request: FileSystemWrite,
-  resolve: (reference: FileReference) => string = ({ path }) => path,
-): Promise<PreparedFileSystems> {
-  const { host, setting, disk, emit } = request;
+export async function prepareFileSystems(request: FileSystemWrite): Promise<PreparedFileSystems> {
+  const { host, setting, disk, workDirectory } = request;
   await checkWriterTools(host, setting);
   const layout = layoutOf(setting, await diskShape(host, disk));
   await doing('rehearsing to make the partitions', 'command-failed', () =>
     host.run('sfdisk', ['--no-act', ...partitionArguments(disk)], { input: partitionScript(layout) }),
   );
-  const facts = new Map<PartitionName, ArchiveFacts>();
+  const scratch = `${workDirectory}/rehearsal`;
   for (const partition of layout.partitions) {
-    const scratch = `${request.workDirectory}/rehearsal`;
     await host.removeFile(scratch);
     const rehearsal = rehearsalCommand({ partition, setting, layout }, { disk, scratch });
     await run(host, rehearsal, `rehearsing to make ${partition.label}`);
     await host.removeFile(scratch);
-    const { archive } = setting.partitions[partition.name];
+  }
+  return { layout, archives: await inspectArchives(request, layout) };
+}
+
+/** Reads the archives of all partitions to their ends; see inspectArchive. */
+export async function inspectArchives(
+  { host, emit, setting }: Pick<FileSystemWrite, 'emit' | 'setting'> & { host: HostReader },
+  layout: DiskLayout,
+): Promise<PreparedFileSystems['archives']> {
+  const facts = new Map<PartitionName, ArchiveFacts>();
+  for (const partition of layout.partitions) {
     facts.set(
       partition.name,
       await inspectArchive({
         host,
         emit,
-        reference: { ...archive, path: resolve(archive) },
+        reference: setting.partitions[partition.name].archive,
         sizeBytes: partitionBytes(partition, layout),
         fileSystem: isFat(partition, setting) ? 'fat' : extParameters(partition, setting, layout),
       }),
     );
   }
-  return { layout, archives: Object.fromEntries(facts) as PreparedFileSystems['archives'] };
+  return Object.fromEntries(facts) as PreparedFileSystems['archives'];
 }
 
 /**
