@@ -185,21 +185,17 @@ run_stage2() {
   if [ -f "$payload/runtime/getentropy.so" ] && lacks_getrandom; then
     set -- --preload "$payload/runtime/getentropy.so" "$@"
   fi
-  for loader in "$payload"/runtime/ld-linux*.so.*; do
-    env -i PATH="$PATH" HOME=/ GCONV_PATH="$payload/runtime/file-systems/gconv" "$loader" --library-path "$payload/runtime/lib" "$@" </dev/null
-    return
-  done
+  env -i PATH="$PATH" HOME=/ GCONV_PATH="$payload/runtime/file-systems/gconv" \
+    "$payload/runtime/ld.so" --library-path "$payload/runtime/lib" "$@" </dev/null
 }
 
 # The programs that make file systems are as Debian built them: their loader and libraries must lie where they look for them.
 offer_file_system_programs() {
   programs=$payload/runtime/file-systems
   [ -d "$programs" ] || return 0
-  mkdir -p /lib /lib64
-  for loader in "$payload"/runtime/ld-linux*.so.*; do
-    ln -s "$loader" /lib/
-    ln -s "$loader" /lib64/
-  done
+  loader=$(cat "$programs/loader")
+  mkdir -p "${loader%/*}" /lib
+  ln -s "$payload/runtime/ld.so" "$loader"
   for library in "$payload"/runtime/lib/*.so* "$programs"/lib/*.so*; do ln -s "$library" /lib/; done
   ln -s "$top/bin" /bin
   PATH=$programs:$PATH
