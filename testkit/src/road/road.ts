@@ -63,10 +63,13 @@ export function configYaml({
   extra = [],
   noFlash = false,
   writesUnused = false,
+  image = ['    dd:', '      path: balena.img.gz', `    write_unused: ${writesUnused}`].join('\n'),
 }: {
   extra?: readonly string[];
   noFlash?: boolean;
   writesUnused?: boolean;
+  /** What stands below balena.image, indented. */
+  image?: string;
 } = {}): string {
   return [
     'migrate:',
@@ -75,9 +78,7 @@ export function configYaml({
     ...extra.map((line) => `  ${line}`),
     'balena:',
     '  image:',
-    '    dd:',
-    '      path: balena.img.gz',
-    `    write_unused: ${writesUnused}`,
+    image,
     '  config:',
     '    path: config.json',
     'debug:',
