@@ -7,7 +7,7 @@ import type { Facts, Plan } from '@migrate/core';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { configJson } from './balena-image.ts';
-import type { BundleArchitectureName } from './bundle/architectures.ts';
+import { architectures, type BundleArchitectureName } from './bundle/architectures.ts';
 import { type ArmUserOptions, runArm } from './bundle/arm-user.ts';
 import { makeBoardRoot, processorFeatures } from './bundle/board-root.ts';
 import { bundleName, makeBundle } from './bundle/bundle.ts';
@@ -69,6 +69,17 @@ describe.each([
 
   test('migrate starts, without a word from the loader', async () => {
     expect(await run([...migrate, '--version'])).toMatchObject({ exitCode: 0, stdout: '0.1.0', stderr: '' });
+  });
+
+  test('it says what it is made of', async () => {
+    const made = join(root, bundle);
+    const { node, debian } = architectures[name];
+    expect(await readFile(join(made, 'VERSION'), 'utf8')).toMatch(
+      new RegExp(`^migrate 0.1.0\nnode ${node.version}\nlibc6 2\\.36-9\\+deb12u\\d+\n`),
+    );
+    const sources = await readFile(join(made, 'LICENSES/SOURCES'), 'utf8');
+    expect(sources).toContain(`Debian 12 (${debian})`);
+    expect(sources).toContain(`npm package ${node.name}`);
   });
 
   test('its facts are those of the board', async () => {
@@ -151,6 +162,12 @@ describe('refuses before Node is started', () => {
     expect(await refused('armv7', 'armv7', {})).toContain('lacks NEON');
     await writeFile(cpuInfo, before);
   });
+});
+
+test('equal contents give equal files', async () => {
+  const again = await makeBundle(join(work, 'again'), 'armv7');
+  const { stdout } = await execa('diff', ['-r', again, join(work, 'armv7', bundleName('armv7'))], { reject: false });
+  expect(stdout).toBe('');
 });
 
 test('armv7 starts with the system calls of Linux 3.13', async () => {
