@@ -179,12 +179,53 @@ describe.each([['dash'], ['bash', '--posix'], ['busybox', 'sh']])('launcher unde
     expect(result).toMatchObject({ exitCode: 3, stderr: 'migrate: Linux 3.2 or newer is needed' });
   });
 
+  test.each([
+    ['swp half thumb fastmult vfp edsp thumbee neon vfpv3 tls', 0],
+    ['fp asimd evtstrm crc32 cpuid', 0],
+    ['half thumb fastmult vfp edsp java tls', 3],
+  ])('a processor for 32-bit ARM with %s: exit code %i', async (features, expected) => {
+    const copy = await copyBundle('6.1.0', 'machine');
+    await replace(join(copy, 'runtime/architecture'), 'armv7\n');
+    await replace(join(copy, 'runtime/ld.so'), '#!/bin/sh\n');
+    const cpuInfo = join(copy, 'cpuinfo');
+    await writeFile(cpuInfo, `processor\t: 0\nFeatures\t: ${features} \nCPU part\t: 0xc08\n`);
+    const inNamespace = ['--mount', 'sh', '-c', 'mount --bind "$1" /proc/cpuinfo && shift && exec "$@"', 'sh', cpuInfo];
+    const result = await execa('unshare', [...inNamespace, ...shell, join(copy, 'migrate')], { reject: false });
+    expect(result.exitCode, result.stderr).toBe(expected);
+    expect(result.stderr.includes('lacks NEON')).toBe(expected === 3);
+  });
+
   test('says which file is missing', async () => {
     const copy = await copyBundle('6.1.0', 'machine');
     await rm(join(copy, 'runtime/node'));
     const result = await execa(shell[0] ?? '', [...shell.slice(1), join(copy, 'migrate')], { reject: false });
     expect(result.exitCode).toBe(3);
     expect(result.stderr).toMatch(/^migrate: \S+\/runtime\/node is missing; /);
+  });
+});
+
+// Not under busybox, whose own uname comes before any on PATH; see bundle-arm.disk.ts.
+describe.each([['dash'], ['bash', '--posix']])('on the wrong machine, launcher under %s', (...shell) => {
+  test.each([
+    ['x64', 'aarch64', 'use the bundle migrate-linux-arm64'],
+    ['x64', 'armv7l', 'use the bundle migrate-linux-armv7'],
+    ['x64', 'i686', 'for which there is none'],
+    ['arm64', 'x86_64', 'use the bundle migrate-linux-x64'],
+    ['armv7', 'armv8l', 'use the bundle migrate-linux-arm64'],
+    ['armv7', 'armv6l', 'for which there is none'],
+  ])('the bundle for %s on %s: %s', async (architecture, machine, cure) => {
+    const copy = await copyBundle('6.1.0', 'machine');
+    await replace(join(copy, 'runtime/architecture'), `${architecture}\n`);
+    await replace(join(copy, 'runtime/busybox'), '#!/bin/sh\necho "Exec format error" >&2\nexit 126\n');
+    const programs = await mkdtemp(join(copy, 'bin-'));
+    await writeFile(join(programs, 'uname'), `#!/bin/sh\necho ${machine}\n`, { mode: 0o755 });
+    const result = await execa(shell[0] ?? '', [...shell.slice(1), join(copy, 'migrate')], {
+      env: { PATH: `${programs}:${process.env.PATH}` },
+      reject: false,
+    });
+    expect(result.exitCode).toBe(3);
+    expect(result.stderr).toMatch(/^migrate: [^\n]+$/);
+    expect(result.stderr).toContain(cure);
   });
 });
 

@@ -6,6 +6,7 @@ import { execa } from 'execa';
 import { appPart } from './app-part.ts';
 import { architectures, type BundleArchitecture, type BundleArchitectureName } from './architectures.ts';
 import { type DebianPackage, debianPackages } from './debian-part.ts';
+import { noFile, preloadFile } from './preload-file.ts';
 import { runtimePart } from './runtime-part.ts';
 
 const repository = join(import.meta.dirname, '../../..');
@@ -69,8 +70,9 @@ async function versions({ node }: BundleArchitecture, packages: readonly DebianP
 
 function sources({ node, debian }: BundleArchitecture, packages: readonly DebianPackage[]): string {
   const lines = packages.map(({ name, version }) => `${name} ${version}: apt-get source ${name}=${version}\n`);
-  return `The runtime holds unchanged files of these packages of Debian 12 (${debian}). Their source code is in Debian's archive,
-kept for ever at https://snapshot.debian.org/:
+  return `The runtime holds files of these packages of Debian 12 (${debian}). Their source code is in Debian's archive, kept for ever
+at https://snapshot.debian.org/. They are unchanged, but for ld.so of libc6, in which the name
+${preloadFile} is replaced by ${noFile}:
 
 ${lines.join('')}
 Node.js ${node.version} is the official build (npm package ${node.name}), stripped; its source code is at

@@ -6,6 +6,7 @@ import { execa } from 'execa';
 import type { BundleArchitecture } from './architectures.ts';
 import { type DebianPackage, debianPart } from './debian-part.ts';
 import { nodePart } from './node-part.ts';
+import { ignorePreloadFile } from './preload-file.ts';
 
 const shimSource = join(import.meta.dirname, '../../../packages/cli-migrate/runtime/getentropy.c');
 
@@ -20,6 +21,7 @@ export async function runtimePart(
   await mkdir(licenses, { recursive: true });
   await execa('cp', ['-r', `${debian}/runtime/.`, runtime]);
   await execa('cp', ['-r', `${debian}/licenses/.`, licenses]);
+  await ignorePreloadFile(join(runtime, 'ld.so'));
   await copyFile(join(node, 'node'), join(runtime, 'node'));
   await copyFile(join(node, 'LICENSE'), join(licenses, 'node.txt'));
   if (architecture.needsShim) await buildShim(architecture, join(runtime, 'getentropy.so'));
