@@ -39,15 +39,23 @@ balena:
 
 describe.each([
   // Linux 3.8 is what Debian 7 and 8 of a BeagleBone run.
-  { name: 'armv7', board: 'pi-3-raspbian-8', deviceType: 'raspberrypi3', kernel: '3.8.13-bone85', machine: 'armv7l' },
+  {
+    name: 'armv7',
+    board: 'pi-3-raspbian-8',
+    deviceType: 'raspberrypi3',
+    kernel: '3.8.13-bone85',
+    machine: 'armv7l',
+    limitMb: 85,
+  },
   {
     name: 'arm64',
     board: 'pi-3-ubuntu-20.04',
     deviceType: 'raspberrypi3-64',
     kernel: '5.4.0-1103-raspi',
     machine: 'aarch64',
+    limitMb: 100,
   },
-] as const)('$name on $board', ({ name, board, deviceType, kernel, machine }) => {
+] as const)('$name on $board', ({ name, board, deviceType, kernel, machine, limitMb }) => {
   let root: string;
   let captured: Facts;
   const bundle = `/${bundleName(name)}`;
@@ -80,6 +88,16 @@ describe.each([
     const sources = await readFile(join(made, 'LICENSES/SOURCES'), 'utf8');
     expect(sources).toContain(`Debian 12 (${debian})`);
     expect(sources).toContain(`npm package ${node.name}`);
+  });
+
+  test(`what stage 2 keeps in RAM of it stays below ${limitMb} MB`, async () => {
+    const parts = ['runtime', 'app'].map((part) => join(root, bundle, part));
+    // Of the programs that make file systems only migrations from archives know.
+    const left = ['--exclude=migrate.js', '--exclude=file-systems'];
+    const { stdout } = await execa('du', ['-s', '-c', '--apparent-size', '-B1', ...left, ...parts]);
+    const bytes = Number.parseInt(stdout.split('\n').at(-1) ?? '', 10);
+    console.log(`${name} in RAM: ${(bytes / 1e6).toFixed(1)} MB`);
+    expect(bytes).toBeLessThan(limitMb * 1e6);
   });
 
   test('its facts are those of the board', async () => {
