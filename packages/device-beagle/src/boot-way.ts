@@ -228,7 +228,7 @@ function hookWay(facts: Facts, first: FirstPartition, path: string): HookWay | r
   const before = evaluateUenv(entries);
   const oldCommand = before.get('uenvcmd');
   if (before.has(hookName) || before.has(oldCommandName)) {
-    const hint = 'Run migrate undo, or remove the lines that begin with uenvcmd=run bmhook and bmhook=';
+    const hint = 'Run migrate undo, or remove the lines that begin with bmhook= and uenvcmd=run bmhook';
     return [error('beagle-environment', path, 'it has the lines of a migration already', hint)];
   }
   if ((oldCommand ?? '').split(/\s+/).length > oldCommandWords) {

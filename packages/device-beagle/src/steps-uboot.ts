@@ -27,7 +27,7 @@ const setFlag: UndoableHandler<StepOf<'set-uboot-flag'>> = {
   undo: (step, _saved, { host }) => exchangeFlag(host, step, { from: set, to: cleared }),
 };
 
-const cure = 'remove the lines that begin with uenvcmd=run bmhook and bmhook=, and name its old command uenvcmd again';
+const cure = 'remove the lines that begin with bmhook= and uenvcmd=run bmhook, and name its old command uenvcmd again';
 
 const switchEnvironment: UndoableHandler<StepOf<'switch-uboot-environment'>> = {
   describe: (step) => `change one sector of ${step.path} so that U-Boot looks whether stage 2 is to start`,

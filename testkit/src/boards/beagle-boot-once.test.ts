@@ -1,0 +1,189 @@
+// What becomes of a board when its power is cut anywhere while it is armed: the old system, or stage 2 once, never neither.
+import { stepHandlers } from '@migrate/cli-migrate';
+import { execute, type Facts, type Plan, readJournal, type Step, type StepContext, undoJournal } from '@migrate/core';
+import { beagleUboot, boardOf } from '@migrate/device-beagle';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type BeagleMachine, beagleFacts, beagleMachine, beagleNames, ubootAgeOf } from './beagle-machine.ts';
+import { startBeagle } from './beagle-u-boot.ts';
+import type { BeagleState, UbootOutcome } from './u-boot-commands.ts';
+
+const journalPath = '/var/lib/journal.json';
+const added = ['rdinit=/migrate/init', 'rootfstype=ramfs', 'panic=10'];
+const initramfs = 'initramfs of stage 2';
+
+function contextOf(machine: BeagleMachine, extra: Partial<StepContext> = {}): StepContext {
+  const plan = { id: 'plan', toolVersion: '0', payloadFileSystem: { uuid: 'u', type: 'ext4' } } as Plan;
+  return { host: machine.host, plan, emit: () => {}, log: () => new Uint8Array(), ...extra };
+}
+
+function stepsFor(facts: Facts): readonly Step[] {
+  const directory = beagleUboot.bootDirectory(facts);
+  return [
+    { kind: 'make-directory', id: 'make', path: directory, mode: 0o700 },
+    // Stands for build-initramfs, which needs a kernel's modules.
+    { kind: 'write-file', id: 'initramfs', path: `${directory}/stage2.img`, text: initramfs, mode: 0o600 },
+    ...beagleUboot.bootOnce(
+      { entryId: 'x', kernelPath: '', initramfsPath: `${directory}/stage2.img`, commandLine: added },
+      facts,
+    ),
+  ];
+}
+
+/** The board as its U-Boot sees it. */
+function boardFor(facts: Facts) {
+  const deviceTree = boardOf(facts)?.deviceTrees[0] ?? '';
+  return { age: ubootAgeOf(facts), deviceTree };
+}
+
+type Meaning = 'stage 2' | 'old system' | string;
+
+function meaningOf(outcome: UbootOutcome, old: UbootOutcome): Meaning {
+  if (JSON.stringify(outcome) === JSON.stringify(old)) return 'old system';
+  if (outcome.kind === 'stuck' || old.kind === 'stuck') return outcome.kind === 'stuck' ? outcome.why : 'no old system';
+  const isOurs = outcome.initramfs?.includes('/balena-migrate/stage2.img') === true;
+  if (!isOurs || outcome.commandLine !== added.join(' ')) return `something else: ${JSON.stringify(outcome)}`;
+  if (outcome.deviceTree.includes('overlays') || !outcome.deviceTree.endsWith('.dtb')) return 'another board setup';
+  if (!outcome.kernel.includes('vmlinuz')) return 'another kernel';
+  return outcome.initramfs?.includes(`(${initramfs.length} bytes)`) === true ? 'stage 2' : 'half of stage 2';
+}
+
+/** Starts until it is clear: what runs first, and what runs should that one restart the board. */
+function starts(facts: Facts, state: BeagleState, old: UbootOutcome): readonly [Meaning, Meaning] {
+  const first = startBeagle(state, boardFor(facts));
+  const second = startBeagle(first.state, boardFor(facts));
+  return [meaningOf(first.outcome, old), meaningOf(second.outcome, old)];
+}
+
+async function armed(facts: Facts, onChange?: (machine: BeagleMachine) => void) {
+  const machine = beagleMachine(facts, onChange);
+  const before = machine.host.snapshot();
+  const old = startBeagle(machine.state(), boardFor(facts)).outcome;
+  const context = contextOf(machine);
+  const outcome = await execute({ steps: stepsFor(facts), handlers: stepHandlers, context, journalPath });
+  expect(outcome).toEqual({ kind: 'done' });
+  return { machine, before, old, context };
+}
+
+describe.each(beagleNames)('%s', (name) => {
+  const facts = beagleFacts(name);
+
+  it('starts the old system before anything was done', () => {
+    const { outcome } = startBeagle(beagleMachine(facts).state(), boardFor(facts));
+    expect(outcome.kind).toBe('starts');
+    expect(meaningOf(outcome, outcome)).toBe('old system');
+  });
+
+  it('starts stage 2 once, then the old system, also where nobody undoes it', async () => {
+    const { machine, old } = await armed(facts);
+    expect(starts(facts, machine.state(), old)).toEqual(['stage 2', 'old system']);
+  });
+
+  it('lets stage 2 see that the flag is spent, and not while it is set', async () => {
+    const { machine, context } = await armed(facts);
+    const confirm = beagleUboot.restoreBoot(facts)[0];
+    if (confirm?.kind !== 'confirm-uboot-flag-cleared') throw new Error('stage 2 does not look at the flag');
+    // Stage 2 mounts the FAT elsewhere; the fake has only one tree of names.
+    const { flag } = confirm;
+    const target = facts.mounts.find(({ fileSystem }) => fileSystem === 'vfat')?.target ?? '';
+    const inStage2 = { ...context, ramDirectory: '/ram' };
+    const step =
+      flag.place === 'gap' ? confirm : { ...confirm, flag: { ...flag, path: `/../..${target}${flag.path}` } };
+    const handler = stepHandlers['confirm-uboot-flag-cleared'];
+    await machine.host.makeDirectory('/ram', 0o700);
+    await expect(handler.apply(step, inStage2)).rejects.toThrow(/did not clear/);
+    machine.restart(startBeagle(machine.state(), boardFor(facts)).state);
+    await handler.apply(step, inStage2);
+  });
+
+  it('comes back whichever writes were made when the power was cut, also while it is undone', async () => {
+    const states: BeagleState[] = [];
+    const look = (machine: BeagleMachine): void => {
+      states.push(machine.state());
+    };
+    const { machine, before, old, context } = await armed(facts, look);
+    look(machine);
+    const journal = await readJournal(machine.host, journalPath);
+    if (journal === undefined) throw new Error('there is no journal');
+    await undoJournal(journal, { context, handlers: stepHandlers, journalPath });
+    look(machine);
+    const seen = states.map((state) => starts(facts, state, old));
+    expect(new Set(seen.map(([first]) => first))).toEqual(new Set(['old system', 'stage 2']));
+    expect(new Set(seen.map(([, second]) => second))).toEqual(new Set(['old system']));
+    expect(machine.host.snapshot()).toEqual(before);
+  });
+
+  it('is undone to the byte after a stage 2 that failed', async () => {
+    const { machine, before, context } = await armed(facts);
+    machine.restart(startBeagle(machine.state(), boardFor(facts)).state);
+    const journal = await readJournal(machine.host, journalPath);
+    if (journal === undefined) throw new Error('there is no journal');
+    await undoJournal(journal, { context, handlers: stepHandlers, journalPath });
+    expect(machine.host.snapshot()).toEqual(before);
+  });
+
+  it('comes back where any of its new files is torn or lost, armed or not', async () => {
+    const { machine, old } = await armed(facts);
+    const complete = machine.state();
+    const original = beagleMachine(facts).state();
+    const [number = 0] = complete.media.keys();
+    const names = [...(complete.media.get(number)?.partitions ?? [])].flatMap(([index, files]) =>
+      [...files.keys()]
+        .filter((file) => original.media.get(number)?.partitions.get(index)?.has(file) === false)
+        .filter((file) => !file.startsWith('/var/'))
+        .map((file) => [index, file] as const),
+    );
+    expect(names.length).toBeGreaterThan(1);
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.constantFrom(...names), fc.option(fc.nat(2000))), { minLength: 1 }),
+        fc.boolean(),
+        (torn, hasFlag) => {
+          const state = changed(hasFlag ? complete : withGapOf(complete, original), number, torn);
+          const [first, second] = starts(facts, state, old);
+          expect(['old system', 'stage 2', 'half of stage 2']).toContain(first);
+          expect(second).toBe('old system');
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('changes its files on FAT by one sector or adds to them', async () => {
+    const { machine } = await armed(facts);
+    const fat = facts.mounts.find(({ fileSystem }) => fileSystem === 'vfat')?.target;
+    const original = beagleMachine(facts);
+    for (const [path, node] of original.host.nodes) {
+      if (node.kind !== 'file' || fat === undefined || !path.startsWith(`${fat}/`)) continue;
+      const after = await machine.host.readFile(path);
+      expect(after.length, path).toBe(node.contents.length);
+      const differing = [...after.keys()].filter((at) => after[at] !== node.contents[at]);
+      expect(new Set(differing.map((at) => Math.floor(at / 512))).size, path).toBeLessThanOrEqual(1);
+    }
+  });
+});
+
+function withGapOf(state: BeagleState, other: BeagleState): BeagleState {
+  const media = [...state.media].map(
+    ([number, medium]) => [number, { ...medium, gap: other.media.get(number)?.gap ?? medium.gap }] as const,
+  );
+  return { media: new Map(media) };
+}
+
+/** Cuts files, or removes them where no size is given. */
+function changed(
+  state: BeagleState,
+  number: number,
+  torn: readonly (readonly [readonly [number, string], number | null])[],
+): BeagleState {
+  const medium = state.media.get(number);
+  if (medium === undefined) return state;
+  const partitions = new Map([...medium.partitions].map(([index, files]) => [index, new Map(files)]));
+  for (const [[index, file], sizeBytes] of torn) {
+    const files = partitions.get(index);
+    const bytes = files?.get(file);
+    if (sizeBytes === null) files?.delete(file);
+    else if (bytes !== undefined) files?.set(file, bytes.subarray(0, sizeBytes));
+  }
+  return { media: new Map([...state.media, [number, { ...medium, partitions }]]) };
+}
