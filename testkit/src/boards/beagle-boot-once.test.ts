@@ -4,7 +4,7 @@ import { execute, type Facts, type Plan, readJournal, type Step, type StepContex
 import { beagleUboot, boardOf } from '@migrate/device-beagle';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BeagleMachine, beagleFacts, beagleMachine, beagleNames, ubootAgeOf } from './beagle-machine.ts';
+import { type BeagleMachine, beagleFacts, beagleMachine, beagleNames, ubootAgeOf } from './beagle-in-memory.ts';
 import { startBeagle } from './beagle-u-boot.ts';
 import type { BeagleState, UbootOutcome } from './u-boot-commands.ts';
 
