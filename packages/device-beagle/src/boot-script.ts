@@ -17,8 +17,10 @@ const commandLineLimit = 1024;
 
 /** The old system's own `uenvcmd` goes on under this name, which is as long, so that one sector can be exchanged in place. */
 const commandName = 'uenvcmd';
-export const oldCommandName = 'uenvold';
-export const hookName = 'bmhook';
+const oldCommandName = 'uenvold';
+const hookName = 'bmhook';
+/** Names of ours, which no other environment may use. */
+export const ownNames = /\b(uenvold|bm(hook|dev|main|read|write|take|proof|kernel|tree|initrd|size|args|boot))\b/;
 
 /**
  * Two lines for /uEnv.txt. `uenvcmd` stays short, since U-Boot tests it without quotes and passes over more words than a command

@@ -9,7 +9,7 @@ import {
   withSectorChange,
 } from '@migrate/core';
 import { bootFile, listed } from './boot-medium.ts';
-import { hookLines, hookName, oldCommandName, wholeEnvironment, withOldCommandKept } from './boot-script.ts';
+import { hookLines, ownNames, wholeEnvironment, withOldCommandKept } from './boot-script.ts';
 import { evaluateUenv, parseUenvTxt, type UenvTxt } from './uenv-txt.ts';
 
 export type HookWay =
@@ -33,9 +33,13 @@ export function hookWay(
     return [error('beagle-environment', path, 'it is not a text that can be read', 'Correct it and try again')];
   }
   const entries = parseUenvTxt(Buffer.from(file.text, 'utf8'));
+  if (entries.some(({ meaning }) => meaning.kind === 'end')) {
+    const message = 'U-Boot reads it only up to a line that begins with =';
+    return [error('beagle-environment', path, message, 'Remove that line')];
+  }
   const before = evaluateUenv(entries);
   const oldCommand = before.get('uenvcmd');
-  if (before.has(hookName) || before.has(oldCommandName)) {
+  if (entries.some(({ raw, meaning }) => meaning.kind !== 'comment' && ownNames.test(raw))) {
     const hint = 'Run migrate undo, or remove the lines that begin with bmhook= and uenvcmd=run bmhook';
     return [error('beagle-environment', path, 'it has the lines of a migration already', hint)];
   }

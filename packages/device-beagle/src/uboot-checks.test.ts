@@ -231,6 +231,7 @@ describe('the hook', () => {
   it('is not put where one is, or where the file is not understood', () => {
     expect(errors(withFile(fat, path, `${text}uenvcmd=run bmhook\nbmhook=true\n`))).toEqual(['beagle-environment']);
     expect(errors(withFile(fat, path, `${text}\0`))).toEqual(['beagle-environment']);
+    expect(errors(withFile(single, '/uEnv.txt', 'a=1\n=2\n'))).toEqual(['beagle-environment']);
     expect(errors(withFile(fat, path, `${text}uenvcmd=${'a '.repeat(20)}\n`))).toEqual(['beagle-environment']);
   });
 });

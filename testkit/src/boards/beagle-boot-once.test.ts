@@ -1,69 +1,13 @@
 // What becomes of a board when its power is cut anywhere while it is armed: the old system, or stage 2 once, never neither.
 import { stepHandlers } from '@migrate/cli-migrate';
-import { execute, type Facts, type Plan, readJournal, type Step, type StepContext, undoJournal } from '@migrate/core';
-import { beagleUboot, boardOf } from '@migrate/device-beagle';
+import { readJournal, undoJournal } from '@migrate/core';
+import { beagleUboot } from '@migrate/device-beagle';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BeagleMachine, beagleFacts, beagleMachine, beagleNames, ubootAgeOf } from './beagle-in-memory.ts';
+import { armed, boardFor, journalPath, meaningOf, starts } from './beagle-arming.ts';
+import { type BeagleMachine, beagleFacts, beagleMachine, beagleNames } from './beagle-in-memory.ts';
 import { startBeagle } from './beagle-u-boot.ts';
-import type { BeagleState, UbootOutcome } from './u-boot-commands.ts';
-
-const journalPath = '/var/lib/journal.json';
-const added = ['rdinit=/migrate/init', 'rootfstype=ramfs', 'panic=10'];
-const initramfs = 'initramfs of stage 2';
-
-function contextOf(machine: BeagleMachine, extra: Partial<StepContext> = {}): StepContext {
-  const plan = { id: 'plan', toolVersion: '0', payloadFileSystem: { uuid: 'u', type: 'ext4' } } as Plan;
-  return { host: machine.host, plan, emit: () => {}, log: () => new Uint8Array(), ...extra };
-}
-
-function stepsFor(facts: Facts): readonly Step[] {
-  const directory = beagleUboot.bootDirectory(facts);
-  return [
-    { kind: 'make-directory', id: 'make', path: directory, mode: 0o700 },
-    // Stands for build-initramfs, which needs a kernel's modules.
-    { kind: 'write-file', id: 'initramfs', path: `${directory}/stage2.img`, text: initramfs, mode: 0o600 },
-    ...beagleUboot.bootOnce(
-      { entryId: 'x', kernelPath: '', initramfsPath: `${directory}/stage2.img`, commandLine: added },
-      facts,
-    ),
-  ];
-}
-
-/** The board as its U-Boot sees it. */
-function boardFor(facts: Facts) {
-  const deviceTree = boardOf(facts)?.deviceTrees[0] ?? '';
-  return { age: ubootAgeOf(facts), deviceTree };
-}
-
-type Meaning = 'stage 2' | 'old system' | string;
-
-function meaningOf(outcome: UbootOutcome, old: UbootOutcome): Meaning {
-  if (JSON.stringify(outcome) === JSON.stringify(old)) return 'old system';
-  if (outcome.kind === 'stuck' || old.kind === 'stuck') return outcome.kind === 'stuck' ? outcome.why : 'no old system';
-  const isOurs = outcome.initramfs?.includes('/balena-migrate/stage2.img') === true;
-  if (!isOurs || outcome.commandLine !== added.join(' ')) return `something else: ${JSON.stringify(outcome)}`;
-  if (outcome.deviceTree.includes('overlays') || !outcome.deviceTree.endsWith('.dtb')) return 'another board setup';
-  if (!outcome.kernel.includes('vmlinuz')) return 'another kernel';
-  return outcome.initramfs?.includes(`(${initramfs.length} bytes)`) === true ? 'stage 2' : 'half of stage 2';
-}
-
-/** Starts until it is clear: what runs first, and what runs should that one restart the board. */
-function starts(facts: Facts, state: BeagleState, old: UbootOutcome): readonly [Meaning, Meaning] {
-  const first = startBeagle(state, boardFor(facts));
-  const second = startBeagle(first.state, boardFor(facts));
-  return [meaningOf(first.outcome, old), meaningOf(second.outcome, old)];
-}
-
-async function armed(facts: Facts, onChange?: (machine: BeagleMachine) => void) {
-  const machine = beagleMachine(facts, onChange);
-  const before = machine.host.snapshot();
-  const old = startBeagle(machine.state(), boardFor(facts)).outcome;
-  const context = contextOf(machine);
-  const outcome = await execute({ steps: stepsFor(facts), handlers: stepHandlers, context, journalPath });
-  expect(outcome).toEqual({ kind: 'done' });
-  return { machine, before, old, context };
-}
+import type { BeagleState } from './u-boot-commands.ts';
 
 describe.each(beagleNames)('%s', (name) => {
   const facts = beagleFacts(name);

@@ -15,7 +15,7 @@ export function beagleFacts(name: string): Facts {
   return { ...facts, disks: facts.disks.map(shrunk) };
 }
 
-const partitionBytes = 64 * 1024;
+const partitionBytes = 512 * 1024;
 
 function shrunk(disk: Disk): Disk {
   const gapBytes = gapBytesOf(disk);
@@ -71,13 +71,13 @@ export function beagleMachine(facts: Facts, onChange: (machine: BeagleMachine) =
         if (mount === undefined || partition === undefined || /^\/(sys|proc|dev)\//.test(path)) continue;
         if (host.nodes.get(path)?.kind !== 'file') continue;
         const inside = partitions.get(partition.number) ?? new Map<string, Uint8Array>();
-        inside.set(mount.target === '/' ? path : path.slice(mount.target.length), Uint8Array.from(contentsOf(path)));
+        inside.set(mount.target === '/' ? path : path.slice(mount.target.length), new Uint8Array(contentsOf(path)));
         partitions.set(partition.number, inside);
       }
       const number = facts.bootFiles.some(({ path, text }) => path.endsWith('/type') && text.startsWith('MMC')) ? 1 : 0;
       return {
         media: new Map([
-          [number, { partitions, gap: Uint8Array.from(contentsOf(disk.path).subarray(0, gapBytesOf(disk))) }],
+          [number, { partitions, gap: new Uint8Array(contentsOf(disk.path).subarray(0, gapBytesOf(disk))) }],
         ]),
       };
     },

@@ -209,7 +209,7 @@ function mmc(board: Board, [verb, ...args]: readonly string[]): number {
   }
   const loaded = board.memory.get(address);
   if (verb !== 'write' || loaded === undefined) return 1;
-  medium.gap = Uint8Array.from(medium.gap);
+  medium.gap = new Uint8Array(medium.gap);
   medium.gap.set(loaded.bytes.subarray(0, sectorBytes), start);
   return 0;
 }
