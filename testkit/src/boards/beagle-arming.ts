@@ -58,10 +58,9 @@ export function starts(facts: Facts, state: BeagleState, old: UbootOutcome): rea
 /** Arms the board; `old` is what it started before. */
 export async function armed(facts: Facts, onChange?: (machine: BeagleMachine) => void) {
   const machine = beagleMachine(facts, onChange);
-  const before = machine.host.snapshot();
   const old = startBeagle(machine.state(), boardFor(facts)).outcome;
   const context = contextOf(machine);
   const outcome = await execute({ steps: stepsFor(facts), handlers: stepHandlers, context, journalPath });
   expect(outcome).toEqual({ kind: 'done' });
-  return { machine, before, old, context };
+  return { machine, old, context };
 }

@@ -45,7 +45,8 @@ describe.each(beagleNames)('%s', (name) => {
     const look = (machine: BeagleMachine): void => {
       states.push(machine.state());
     };
-    const { machine, before, old, context } = await armed(facts, look);
+    const before = beagleMachine(facts).host.snapshot();
+    const { machine, old, context } = await armed(facts, look);
     look(machine);
     const journal = await readJournal(machine.host, journalPath);
     if (journal === undefined) throw new Error('there is no journal');
@@ -58,7 +59,8 @@ describe.each(beagleNames)('%s', (name) => {
   });
 
   it('is undone to the byte after a stage 2 that failed', async () => {
-    const { machine, before, context } = await armed(facts);
+    const before = beagleMachine(facts).host.snapshot();
+    const { machine, context } = await armed(facts);
     machine.restart(startBeagle(machine.state(), boardFor(facts)).state);
     const journal = await readJournal(machine.host, journalPath);
     if (journal === undefined) throw new Error('there is no journal');
