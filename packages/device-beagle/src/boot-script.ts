@@ -24,8 +24,8 @@ export const ownNames = /\b(uenvold|bm(hook|dev|main|read|write|take|proof|kerne
 
 /**
  * Two lines for /uEnv.txt. `uenvcmd` stays short, since U-Boot tests it without quotes and passes over more words than a command
- * may have; it comes last, so that it is not there without what it runs. Without a script, a flag, or any file that is needed, the flow of the old system goes on. Old environments have no
- * `devtype`.
+ * may have; it comes last, so that it is not there without what it runs. Without a script, a flag, or any file that is needed,
+ * the flow of the old system goes on. Old environments have no `devtype`.
  */
 export function hookLines(scriptPath: string, hasOldCommand: boolean): string {
   const load = `load \${bmdev} \${mmcdev}:1 \${loadaddr} ${scriptPath}`;

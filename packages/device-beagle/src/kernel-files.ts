@@ -56,7 +56,7 @@ function isPlainPath(path: string): boolean {
 }
 
 /** Directories of device trees, in the order of U-Boot's uname_boot. */
-export function deviceTreeDirectories(release: string): readonly string[] {
+function deviceTreeDirectories(release: string): readonly string[] {
   return [
     `/boot/dtbs/${release}`,
     `/usr/lib/linux-image-${release}`,
