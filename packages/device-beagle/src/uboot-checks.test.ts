@@ -133,6 +133,14 @@ describe('the medium', () => {
     }
   });
 
+  it('is not certain beside one of its own kind, or of none that is known', () => {
+    expect(errors(withMedium(single, 'MMC', 'ext4'))).toEqual(['beagle-medium']);
+    expect(errors(withMedium(card, 'SD'))).toEqual(['beagle-medium']);
+    const unknown = withMedium(single, 'SD');
+    const nameless = unknown.bootFiles.filter(({ path }) => !path.includes('mmcblk5'));
+    expect(errors({ ...unknown, bootFiles: nameless })).toEqual(['beagle-medium']);
+  });
+
   it('is the card only where the eMMC has no loader', () => {
     const twoMedia = withMedium({ ...single, ...onCard() }, 'MMC', 'ext4');
     const loaders = [0, 0x20000, 0x40000].map((startByte) => ({ path: '/dev/mmcblk5', startByte, sizeBytes: 512 }));

@@ -89,10 +89,8 @@ function checkOtherMedia(facts: Facts, medium: BootMedium): Finding[] {
     const kind = mediumKindOf(facts, disk);
     if (kind === 'sd' && medium.kind === 'emmc') return checkCard(facts, disk);
     if (kind === 'emmc' && medium.kind === 'sd') return checkEmmc(facts, disk);
-    if (kind !== undefined) return [];
-    return [
-      error('beagle-medium', mediumTypePath(disk), 'it does not say whether this is a card', `Remove ${disk.path}`),
-    ];
+    const why = 'with it, it is not certain which medium U-Boot and the ROM look at first';
+    return [error('beagle-medium', mediumTypePath(disk), why, `Remove ${disk.path}`)];
   });
 }
 

@@ -4,7 +4,7 @@ import { execute, type Facts, type Plan, type Step, type StepContext } from '@mi
 import { beagleUboot, boardOf } from '@migrate/device-beagle';
 import { expect } from 'vitest';
 import { type BeagleMachine, beagleMachine, ubootAgeOf } from './beagle-in-memory.ts';
-import { startBeagle } from './beagle-u-boot.ts';
+import { runUboot } from './beagle-u-boot.ts';
 import type { BeagleState, UbootOutcome } from './u-boot-commands.ts';
 
 export const journalPath = '/var/lib/journal.json';
@@ -50,15 +50,15 @@ export function meaningOf(outcome: UbootOutcome, old: UbootOutcome): Meaning {
 
 /** Starts until it is clear: what runs first, and what runs should that one restart the board. */
 export function starts(facts: Facts, state: BeagleState, old: UbootOutcome): readonly [Meaning, Meaning] {
-  const first = startBeagle(state, boardFor(facts));
-  const second = startBeagle(first.state, boardFor(facts));
+  const first = runUboot(state, boardFor(facts));
+  const second = runUboot(first.state, boardFor(facts));
   return [meaningOf(first.outcome, old), meaningOf(second.outcome, old)];
 }
 
 /** Arms the board; `old` is what it started before. */
 export async function armed(facts: Facts, onChange?: (machine: BeagleMachine) => void) {
   const machine = beagleMachine(facts, onChange);
-  const old = startBeagle(machine.state(), boardFor(facts)).outcome;
+  const old = runUboot(machine.state(), boardFor(facts)).outcome;
   const context = contextOf(machine);
   const outcome = await execute({ steps: stepsFor(facts), handlers: stepHandlers, context, journalPath });
   expect(outcome).toEqual({ kind: 'done' });

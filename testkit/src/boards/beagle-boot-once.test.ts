@@ -6,14 +6,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { armed, boardFor, journalPath, meaningOf, starts } from './beagle-arming.ts';
 import { type BeagleMachine, beagleFacts, beagleMachine, beagleNames } from './beagle-in-memory.ts';
-import { startBeagle } from './beagle-u-boot.ts';
+import { runUboot } from './beagle-u-boot.ts';
 import type { BeagleState } from './u-boot-commands.ts';
 
 describe.each(beagleNames)('%s', (name) => {
   const facts = beagleFacts(name);
 
   it('starts the old system before anything was done', () => {
-    const { outcome } = startBeagle(beagleMachine(facts).state(), boardFor(facts));
+    const { outcome } = runUboot(beagleMachine(facts).state(), boardFor(facts));
     expect(outcome.kind).toBe('starts');
     expect(meaningOf(outcome, outcome)).toBe('old system');
   });
@@ -36,7 +36,7 @@ describe.each(beagleNames)('%s', (name) => {
     const handler = stepHandlers['confirm-uboot-flag-cleared'];
     await machine.host.makeDirectory('/ram', 0o700);
     await expect(handler.apply(step, inStage2)).rejects.toThrow(/did not clear/);
-    machine.restart(startBeagle(machine.state(), boardFor(facts)).state);
+    machine.restart(runUboot(machine.state(), boardFor(facts)).state);
     await handler.apply(step, inStage2);
   });
 
@@ -61,7 +61,7 @@ describe.each(beagleNames)('%s', (name) => {
   it('is undone to the byte after a stage 2 that failed', async () => {
     const before = beagleMachine(facts).host.snapshot();
     const { machine, context } = await armed(facts);
-    machine.restart(startBeagle(machine.state(), boardFor(facts)).state);
+    machine.restart(runUboot(machine.state(), boardFor(facts)).state);
     const journal = await readJournal(machine.host, journalPath);
     if (journal === undefined) throw new Error('there is no journal');
     await undoJournal(journal, { context, handlers: stepHandlers, journalPath });

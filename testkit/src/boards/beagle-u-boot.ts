@@ -65,7 +65,7 @@ bootcmd=setenv mmcdev 0; if mmc dev 0; then run scan; fi; run boot; setenv mmcde
 };
 
 /** Runs a start of the board from reset; writes that U-Boot makes are in the state that it gives back. */
-export function startBeagle(state: BeagleState, { age, deviceTree }: { age: UbootAge; deviceTree: string }): UbootRun {
+export function runUboot(state: BeagleState, { age, deviceTree }: { age: UbootAge; deviceTree: string }): UbootRun {
   const board = createBoard(state);
   importText(board, environments[age].replace('FDTFILE', deviceTree));
   try {
