@@ -6,6 +6,7 @@ import {
   exitCodeOfUndone,
   exitCodes,
   type Host,
+  interruptSignal,
   MigrateError,
   messageOf,
   parseConfigJson,
@@ -35,9 +36,6 @@ export interface KitCommandOptions {
 
 /** Makes a kit and says what to do with it. */
 export async function prepareKit(host: Host, options: KitCommandOptions): Promise<number> {
-  const interrupt = new AbortController();
-  // The first one cleans up; a second one ends the process at once.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
   const output = resolve(options.output ?? `migrate-${await deviceTypeOf(host, options)}`);
   const isArchive = kitFormOf(output) !== 'directory';
   const overwrites = (await replaceable(host, output, isArchive)) === 'overwrites';
@@ -45,19 +43,20 @@ export async function prepareKit(host: Host, options: KitCommandOptions): Promis
     process.stderr.write('migrate: not confirmed, nothing was changed\n');
     return exitCodes.refused;
   }
+  const settings = await settingsOf(host, options);
   const emit = options.json ? renderJson(process.stderr) : renderLines(process.stderr);
   const paths = (some: readonly string[] | undefined): string[] => (some ?? []).map((path) => resolve(path));
   try {
     const { kit, findings } = await makeKit({
       host,
       emit,
-      signal: interrupt.signal,
+      signal: interruptSignal(),
       output,
       imagePath: resolve(options.image),
       configJsonPath: resolve(options.configJson),
       connectionPaths: paths(options.network),
       deviceType: options.deviceType,
-      settings: await settingsOf(host, options),
+      settings,
       bundlePaths: paths(options.bundle),
       bundlePlaces: [dirname(bundleDirectory), process.cwd(), `${process.cwd()}/dist`],
       supported: supportedTypes(),
@@ -71,7 +70,9 @@ export async function prepareKit(host: Host, options: KitCommandOptions): Promis
   } catch (thrown) {
     if (!(thrown instanceof MigrateError)) throw thrown;
     process.stderr.write(`migrate: ${messageOf(thrown)}\n`);
-    return exitCodeOfUndone(thrown);
+    // Here invalid input is a file that is refused, not the command line.
+    const code = exitCodeOfUndone(thrown);
+    return code === exitCodes.usage ? exitCodes.refused : code;
   }
 }
 

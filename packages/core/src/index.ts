@@ -71,6 +71,7 @@ export * from './plan/target-disk.ts';
 export * from './secret.ts';
 export * from './terminal/ask.ts';
 export * from './terminal/exit-code.ts';
+export * from './terminal/interrupt.ts';
 export * from './terminal/progress-pace.ts';
 export * from './terminal/render.ts';
 export * from './terminal/render-refusal.ts';
