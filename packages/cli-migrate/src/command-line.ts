@@ -29,9 +29,10 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   }
 }
 
-type Run = <A extends unknown[]>(action: (...args: A) => Promise<number>) => (...args: A) => Promise<void>;
+export type Run = <A extends unknown[]>(action: (...args: A) => Promise<number>) => (...args: A) => Promise<void>;
 
-function buildProgram(run: Run): Command {
+/** All commands and options; `run` makes of a command what commander calls. */
+export function buildProgram(run: Run): Command {
   const program = new Command('migrate')
     .description('Moves this machine to balenaOS. Without --mode immediate it only says what it would do.')
     .version(toolVersion)

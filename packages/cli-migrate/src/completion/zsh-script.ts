@@ -12,7 +12,7 @@ _${name}() {
   local -a commands=(
 ${described}
   )
-  _arguments -C -s ${program === undefined ? '' : zshOptions(program)} '1: :->command' '*:: :->rest' && return
+  _arguments -C -s -A '-*' ${program === undefined ? '' : zshOptions(program)} '1: :->command' '*:: :->rest' && return
   case $state in
     command) _describe command commands ;;
     rest)
