@@ -78,14 +78,14 @@ export async function prepareKit(host: Host, options: KitCommandOptions): Promis
 
 /** Device types that can be migrated. A board that has run 32-bit systems may run either. */
 function supportedTypes(): ReadonlyMap<string, readonly Architecture[]> {
-  return new Map(
-    devices.flatMap(({ deviceTypes, architecture }) =>
-      deviceTypes.map((type): [string, readonly Architecture[]] => [
-        type,
-        architecture === 'arm' ? ['aarch64', 'arm'] : [architecture],
-      ]),
-    ),
-  );
+  const supported = new Map<string, readonly Architecture[]>();
+  for (const { deviceTypes, architecture } of devices) {
+    for (const type of deviceTypes) {
+      const mayRun: readonly Architecture[] = architecture === 'arm' ? ['aarch64', 'arm'] : [architecture];
+      supported.set(type, [...new Set([...(supported.get(type) ?? []), ...mayRun])]);
+    }
+  }
+  return supported;
 }
 
 /** For the name of the output only; what is wrong with config.json is told with all else. */

@@ -56,7 +56,8 @@ export async function makeFleetHost({ name, number, directory, publicKey }: Flee
   const place = join(directory, name);
   const root = join(place, 'root');
   const network = `fleet-${process.pid}-${number}`;
-  const [outside, inside] = [`fl${number}o${process.pid % 10000}`, `fl${number}i${process.pid % 10000}`];
+  // Names of interfaces have 15 characters at the most.
+  const [outside, inside] = [`fl${process.pid}o${number}`, `fl${process.pid}i${number}`];
   const address = `10.211.${number}.2`;
   for (const part of ['upper', 'work', 'root']) await mkdir(join(place, part), { recursive: true });
   const lower = join(await fleetRoot(), 'root');
@@ -80,11 +81,12 @@ export async function makeFleetHost({ name, number, directory, publicKey }: Flee
   ])
     await execa('ip', ['-n', network, ...command]);
 
-  const processes: ChildProcess[] = [];
-  const inNetwork = (command: readonly string[]): ChildProcess => {
-    const started = spawn('ip', ['netns', 'exec', network, ...command], { stdio: 'ignore' });
-    processes.push(started);
-    return started;
+  const processes: { readonly child: ChildProcess; readonly end: Promise<void> }[] = [];
+  const inNetwork = (command: readonly string[]): Promise<void> => {
+    const child = spawn('ip', ['netns', 'exec', network, ...command], { stdio: 'ignore' });
+    const end = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    processes.push({ child, end });
+    return end;
   };
   let system: Promise<void> = Promise.resolve();
   return {
@@ -94,15 +96,14 @@ export async function makeFleetHost({ name, number, directory, publicKey }: Flee
     start: async () => {
       const namespaces = ['--mount', '--pid', '--uts', '--fork', '--kill-child', `--mount-proc=${join(root, 'proc')}`];
       const setUp = `mount -t sysfs -o ro sysfs "$1/sys" && hostname "$2" && exec chroot "$1" /usr/sbin/sshd ${sshdOptions.join(' ')}`;
-      const started = inNetwork(['unshare', ...namespaces, 'sh', '-c', setUp, 'host', root, name]);
-      system = new Promise((resolve) => started.once('exit', () => resolve()));
+      system = inNetwork(['unshare', ...namespaces, 'sh', '-c', setUp, 'host', root, name]);
       await untilOpen(address);
     },
     serve: (command) => void inNetwork(command),
     ended: () => system,
     remove: async () => {
-      for (const running of processes) running.kill('SIGKILL');
-      await system;
+      for (const { child } of processes) child.kill('SIGKILL');
+      for (const { end } of processes) await end;
       await execa('umount', [join(root, 'dev')]);
       await execa('umount', [root]);
       await execa('ip', ['netns', 'delete', network]);

@@ -169,6 +169,30 @@ describe('the launcher', () => {
     },
   );
 
+  it.each([
+    ['aarch64', 'migrate-linux-arm64 is missing'],
+    ['armv7l', 'migrate-linux-armv7 is missing'],
+    ['i686', 'no program for machines of the kind i686'],
+  ])('refuses a machine of the kind %s, for which the kit has no bundle', async (machine, why) => {
+    const programs = await mkdtemp(join(directory, 'programs-'));
+    await writeFile(join(programs, 'uname'), `#!/bin/sh\necho ${machine}\n`, { mode: 0o755 });
+    const run = await execa('sh', [join(kit, 'migrate-run'), '--pretend'], {
+      reject: false,
+      env: { PATH: `${programs}:${process.env.PATH}` },
+    });
+    expect(run).toMatchObject({ exitCode: 3 });
+    expect(run.stderr).toContain(why);
+  });
+
+  it('refuses a kit whose programs cannot be started', async () => {
+    const copy = join(await workplace(), 'kit');
+    await execa('cp', ['-r', kit, copy]);
+    await chmod(join(copy, 'migrate-linux-x64/migrate'), 0o644);
+    const run = await launch(copy, ['--pretend']);
+    expect(run).toMatchObject({ exitCode: 3 });
+    expect(run.stderr).toContain('mounted noexec');
+  });
+
   it('asks before it migrates, and takes no terminal for a no', async () => {
     const { stderr, exitCode } = await launch(kit, []);
     expect(exitCode).toBe(3);

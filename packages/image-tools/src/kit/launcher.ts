@@ -76,6 +76,8 @@ case $machine in
   *) refuse "there is no program for machines of the kind $machine" ;;
 esac
 [ -f "$home/$bundle/migrate" ] || refuse "these files are not for machines of the kind $machine: $bundle is missing; make them anew with --bundle"
+[ -x "$home/$bundle/migrate" ] ||
+  refuse "programs cannot be started in $home: it is mounted noexec, or the copy lost the modes of its files; unpack the archive with tar, for instance in /root"
 
 # A copy that was cut, or mixed with another one, must not start.
 check() {
