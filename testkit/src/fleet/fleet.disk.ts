@@ -25,7 +25,7 @@ vi.setConfig({ testTimeout: 400_000, hookTimeout: 400_000 });
 
 const deviceType = 'genericx86-64-ext';
 const secrets = ['canary-api-key-0123456789abcdef', 'canary-check-token'];
-const playbook = join(import.meta.dirname, '../../../ansible/migrate.yml');
+const ansible = join(import.meta.dirname, '../../../ansible');
 
 let directory: string;
 let kits: { readonly real: string; readonly standIn: string };
@@ -94,7 +94,17 @@ function afterReboot(host: FleetHost, fate: Fate): void {
   });
 }
 
-async function play(kitPath: string, settings: Readonly<Record<string, unknown>>, options: readonly string[] = []) {
+interface PlayOptions {
+  readonly options?: readonly string[];
+  /** A playbook of the user's own. */
+  readonly playbook?: string;
+}
+
+async function play(
+  kitPath: string,
+  settings: Readonly<Record<string, unknown>>,
+  { options = [], playbook = join(ansible, 'migrate.yml') }: PlayOptions = {},
+) {
   const reports = join(directory, 'reports');
   const connection = { ansible_user: 'root', ansible_ssh_private_key_file: join(directory, 'key') };
   const inventory = {
@@ -137,6 +147,7 @@ function ansibleEnvironment(): Record<string, string> {
     ANSIBLE_HOST_KEY_CHECKING: 'False',
     ANSIBLE_NOCOLOR: '1',
     ANSIBLE_PIPELINING: 'True',
+    ANSIBLE_ROLES_PATH: join(ansible, 'roles'),
     ANSIBLE_TIMEOUT: '10',
     ANSIBLE_SSH_RETRIES: '0',
     ANSIBLE_LOCALHOST_WARNING: 'False',
@@ -155,7 +166,10 @@ describe('the role with the real program', () => {
   it('pretends, reports what stands against the host, and changes nothing on it but its own directory', async () => {
     const [host] = await startHosts('gateway');
     if (host === undefined) throw new Error('no host');
-    const run = await play(kits.real, { migrate_mode: 'immediate' });
+    // As part of a play that is not ours.
+    const playbook = join(directory, 'own.yml');
+    await writeFile(playbook, JSON.stringify([{ hosts: 'all', gather_facts: false, roles: ['migrate'] }]));
+    const run = await play(kits.real, { migrate_mode: 'immediate' }, { playbook });
     expect(run.exitCode).toBe(2);
     const report = JSON.parse(await readFile(join(run.reports, 'gateway.pretend.json'), 'utf8')) as {
       findings: { code: string }[];
@@ -182,7 +196,7 @@ describe('the role with a stand-in', () => {
     const seenAtCanary: boolean[] = [];
     void canary.ended().then(async () => seenAtCanary.push(await wasMigrated(second), await wasMigrated(third)));
     const settings = { migrate_mode: 'immediate', migrate_canaries: 1, migrate_batch: 2 };
-    const run = await play(kits.standIn, settings, ['-vvv', '--diff']);
+    const run = await play(kits.standIn, settings, { options: ['-vvv', '--diff'] });
     for (const { name } of [canary, second, third])
       expect(await run.result(name)).toEqual({ host: name, state: 'migrated', reason: '' });
     expect(await run.result('d-small')).toMatchObject({ state: 'refused', reason: 'the image does not fit' });
@@ -190,9 +204,11 @@ describe('the role with a stand-in', () => {
     expect(await wasMigrated(small)).toBe(false);
     // One host was left out, and that must not look like success.
     expect(run.exitCode).toBe(2);
-    expect(JSON.parse(await readFile(join(run.reports, 'a-canary.stage1.jsonl'), 'utf8'))).toMatchObject({ outcome: 'done' });
+    expect(JSON.parse(await readFile(join(run.reports, 'a-canary.stage1.jsonl'), 'utf8'))).toMatchObject({
+      outcome: 'done',
+    });
 
-    const again = await play(kits.standIn, settings, ['--limit', 'all:!d-small']);
+    const again = await play(kits.standIn, settings, { options: ['--limit', 'all:!d-small'] });
     expect(again).toMatchObject({ exitCode: 0 });
     expect(again.stdout).not.toMatch(/changed=[1-9]/);
     expect((await calls(second)).filter((call) => call.includes('immediate'))).toHaveLength(1);
