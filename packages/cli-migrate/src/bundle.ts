@@ -1,12 +1,16 @@
 // The bundle that this program runs from: app/migrate.js or app/stage2.js in it, programs and libraries in runtime/.
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createNodeHost, type Host } from '@migrate/core';
 
 export const bundleDirectory = dirname(dirname(fileURLToPath(import.meta.url)));
 
+/** False where this program runs from its sources, or as `pnpm build` makes it. */
+const isBundle = basename(dirname(fileURLToPath(import.meta.url))) === 'app';
+
 /** The machine that this process runs on, with the bundle's own zstd, which the machine may be without. */
 export function createBundleHost(): Host {
+  if (!isBundle) return createNodeHost();
   const runtime = `${bundleDirectory}/runtime`;
   const loader = [`${runtime}/ld.so`, '--library-path', `${runtime}/lib`];
   return createNodeHost({ zstd: [...loader, `${runtime}/zstd`] });

@@ -10,6 +10,8 @@ export interface CommonOptions {
 export interface MigrateOptions extends CommonOptions {
   readonly mode?: 'pretend' | 'immediate';
   readonly yes?: boolean;
+  /** False: --no-reboot. */
+  readonly reboot?: boolean;
 }
 
 /** Where the options say that the configuration lies. */

@@ -1,5 +1,6 @@
 import {
   askToGoOn,
+  type Config,
   type Emit,
   exitCodeOf,
   exitCodes,
@@ -24,7 +25,7 @@ export async function migrate(host: Host, options: MigrateOptions): Promise<numb
   if (config === undefined) return refuse(findings, options, exitCodes.usage);
   const mode = options.mode ?? config.migrate.mode;
   const preparation = await prepare(host, {
-    config,
+    config: options.reboot === false ? withoutReboot(config) : config,
     workDirectory,
     emit: options.json && mode === 'pretend' ? () => {} : emit,
   });
@@ -46,6 +47,11 @@ export async function migrate(host: Host, options: MigrateOptions): Promise<numb
     return exitCodes.refused;
   }
   return prepareAndReboot(host, plan, { emit, json: options.json === true });
+}
+
+function withoutReboot(config: Config): Config {
+  const { rebootSeconds: _, ...migrate } = config.migrate;
+  return { ...config, migrate };
 }
 
 async function prepareAndReboot(

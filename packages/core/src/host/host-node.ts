@@ -140,7 +140,7 @@ export function createNodeHost({ zstd = ['zstd'] }: NodeHostOptions = {}): Host 
     makeSymlink: (target, path) => doing(`making the link ${path}`, 'write-failed', () => symlink(target, path)),
     rename: (from, to) => doing(`renaming ${from} to ${to}`, 'write-failed', () => rename(from, to)),
     run,
-    runStream: (command, args, options) => runStream([command, ...args], options),
+    runStream: (command, args, options) => runStream([...(command === 'zstd' ? zstd : [command]), ...args], options),
     mount: async (request) => {
       await run('mount', mountArguments(request));
     },

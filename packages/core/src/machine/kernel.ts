@@ -14,11 +14,19 @@ export async function inspectKernel(host: HostReader): Promise<Kernel> {
   };
 }
 
-/** Architecture of an ELF file by e_machine (ELF specification, figure 4-3 and its processor supplements). */
+/** Architecture of an ELF file; see architectureOfElfHead. */
 export async function architectureOfElf(host: HostReader, path: string): Promise<Architecture> {
   if ((await host.status(path))?.kind !== 'file') return 'unknown';
-  const header = await head(host, path, 20);
-  if (header.length < 20 || Buffer.from(header.subarray(0, 4)).toString('latin1') !== '\x7fELF') return 'unknown';
+  return architectureOfElfHead(await head(host, path, elfHeadBytes));
+}
+
+/** What architectureOfElfHead looks at. */
+export const elfHeadBytes = 20;
+
+/** Architecture by e_machine (ELF specification, figure 4-3 and its processor supplements) in the first bytes of an ELF file. */
+export function architectureOfElfHead(header: Uint8Array): Architecture {
+  const isElf = Buffer.from(header.subarray(0, 4)).toString('latin1') === '\x7fELF';
+  if (header.length < elfHeadBytes || !isElf) return 'unknown';
   const machines: Record<number, Architecture> = { 3: 'i386', 40: 'arm', 62: 'x86_64', 183: 'aarch64' };
   return machines[(header[18] ?? 0) | ((header[19] ?? 0) << 8)] ?? 'unknown';
 }
