@@ -1,12 +1,13 @@
 import { configureSteps, fileSteps, networkSteps, type StepHandlers, stage2Steps, uefiSteps } from '@migrate/core';
 import { rpiSteps } from '@migrate/device-rpi';
 import { grubSteps } from '@migrate/device-x86';
-import { imageSteps } from '@migrate/image-tools';
+import { backupSteps, imageSteps } from '@migrate/image-tools';
 
 /** Every kind of step with the code that carries it out; a kind left out does not compile. */
 export const stepHandlers: StepHandlers = {
   ...fileSteps,
   ...networkSteps,
+  ...backupSteps,
   ...grubSteps,
   ...rpiSteps,
   ...stage2Steps,

@@ -1,6 +1,7 @@
 // Puts configuration into the partitions of the freshly flashed system, and reads it back from the medium.
+import { readerOf } from '../disk/byte-reader.ts';
 import { MigrateError } from '../error.ts';
-import type { Host } from '../host/host.ts';
+import type { ByteReader, Host } from '../host/host.ts';
 import type { PlacedFile, StepOf } from '../plan/plan.ts';
 import type { RedoableHandler, StepContext, StepHandlers } from './execute.ts';
 import { payloadPath, required } from './steps-stage2.ts';
@@ -18,8 +19,11 @@ const dataPartition: TargetPartition = { label: 'resin-data', fileSystem: 'ext4'
 interface FileToWrite {
   readonly path: string;
   readonly mode: number;
-  readonly contents: Uint8Array;
+  /** Bytes, or the file in RAM that has them. */
+  readonly contents: Uint8Array | { readonly ramPath: string };
 }
+
+const compareBytes = 1024 * 1024;
 
 const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
   describe: (step) =>
@@ -31,7 +35,7 @@ const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
         files.push({
           path: file.path,
           mode: file.mode,
-          contents: await context.host.readFile(payloadPath(context, file.payload)),
+          contents: { ramPath: payloadPath(context, file.payload) },
         });
       }
       if (partition === dataPartition) files.push({ path: step.logPath, mode: 0o600, contents: context.log() });
@@ -98,15 +102,42 @@ async function writeFiles(host: Host, root: string, files: readonly FileToWrite[
       directory = `${directory}/${name}`;
       if ((await host.status(directory)) === undefined) await host.makeDirectory(directory, 0o700);
     }
-    await host.writeDurable(`${root}${file.path}`, file.contents, { mode: file.mode });
+    const { contents, mode } = file;
+    if (contents instanceof Uint8Array) {
+      await host.writeDurable(`${root}${file.path}`, contents, { mode });
+    } else {
+      // There may be no room for it twice, and an attempt that failed may have left it.
+      await host.removeFile(`${root}${file.path}`);
+      await host.copyDurable(contents.ramPath, `${root}${file.path}`, { mode });
+    }
   }
 }
 
 async function checkFiles(host: Host, root: string, files: readonly FileToWrite[]): Promise<void> {
   for (const file of files) {
-    const found = await host.readFile(`${root}${file.path}`, { limitBytes: file.contents.length + 1 });
-    if (Buffer.compare(Buffer.from(found), Buffer.from(file.contents)) !== 0) {
-      throw new MigrateError('verify-mismatch', `${file.path} was not kept by the new system's partition`);
+    const found = await host.openRead(`${root}${file.path}`);
+    try {
+      const { contents } = file;
+      const wanted = contents instanceof Uint8Array ? readerOf(contents) : await host.openRead(contents.ramPath);
+      try {
+        if (!(await isSame(found, wanted)))
+          throw new MigrateError('verify-mismatch', `${file.path} was not kept by the new system's partition`);
+      } finally {
+        await wanted.close();
+      }
+    } finally {
+      await found.close();
     }
   }
+}
+
+async function isSame(one: ByteReader, other: ByteReader): Promise<boolean> {
+  if (one.sizeBytes !== other.sizeBytes) return false;
+  const [left, right] = [Buffer.alloc(compareBytes), Buffer.alloc(compareBytes)];
+  for (let position = 0; position < one.sizeBytes; position += compareBytes) {
+    const length = await one.read(left, position);
+    if (length === 0 || (await other.read(right, position)) !== length) return false;
+    if (!left.subarray(0, length).equals(right.subarray(0, length))) return false;
+  }
+  return true;
 }

@@ -1,4 +1,7 @@
 // Stage-1 steps that put files in place. Each takes back exactly what it did, wherever it was cut.
+import { createHash } from 'node:crypto';
+import { textAsIs } from '../assets/boot-files.ts';
+import { withHostname } from '../assets/config-json-hostname.ts';
 import { MigrateError } from '../error.ts';
 import type { FileAttributes, Host } from '../host/host.ts';
 import { buildInitramfs } from '../initramfs/initramfs.ts';
@@ -6,7 +9,13 @@ import { type Step, type StepOf, serializePlan } from '../plan/plan.ts';
 import type { StepContext, StepHandlers, UndoableHandler } from './execute.ts';
 import type { Saved } from './journal.ts';
 
-type FileStepKind = 'make-directory' | 'copy-files' | 'write-plan' | 'build-initramfs' | 'write-file';
+type FileStepKind =
+  | 'make-directory'
+  | 'copy-files'
+  | 'write-config-json'
+  | 'write-plan'
+  | 'build-initramfs'
+  | 'write-file';
 
 const makeDirectory: UndoableHandler<StepOf<'make-directory'>> = {
   describe: (step) => `make the directory ${step.path}`,
@@ -39,6 +48,17 @@ const copyFiles: UndoableHandler<StepOf<'copy-files'>> = {
   },
 };
 
+const writeConfigJson = newFile<StepOf<'write-config-json'>>(
+  (step) => `write config.json with the hostname ${step.hostname}`,
+  async (step, { host }) => {
+    const contents = Buffer.from(withHostname(textAsIs(await host.readFile(step.from)), step.hostname));
+    if (createHash('sha256').update(contents).digest('hex') !== step.sha256)
+      throw new MigrateError('busy', `${step.from} has changed since the plan was made: run migrate again`);
+    return contents;
+  },
+  0o600,
+);
+
 const writePlan = newFile<StepOf<'write-plan'>>(
   (step) => `write the plan for stage 2 to ${step.path}`,
   async (_step, { plan }) => new TextEncoder().encode(serializePlan(plan)),
@@ -68,12 +88,14 @@ const writeFile: UndoableHandler<StepOf<'write-file'>> = {
 export const fileSteps: Pick<StepHandlers, FileStepKind> = {
   'make-directory': makeDirectory,
   'copy-files': copyFiles,
+  'write-config-json': writeConfigJson,
   'write-plan': writePlan,
   'build-initramfs': buildInitramfsStep,
   'write-file': writeFile,
 };
 
-function newFile<S extends Step & { readonly path: string }>(
+/** A step that makes one file, at `path` or `to`. */
+function newFile<S extends Step & ({ readonly path: string } | { readonly to: string })>(
   describe: (step: S) => string,
   contents: (step: S, context: StepContext) => Promise<Uint8Array>,
   mode: number,
@@ -81,12 +103,16 @@ function newFile<S extends Step & { readonly path: string }>(
   return {
     describe,
     prepare: async (step, { host }) => {
-      await refuseExisting(host, step.path);
+      await refuseExisting(host, madePath(step));
       return null;
     },
-    apply: async (step, context) => context.host.writeDurable(step.path, await contents(step, context), { mode }),
-    undo: (step, _saved, { host }) => host.removeFile(step.path),
+    apply: async (step, context) => context.host.writeDurable(madePath(step), await contents(step, context), { mode }),
+    undo: (step, _saved, { host }) => host.removeFile(madePath(step)),
   };
+}
+
+function madePath(step: { readonly path: string } | { readonly to: string }): string {
+  return 'path' in step ? step.path : step.to;
 }
 
 /** A file that is there belongs to someone else. */

@@ -1,0 +1,184 @@
+// A living tree over node:fs. Every entry is reached through the open directory that it was listed from, so that neither long
+// paths nor directories that become links meanwhile lead anywhere else.
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, open, readdir, readlink } from 'node:fs/promises';
+import type { ExtendedAttribute, TreeEntryKind } from '../disk/file-tree.ts';
+import { doing, MigrateError } from '../error.ts';
+import { parseFileAttributes } from './file-attributes.ts';
+import type { DeviceNumber } from './host.ts';
+import type { LivingEntry, LivingTree } from './living-tree.ts';
+import { absentAsUndefined, readingBytes, toDeviceNumber } from './node-bytes.ts';
+import { runCommand } from './run-command.ts';
+
+const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
+/** What open(2) says where a name has gone or is no longer what it was. */
+const gone = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'];
+/** Names of one directory are held in memory. */
+const maximumNames = 500_000;
+/** Entries of which getfattr is asked at once. */
+const attributeBatch = 500;
+
+/** How an entry is reached, how it is called in messages, and who knows its extended attributes. */
+interface Place {
+  /** Bytes, since Linux names need not be UTF-8. */
+  readonly access: Buffer;
+  readonly shown: string;
+  readonly attributes: (place: Place) => Promise<readonly ExtendedAttribute[]>;
+}
+
+/** The tree below `path`; undefined where nothing is there. `getfattr` is how that program is started. */
+export async function openLivingTree(path: string, getfattr: readonly string[]): Promise<LivingTree | undefined> {
+  const places = new WeakMap<LivingEntry, Place>();
+  const placeOf = (entry: LivingEntry): Place => {
+    const place = places.get(entry);
+    if (place === undefined) throw new MigrateError('internal', 'the entry is of another tree');
+    return place;
+  };
+  const alone = (place: Place) => attributesOf([place.access], getfattr).then((found) => found[0] ?? []);
+  const top: Place = { access: Buffer.from(path), shown: path, attributes: alone };
+  const root = await entryAt(top, '', undefined);
+  if (root === undefined) return undefined;
+  places.set(root, top);
+
+  async function* children(directory: LivingEntry): AsyncGenerator<LivingEntry> {
+    const { access, shown } = placeOf(directory);
+    const handle = await openGently(access, shown, O_DIRECTORY);
+    if (handle === undefined) return;
+    try {
+      const names = await namesIn(handle, shown);
+      const accesses = names.map((name) => Buffer.from(`/proc/${process.pid}/fd/${handle.fd}/${name}`, 'latin1'));
+      const attributes = inBatches(accesses, getfattr);
+      for (const [index, name] of names.entries()) {
+        const own: Place = {
+          access: accesses[index] ?? Buffer.alloc(0),
+          shown: `${shown === '/' ? '' : shown}/${Buffer.from(name, 'latin1')}`,
+          attributes: () => attributes(index),
+        };
+        const entry = await entryAt(own, name, root?.identity);
+        if (entry === undefined) continue;
+        places.set(entry, own);
+        yield entry;
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
+  return {
+    root,
+    children,
+    linkTarget: (symlink) =>
+      absentAsUndefined(readlink(placeOf(symlink).access, { encoding: 'buffer' }), [...gone, 'EINVAL']),
+    extendedAttributes: async (entry) => {
+      const place = placeOf(entry);
+      return place.attributes(place);
+    },
+    open: async (file) => {
+      const { access, shown } = placeOf(file);
+      const handle = await openGently(access, shown, 0);
+      if (handle === undefined) return undefined;
+      const status = await handle.stat();
+      if (status.isFile()) return readingBytes(shown, handle, status.size);
+      await handle.close();
+      return undefined;
+    },
+  };
+}
+
+/** Never waits for the other end of a fifo, and never follows a link. */
+function openGently(access: Buffer, shown: string, flags: number): Promise<FileHandle | undefined> {
+  return doing(`opening ${shown}`, 'read-failed', () =>
+    absentAsUndefined(open(access, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | flags), gone),
+  );
+}
+
+/** Names as one character for each byte. */
+function namesIn(handle: FileHandle, shown: string): Promise<readonly string[]> {
+  return doing(`listing ${shown}`, 'read-failed', async () => {
+    const names = await readdir(`/proc/self/fd/${handle.fd}`, { encoding: 'latin1' });
+    if (names.length > maximumNames)
+      throw new MigrateError('unsupported', `it holds more than ${maximumNames} names; leave it out, or pack it first`);
+    return names.sort();
+  });
+}
+
+async function entryAt(
+  { access, shown }: Place,
+  name: string,
+  rootIdentity: string | undefined,
+): Promise<LivingEntry | undefined> {
+  const status = await doing(`examining ${shown}`, 'read-failed', () =>
+    absentAsUndefined(lstat(access, { bigint: true })),
+  );
+  if (status === undefined) return undefined;
+  const kind = kindOf(status);
+  const deviceText = `${status.dev}:`;
+  return {
+    name: Buffer.from(name, 'latin1'),
+    kind,
+    mode: Number(status.mode & 0o7777n),
+    uid: Number(status.uid),
+    gid: Number(status.gid),
+    modifiedNs: status.mtimeNs,
+    sizeBytes: kind === 'file' || kind === 'symlink' ? Number(status.size) : 0,
+    inode: Number(status.ino),
+    links: Number(status.nlink),
+    identity: `${deviceText}${status.ino}`,
+    isElsewhere: rootIdentity !== undefined && !rootIdentity.startsWith(deviceText),
+    ...represented(kind, status.rdev),
+  };
+}
+
+function represented(kind: TreeEntryKind, rdev: bigint): { represents?: DeviceNumber } {
+  return kind === 'block-device' || kind === 'character-device' ? { represents: toDeviceNumber(rdev) } : {};
+}
+
+function kindOf(status: Awaited<ReturnType<typeof lstat>>): TreeEntryKind {
+  if (status.isFile()) return 'file';
+  if (status.isDirectory()) return 'directory';
+  if (status.isSymbolicLink()) return 'symlink';
+  if (status.isBlockDevice()) return 'block-device';
+  if (status.isCharacterDevice()) return 'character-device';
+  return status.isFIFO() ? 'fifo' : 'socket';
+}
+
+/** Asks for the attributes of neighbours at once: a program for each file would take longer than all the rest. */
+function inBatches(
+  accesses: readonly Buffer[],
+  getfattr: readonly string[],
+): (index: number) => Promise<readonly ExtendedAttribute[]> {
+  let start = -1;
+  let batch: Promise<readonly (readonly ExtendedAttribute[])[]> | undefined;
+  return async (index) => {
+    const wanted = index - (index % attributeBatch);
+    if (batch === undefined || wanted !== start) {
+      start = wanted;
+      batch = attributesOf(accesses.slice(start, start + attributeBatch), getfattr);
+    }
+    return (await batch)[index - start] ?? [];
+  };
+}
+
+async function attributesOf(
+  accesses: readonly Buffer[],
+  getfattr: readonly string[],
+): Promise<readonly (readonly ExtendedAttribute[])[]> {
+  // An argument of a program is UTF-8 here; a name that is none cannot be asked for.
+  const paths = accesses.map((access) => access.toString());
+  const askable = paths.filter((path, index) => accesses[index]?.equals(Buffer.from(path)));
+  const options = ['--no-dereference', '--match=-', '--encoding=hex', '--absolute-names', '--'];
+  const found = await outputOf([...getfattr, ...options, ...askable]);
+  const attributes = parseFileAttributes(found);
+  return paths.map((path) => attributes.get(path) ?? []);
+}
+
+/** It fails where one of the files has gone, and still tells of the others. */
+async function outputOf(argv: readonly string[]): Promise<string> {
+  try {
+    return (await runCommand(argv)).stdout;
+  } catch (thrown) {
+    const { stdout } = (thrown instanceof MigrateError ? (thrown.cause ?? {}) : {}) as { stdout?: unknown };
+    if (thrown instanceof MigrateError && thrown.code === 'command-failed' && typeof stdout === 'string') return stdout;
+    throw thrown;
+  }
+}
