@@ -1,7 +1,7 @@
 // Which files go into which volume, and under which names: a walk over the living system that follows no links.
 import { basename } from 'node:path';
 import { quoted } from '../config/quoted.ts';
-import { MigrateError } from '../error.ts';
+import { doing, MigrateError } from '../error.ts';
 import type { HostReader } from '../host/host.ts';
 import type { LivingEntry, LivingTree } from '../host/living-tree.ts';
 import type { RequestedItem, RequestedVolume } from './backup-request.ts';
@@ -29,8 +29,10 @@ export interface MemberOptions {
   readonly onLeftOut: (source: string, why: LeftOutReason) => void;
 }
 
-export type LeftOutReason = 'socket' | 'device' | 'other file system' | 'own';
+export type LeftOutReason = 'socket' | 'device' | 'other file system' | 'own' | 'long name';
 
+/** Of longer ones the supervisor's tar says "bad archive": busybox, archival/libarchive/get_header_tar.c, 4095 with the NUL. */
+const longestName = 4094;
 /** Names of a volume with several items are held in memory. */
 const maximumMembers = 500_000;
 
@@ -67,7 +69,7 @@ function isFile(tree: LivingTree): boolean {
 
 async function openSource(host: HostReader, { source }: RequestedItem): Promise<{ tree: LivingTree; path: string }> {
   // A source that is a link itself was named by the operator: what it leads to is meant.
-  const path = await host.realPath(source);
+  const path = await doing(`examining ${source}`, 'read-failed', () => host.realPath(source));
   const tree = path === undefined ? undefined : await host.openTree(path);
   if (path === undefined || tree === undefined)
     throw new MigrateError('not-found', `${source} does not exist`, { data: { path: source } });
@@ -99,7 +101,7 @@ type Found = BackupMember & Required<Pick<BackupMember, 'found'>>;
 async function* take(walk: Walk, member: Found): AsyncGenerator<BackupMember> {
   const { pending, filter, options, claims } = walk;
   const { entry, source } = member.found;
-  const why = reasonAgainst(entry, source, options);
+  const why = reasonAgainst(member, options);
   const isChosen = filter.matches(source);
   if (why !== undefined) {
     if (isChosen || entry.kind === 'directory') options.onLeftOut(source, why);
@@ -123,13 +125,13 @@ async function* within(walk: Walk, { path, found }: Found): AsyncGenerator<Backu
   }
 }
 
-function reasonAgainst(
-  { kind, isElsewhere }: LivingEntry,
-  source: string,
-  { leaveOut }: MemberOptions,
-): LeftOutReason | undefined {
+function reasonAgainst({ path, found }: Found, { leaveOut }: MemberOptions): LeftOutReason | undefined {
+  const { entry, source } = found;
+  const { kind, isElsewhere, sizeBytes } = entry;
   if (leaveOut.includes(source)) return 'own';
   if (isElsewhere) return 'other file system';
+  // A directory has a slash behind its name.
+  if (path.length >= longestName || (kind === 'symlink' && sizeBytes > longestName)) return 'long name';
   if (kind === 'socket') return 'socket';
   return kind === 'block-device' || kind === 'character-device' ? 'device' : undefined;
 }

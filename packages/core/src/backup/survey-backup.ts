@@ -37,6 +37,11 @@ const leftOutReasons: Readonly<Record<LeftOutReason, readonly [code: string, tex
     'is mounted from another file system and stays behind',
     'Name it as a source of its own if it is to be taken',
   ],
+  'long name': [
+    'backup-left-out',
+    'has a name or target of more than 4094 bytes, which the new system could not unpack',
+    'Move it to a shorter path',
+  ],
   own: ['backup-left-out', 'belongs to migrate itself', 'Nothing needs to be done'],
 };
 

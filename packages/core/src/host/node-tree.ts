@@ -166,7 +166,7 @@ async function attributesOf(
   // An argument of a program is UTF-8 here; a name that is none cannot be asked for.
   const paths = accesses.map((access) => access.toString());
   const askable = paths.filter((path, index) => accesses[index]?.equals(Buffer.from(path)));
-  const options = ['--no-dereference', '--match=-', '--encoding=hex', '--absolute-names', '--'];
+  const options = ['--no-dereference', '--dump', '--match=-', '--encoding=hex', '--absolute-names', '--'];
   const found = await outputOf([...getfattr, ...options, ...askable]);
   const attributes = parseFileAttributes(found);
   return paths.map((path) => attributes.get(path) ?? []);

@@ -47,15 +47,15 @@ export async function* archiveBackup(
       if (first !== undefined) {
         yield headers(member.path, { ...entry, type: '1', linkPath: first });
       } else if (entry.kind === 'file') {
+        const record = await attributes(member);
         const reader = await tree.open(entry);
         if (reader === undefined) {
           options.onChange(`${shown(source)} has gone since it was listed, and is left out`);
           continue;
         }
         if (entry.links > 1) links.set(entry.identity, member.path);
-        yield await attributes(member);
-        yield headers(member.path, { ...entry, type: '0', contentBytes: reader.sizeBytes });
-        yield* contents(reader, source, options);
+        const header = headers(member.path, { ...entry, type: '0', contentBytes: reader.sizeBytes });
+        yield* contents(reader, source, { ...options, header: Buffer.concat([record, header]) });
       } else {
         const linkPath = entry.kind === 'symlink' ? await tree.linkTarget(entry) : undefined;
         if (entry.kind === 'symlink' && linkPath === undefined) {
@@ -112,14 +112,15 @@ function longName(type: 'L' | 'K', name: Uint8Array | undefined): Buffer {
   return Buffer.concat([header, name, Buffer.alloc(1 + tarPadding(sizeBytes))]);
 }
 
-/** As many bytes as the file had when it was opened, whatever becomes of it: the header has said so. */
+/** The header, and as many bytes as the file had when it was opened, whatever becomes of it: the header says so. */
 async function* contents(
   reader: ByteReader,
   source: string,
-  { onData, onChange }: ArchiveOptions,
+  { header, onData, onChange }: ArchiveOptions & { readonly header: Buffer },
 ): AsyncGenerator<Uint8Array> {
   const { sizeBytes } = reader;
   try {
+    yield header;
     let position = 0;
     while (position < sizeBytes) {
       const chunk = Buffer.alloc(Math.min(readBytes, sizeBytes - position));
