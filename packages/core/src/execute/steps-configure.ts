@@ -26,8 +26,11 @@ interface FileToWrite {
 const compareBytes = 1024 * 1024;
 
 const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
-  describe: (step) =>
-    `write ${step.files.length} configuration files and the log into the new system, and read them back`,
+  describe: ({ files }) => {
+    const settings = files.filter(({ partition }) => partition === bootPartition.label).length;
+    const backup = settings < files.length ? ', the backup' : '';
+    return `write ${settings} configuration files${backup} and the log into the new system, and read them back`;
+  },
   apply: async (step, context) => {
     for (const partition of [bootPartition, dataPartition]) {
       const files: FileToWrite[] = [];
