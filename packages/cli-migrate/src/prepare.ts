@@ -15,11 +15,11 @@ import {
   readAssets,
   refuses,
   stateDirectory,
-  withMeasuredSize,
 } from '@migrate/core';
 import { measureBackup, proveImage } from '@migrate/image-tools';
 import { bundleDirectory } from './bundle.ts';
 import { devices } from './devices.ts';
+import { planWithRoom } from './plan-with-room.ts';
 import { toolVersion } from './version.ts';
 
 export interface Preparation {
@@ -50,26 +50,13 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
     proveImage: ({ writesUnused, ...image }) =>
       proveImage({ host, emit, ...image, ...(writesUnused ? {} : { usedBlocks: 'find' }) }),
   });
-  const planWith = (read: Assets) => makePlan({ config, facts, assets: read, devices, toolVersion });
-  const roomy = planWith(assets);
-  // Compressing takes long, and only matters where the backup would not fit as it is.
-  const { plan, findings } = isShortOfRoom(roomy.findings) ? planWith(await measured(host, assets, emit)) : roomy;
+  const { plan, findings } = await planWithRoom(assets, {
+    plan: (read) => makePlan({ config, facts, assets: read, devices, toolVersion }),
+    measure: () => measureBackup(host, { volumes: assets.backup?.volumes ?? [], leaveOut: [stateDirectory], emit }),
+  });
   const formerRun = request.facts === undefined ? await findFormerRun(host, stateDirectory) : { kind: 'none' as const };
   const all = [...checkFormerRun(formerRun), ...findings];
   return { facts, findings: all, ...(plan === undefined || refuses(all) ? {} : { plan }) };
-}
-
-function isShortOfRoom(findings: readonly Finding[]): boolean {
-  return findings.some(({ code }) => ['backup-too-large', 'memory-too-small', 'space-too-small'].includes(code));
-}
-
-/** The assets with the size of the backup once compressed. */
-async function measured(host: HostReader, assets: Assets, emit: Emit): Promise<Assets> {
-  const { backup } = assets;
-  if (backup === undefined) return assets;
-  const { volumes } = backup;
-  const sizeBytes = await measureBackup(host, { volumes, leaveOut: [stateDirectory], emit });
-  return { ...assets, backup: withMeasuredSize(backup, sizeBytes) };
 }
 
 /** The facts of this machine, with the boot files that the known boot managers ask for. */

@@ -3,15 +3,19 @@ import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createNodeHost, type Event, type RequestedItem, type SurveyedVolume, surveyBackup } from '@migrate/core';
-import { writeBackup } from '@migrate/image-tools';
+import { inspectImage, writeBackup } from '@migrate/image-tools';
 import type { TreeRecord } from '@migrate/image-tools/tree-records';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { balenaImage } from '../balena-image.ts';
 import { makeFidelityTree } from '../images/fidelity-tree.ts';
+import { withMounted } from '../images/mounted.ts';
 import { mountedRecords } from '../images/mounted-records.ts';
 import { loadBackup } from './supervisor-model.ts';
 
 const mebibyte = 2 ** 20;
+/** What the plan leaves free. */
+const dataReserveBytes = 4 * mebibyte;
 const host = createNodeHost();
 let directory: string;
 let source: string;
@@ -115,6 +119,34 @@ describe('a tree with all that archives tend to lose', () => {
     expect([...volumes.keys()]).toEqual(['data']);
     const loaded = await mountedRecords(volumes.get('data') ?? '');
     expect(loaded.map((record) => comparable(record, 'busybox'))).toEqual(expected(wanted, 'busybox'));
+  });
+});
+
+describe('resin-data of an image', () => {
+  it('takes a file as large as the image is said to have room for, and not much more', async () => {
+    const { raw } = await balenaImage({ table: 'mbr', deviceType: 'genericx86-64-ext', payloadMib: 8 });
+    const image = join(directory, 'balena.img');
+    await execa('cp', ['--sparse=always', raw, image]);
+    const reader = await host.openRead(image);
+    const { table, labels, dataFreeBytes = 0 } = await inspectImage(reader);
+    await reader.close();
+    const data = table.partitions[labels['resin-data'] ?? -1];
+    expect(dataFreeBytes).toBeGreaterThan(mebibyte);
+    const part = { image, offsetBytes: data?.startByte ?? 0, sizeBytes: data?.sizeBytes ?? 0, readOnly: false };
+    await withMounted({ ...part, directory: join(directory, 'mounted-data') }, async (root) => {
+      const fill = (bytes: number) =>
+        execa('dd', [
+          'if=/dev/zero',
+          `of=${join(root, 'backup.tgz')}`,
+          'bs=64K',
+          `count=${bytes}`,
+          'iflag=count_bytes',
+        ]);
+      await fill(dataFreeBytes - dataReserveBytes);
+      await rm(join(root, 'backup.tgz'));
+      await execa('sync', ['--file-system', root]);
+      await expect(fill(dataFreeBytes + 2 * dataReserveBytes)).rejects.toThrow('No space left on device');
+    });
   });
 });
 

@@ -85,7 +85,7 @@ async function makeOldData(machine: Machine): Promise<string> {
     await machine.writeFile(path, contents);
   }
   await machine.runShell(
-    'cd /srv/app && chmod 640 settings.json && chown 1000:33 settings.json state && chmod 2750 state && ln -s state current && ln state/large.db second',
+    'cd /srv/app && chown 1000:33 settings.json state && chmod 640 settings.json && chmod 2750 state && chmod 604 state/large.db && ln -s state current && ln state/large.db second',
   );
   return (await machine.run('/bin/cat', ['/etc/machine-id'])).stdout;
 }
@@ -99,10 +99,10 @@ function backedUp(machineId: string): readonly string[] {
     `app-data/machine-id 444 0:0 1 ${hash(machineId)}`,
     'app-data/old/ 755 0:0',
     'app-data/old/current -> state',
-    `app-data/old/second 644 0:0 2 ${database}`,
+    `app-data/old/second 604 0:0 2 ${database}`,
     `app-data/old/settings.json 640 1000:33 1 ${settings}`,
     'app-data/old/state/ 2750 1000:33',
-    `app-data/old/state/large.db 644 0:0 2 ${database}`,
+    `app-data/old/state/large.db 604 0:0 2 ${database}`,
   ];
 }
 

@@ -60,7 +60,8 @@ function backupSection({ stage1 }: Plan): string[][] {
       return `    ${quoted(source, 200)}${where}${chosen}`;
     }),
   ]);
-  return [['Backup, for volumes of the new system', ...lines]];
+  const warning = '  the release that the device gets first must declare each of them, or it starts no application';
+  return [['Backup, for volumes of the new system', ...lines, warning]];
 }
 
 function diskBefore(disk: Disk): string[] {
