@@ -34,6 +34,23 @@ function context(changes: Partial<Host> = {}): StepContext {
   };
 }
 
+/** A medium that keeps other contents of a file than were written: the first ones, then what is written. */
+function keeping(othersOf: (name: string) => readonly Uint8Array[]) {
+  const { host, ...rest } = context();
+  const written = new Map<string, number>();
+  const notes: string[] = [];
+  const copyDurable: Host['copyDurable'] = (from, to, attributes) => {
+    const name = to.slice(to.lastIndexOf('/') + 1);
+    const count = written.get(name) ?? 0;
+    written.set(name, count + 1);
+    const other = othersOf(name)[count];
+    return other === undefined ? host.copyDurable(from, to, attributes) : host.writeDurable(to, other, attributes);
+  };
+  const emit: StepContext['emit'] = (event) => void (event.kind === 'note' && notes.push(event.text));
+  const apply = () => configureSteps['configure-image'].apply(step, { ...rest, emit, host: { ...host, copyDurable } });
+  return { host, notes, apply };
+}
+
 describe('configure-image', () => {
   it('puts every file into its partition, and can do so again', async () => {
     const there = context();
@@ -63,11 +80,25 @@ describe('configure-image', () => {
     ['it is shorter', backup.subarray(0, -1)],
     ['it is longer', Buffer.concat([backup, Buffer.from('x')])],
   ])('sees that the medium did not keep the backup: %s', async (_, kept) => {
-    const { host } = context();
-    const copyDurable: Host['copyDurable'] = (from, to, attributes) =>
-      to.endsWith('backup.tgz') ? host.writeDurable(to, kept, attributes) : host.copyDurable(from, to, attributes);
-    await expect(
-      configureSteps['configure-image'].apply(step, { ...context(), host: { ...host, copyDurable } }),
-    ).rejects.toMatchObject({ code: 'verify-mismatch', message: expect.stringContaining('/backup.tgz') });
+    const { host, notes, apply } = keeping((name) => (name === 'backup.tgz' ? [kept] : []));
+    await apply();
+    expect(notes).toEqual([expect.stringMatching(/attempt 1 of 3\): \/backup.tgz was not kept/)]);
+    expect(Buffer.from(await host.readFile(`${ram}/resin-data/backup.tgz`)).equals(backup)).toBe(true);
+    expect(await host.readText(`${ram}/resin-data/migrate.log`)).toBe('log');
+  });
+
+  it('goes on without a backup that cannot be kept, and leaves nothing of it', async () => {
+    const half = backup.subarray(0, 1000);
+    const { host, notes, apply } = keeping((name) => (name === 'backup.tgz' ? [half, half, half] : []));
+    await apply();
+    expect(await host.status(`${ram}/resin-data/backup.tgz`)).toBeUndefined();
+    expect(await host.readText(`${ram}/resin-data/migrate.log`)).toBe('log');
+    expect(notes.length).toBe(4);
+    expect(notes.at(-1)).toBe('the new system starts without the backup');
+  });
+
+  it('never goes on without config.json', async () => {
+    const { apply } = keeping((name) => (name === 'config.json' ? [Buffer.from('{')] : []));
+    await expect(apply()).rejects.toMatchObject({ code: 'verify-mismatch' });
   });
 });

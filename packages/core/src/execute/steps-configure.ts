@@ -32,26 +32,54 @@ const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
     return `write ${settings} configuration files${backup} and the log into the new system, and read them back`;
   },
   apply: async (step, context) => {
-    for (const partition of [bootPartition, dataPartition]) {
-      const files: FileToWrite[] = [];
-      for (const file of step.files.filter((candidate) => candidate.partition === partition.label)) {
-        files.push({
-          path: file.path,
-          mode: file.mode,
-          contents: { ramPath: payloadPath(context, file.payload) },
-        });
-      }
-      if (partition === dataPartition) files.push({ path: step.logPath, mode: 0o600, contents: context.log() });
-      await withPartition(context, partition, 'rw', (root) => writeFiles(context.host, root, files));
-      // The page cache would answer for a medium that has lost the bytes.
-      await context.host.dropCaches();
-      await withPartition(context, partition, 'ro', (root) => checkFiles(context.host, root, files));
-    }
+    const filesOf = ({ label }: TargetPartition): readonly FileToWrite[] =>
+      step.files
+        .filter(({ partition }) => partition === label)
+        .map(({ path, mode, payload }) => ({ path, mode, contents: { ramPath: payloadPath(context, payload) } }));
+    await place(context, bootPartition, filesOf(bootPartition));
+    await placeIfPossible(context, dataPartition, filesOf(dataPartition));
+    await place(context, dataPartition, [{ path: step.logPath, mode: 0o600, contents: context.log() }]);
   },
   redo: true,
 };
 
 export const configureSteps: Pick<StepHandlers, 'configure-image'> = { 'configure-image': configureImage };
+
+/** Writes the files and compares them on the medium; throws `verify-mismatch` where it has not kept them. */
+async function place(context: StepContext, partition: TargetPartition, files: readonly FileToWrite[]): Promise<void> {
+  await withPartition(context, partition, 'rw', (root) => writeFiles(context.host, root, files));
+  // The page cache would answer for a medium that has lost the bytes.
+  await context.host.dropCaches();
+  await withPartition(context, partition, 'ro', (root) => checkFiles(context.host, root, files));
+}
+
+const backupAttempts = 3;
+
+/**
+ * As place, but a device that cannot keep its backup comes up without it: the old system is gone, and stage 2 starting over for
+ * ever would help nobody. What is left of the files is removed, for the supervisor would stumble over half an archive.
+ */
+async function placeIfPossible(
+  context: StepContext,
+  partition: TargetPartition,
+  files: readonly FileToWrite[],
+): Promise<void> {
+  if (files.length === 0) return;
+  for (let attempt = 1; attempt <= backupAttempts; attempt += 1) {
+    try {
+      await place(context, partition, files);
+      return;
+    } catch (thrown) {
+      if (!(thrown instanceof MigrateError)) throw thrown;
+      const text = `the backup could not be written (attempt ${attempt} of ${backupAttempts}): ${thrown.message}`;
+      context.emit({ kind: 'note', level: 'error', text });
+    }
+  }
+  context.emit({ kind: 'note', level: 'error', text: 'the new system starts without the backup' });
+  await withPartition(context, partition, 'rw', async (root) => {
+    for (const { path } of files) await context.host.removeFile(`${root}${path}`);
+  });
+}
 
 /**
  * Mounts a partition by its offset in the disk, since the kernel sees the new partition table only after the commit. A loop

@@ -94,8 +94,7 @@ export const fileSteps: Pick<StepHandlers, FileStepKind> = {
   'write-file': writeFile,
 };
 
-/** A step that makes one file, at `path` or `to`. */
-function newFile<S extends Step & ({ readonly path: string } | { readonly to: string })>(
+function newFile<S extends Step & { readonly path: string }>(
   describe: (step: S) => string,
   contents: (step: S, context: StepContext) => Promise<Uint8Array>,
   mode: number,
@@ -103,16 +102,12 @@ function newFile<S extends Step & ({ readonly path: string } | { readonly to: st
   return {
     describe,
     prepare: async (step, { host }) => {
-      await refuseExisting(host, madePath(step));
+      await refuseExisting(host, step.path);
       return null;
     },
-    apply: async (step, context) => context.host.writeDurable(madePath(step), await contents(step, context), { mode }),
-    undo: (step, _saved, { host }) => host.removeFile(madePath(step)),
+    apply: async (step, context) => context.host.writeDurable(step.path, await contents(step, context), { mode }),
+    undo: (step, _saved, { host }) => host.removeFile(step.path),
   };
-}
-
-function madePath(step: { readonly path: string } | { readonly to: string }): string {
-  return 'path' in step ? step.path : step.to;
 }
 
 /** A file that is there belongs to someone else. */

@@ -311,8 +311,8 @@ function writtenByStage1({ configJson, backup }: Assets): readonly Step[] {
   const steps: Step[] = [];
   if (configJson?.withHostname !== undefined) {
     const { hostname, sha256 } = configJson.withHostname;
-    const to = `${filesDirectory}/config.json`;
-    steps.push({ kind: 'write-config-json', id: 'write-config-json', from: configJson.path, to, hostname, sha256 });
+    const path = `${filesDirectory}/config.json`;
+    steps.push({ kind: 'write-config-json', id: 'write-config-json', from: configJson.path, path, hostname, sha256 });
   }
   if (backup !== undefined) {
     steps.push({

@@ -71,7 +71,7 @@ export type Step =
       readonly kind: 'write-config-json';
       readonly id: string;
       readonly from: string;
-      readonly to: string;
+      readonly path: string;
       readonly hostname: string;
       readonly sha256: string;
     }

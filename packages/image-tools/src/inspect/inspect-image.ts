@@ -99,7 +99,9 @@ function kindOf(labels: Readonly<Record<string, number>>): ImageFacts['kind'] {
 /** Bytes that files can still take; undefined where the partition holds no sound ext file system. */
 async function freeBytesOfExt(reader: ByteReader, partition: Partition): Promise<number | undefined> {
   try {
-    return freeBytesForFiles(await readSuperblock(windowOf(reader, partition.startByte, partition.sizeBytes)));
+    const superblock = await readSuperblock(windowOf(reader, partition.startByte, partition.sizeBytes));
+    // One that was not unmounted may count wrongly.
+    return superblock.isClean ? freeBytesForFiles(superblock) : undefined;
   } catch (thrown) {
     if (!(thrown instanceof MigrateError) || thrown.code === 'read-failed') throw thrown;
     return undefined;
