@@ -266,7 +266,6 @@ function orderStage1({ config, facts, assets, manager, runtime, state, layout, i
     ...(layout.copied.length === 0
       ? []
       : [{ kind: 'copy-files', id: 'copy-files', files: layout.copied } satisfies Step]),
-    ...writtenByStage1(assets),
     ...(layout.written.length === 0
       ? []
       : [
@@ -277,6 +276,7 @@ function orderStage1({ config, facts, assets, manager, runtime, state, layout, i
             files: layout.written,
           } satisfies Step,
         ]),
+    ...writtenByStage1(assets),
     { kind: 'write-plan', id: 'write-plan', path: `${payloadDirectory}/plan.json` },
     {
       kind: 'build-initramfs',
