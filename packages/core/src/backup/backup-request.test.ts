@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../config/parse-config.ts';
 import { checkRequest, requestedVolumes } from './backup-request.ts';
@@ -38,6 +39,14 @@ migrate:
   ]);
   expect(checkRequest(volumes)).toEqual([]);
   expect(requested('migrate: {}\n')).toEqual([]);
+});
+
+test('of the sample in the original README, volumes with blanks in their names are refused', () => {
+  const sample = readFileSync(new URL('../../../../fixtures/configs/seed-backup.yml', import.meta.url), 'utf8');
+  expect(checkRequest(requested(sample)).map(({ code, where }) => `${code} ${where}`)).toEqual([
+    'backup-volume-name migrate.backup "test volume 1"',
+    'backup-volume-name migrate.backup "test volume 2"',
+  ]);
 });
 
 describe('names of volumes, by the supervisor’s own rule', () => {
