@@ -108,7 +108,7 @@ describe('several items of one volume', () => {
 
   test('may not both have one name', async () => {
     await expect(pathsOf({ source: '/srv/data' }, { source: '/srv/other' })).rejects.toThrow(
-      '/srv/data/a.txt and /srv/other/a.txt would both become "v/a.txt"',
+      '/srv/data and /srv/other/a.txt would both become "v/a.txt"',
     );
     await expect(pathsOf({ source: '/srv/data' }, { source: '/srv/other', target: ['out'] })).rejects.toThrow(
       'would both become "v/out"',

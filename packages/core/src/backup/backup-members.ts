@@ -33,8 +33,8 @@ export type LeftOutReason = 'socket' | 'device' | 'other file system' | 'own' | 
 
 /** Of longer ones the supervisor's tar says "bad archive": busybox, archival/libarchive/get_header_tar.c, 4095 with the NUL. */
 const longestName = 4094;
-/** Names of a volume with several items are held in memory. */
-const maximumMembers = 500_000;
+/** Names of a volume with several items are held in memory, and stage 1 has little. */
+const maximumClaims = 200_000;
 
 /**
  * Everything that a volume gets. Directories come before what lies in them; with a filter, only those that lead to something
@@ -140,29 +140,28 @@ type Claims = ReturnType<typeof createClaims>;
 
 /** Who has which name in a volume. Of directories that several items have the first one counts; files must be alone. */
 function createClaims({ name, items }: RequestedVolume) {
-  const owners = new Map<string, { readonly source: string | undefined; readonly isDirectory: boolean }>();
-  let count = 0;
-  const claim = ({ path, found }: BackupMember, isDirectory: boolean): boolean => {
-    count += 1;
-    if (count > maximumMembers)
-      throw new MigrateError('unsupported', `volume ${name} would have more than ${maximumMembers} files`);
+  const directories = new Map<string, RequestedItem | undefined>();
+  const files = new Map<string, RequestedItem | undefined>();
+  const claim = ({ path, found }: BackupMember, own: typeof files): boolean => {
     // One source alone names nothing twice.
     if (items.length < 2 && found !== undefined) return true;
     const key = path.toString('latin1');
-    const owner = owners.get(key);
-    if (owner === undefined) {
-      owners.set(key, { source: found?.source, isDirectory });
-      return true;
+    if (own === directories && directories.has(key)) return false;
+    const owner = [directories, files].find((known) => known.has(key));
+    if (owner !== undefined) {
+      throw new MigrateError(
+        'invalid-input',
+        `${owner.get(key)?.source ?? 'a target'} and ${found?.source ?? 'a target'} would both become ${quoted(path.toString(), 200)}`,
+        { data: { path: found?.source ?? name } },
+      );
     }
-    if (owner.isDirectory && isDirectory) return false;
-    throw new MigrateError(
-      'invalid-input',
-      `${owner.source ?? 'a target'} and ${found?.source ?? 'a target'} would both become ${quoted(path.toString(), 200)}`,
-      { data: { path: found?.source ?? name } },
-    );
+    if (directories.size + files.size >= maximumClaims)
+      throw new MigrateError('unsupported', `volume ${name} has several items with more than ${maximumClaims} files`);
+    own.set(key, found?.item);
+    return true;
   };
   return {
-    directory: (member: BackupMember): boolean => claim(member, true),
-    file: (member: BackupMember): boolean => claim(member, false),
+    directory: (member: BackupMember): boolean => claim(member, directories),
+    file: (member: BackupMember): boolean => claim(member, files),
   };
 }

@@ -46,11 +46,11 @@ export async function openLivingTree(path: string, getfattr: readonly string[]):
     if (handle === undefined) return;
     try {
       const names = await namesIn(handle, shown);
-      const accesses = names.map((name) => Buffer.from(`/proc/${process.pid}/fd/${handle.fd}/${name}`, 'latin1'));
-      const attributes = inBatches(accesses, getfattr);
+      const accessOf = (name: string): Buffer => Buffer.from(`/proc/${process.pid}/fd/${handle.fd}/${name}`, 'latin1');
+      const attributes = inBatches(names, (some) => attributesOf(some.map(accessOf), getfattr));
       for (const [index, name] of names.entries()) {
         const own: Place = {
-          access: accesses[index] ?? Buffer.alloc(0),
+          access: accessOf(name),
           shown: `${shown === '/' ? '' : shown}/${Buffer.from(name, 'latin1')}`,
           attributes: () => attributes(index),
         };
@@ -144,16 +144,16 @@ function kindOf(status: Awaited<ReturnType<typeof lstat>>): TreeEntryKind {
 
 /** Asks for the attributes of neighbours at once: a program for each file would take longer than all the rest. */
 function inBatches(
-  accesses: readonly Buffer[],
-  getfattr: readonly string[],
+  names: readonly string[],
+  ask: (names: readonly string[]) => Promise<readonly (readonly ExtendedAttribute[])[]>,
 ): (index: number) => Promise<readonly ExtendedAttribute[]> {
   let start = -1;
-  let batch: Promise<readonly (readonly ExtendedAttribute[])[]> | undefined;
+  let batch: ReturnType<typeof ask> | undefined;
   return async (index) => {
     const wanted = index - (index % attributeBatch);
     if (batch === undefined || wanted !== start) {
       start = wanted;
-      batch = attributesOf(accesses.slice(start, start + attributeBatch), getfattr);
+      batch = ask(names.slice(start, start + attributeBatch));
     }
     return (await batch)[index - start] ?? [];
   };
