@@ -2,7 +2,7 @@
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { doing, isSystemError, MigrateError } from '../error.ts';
-import type { ByteReader, ByteWriter, DeviceNumber, FileStatus, GrowingFile } from './host.ts';
+import type { ByteWriter, DeviceNumber, FileStatus, GrowingFile } from './host.ts';
 
 /** Undefined instead of an error where nothing is there. */
 export async function absentAsUndefined<T>(promise: Promise<T>, codes = ['ENOENT', 'ENOTDIR']): Promise<T | undefined> {
@@ -108,11 +108,6 @@ function bytesOf(path: string, handle: FileHandle, sizeBytes: number): ByteWrite
     flush: () => doing(`flushing ${path}`, 'write-failed', () => handle.sync()),
     close: () => handle.close(),
   };
-}
-
-/** Reads an open file, of which `sizeBytes` count; closes its handle when closed. */
-export function readingBytes(path: string, handle: FileHandle, sizeBytes: number): ByteReader {
-  return bytesOf(path, handle, sizeBytes);
 }
 
 /** Access to a file that was opened empty and grows as it is written. */
