@@ -58,6 +58,16 @@ $b mount -t vfat -o ro \${disk}1 /boot && {
 data=\${disk}5; [ -b \${disk}6 ] && data=\${disk}6
 $b mount -t ext4 -o ro $data /data && {
   [ -f /data/migrate.log ] && echo "NEWOS-LOG $($b stat -c %a /data/migrate.log) $($b base64 -w 0 /data/migrate.log)"
+  # As the supervisor does it, on a file system in memory.
+  [ -f /data/backup.tgz ] && $b mkdir /work && $b mount -t tmpfs tmpfs /work && $b tar -xzf /data/backup.tgz -C /work && {
+    cd /work
+    echo "NEWOS-BACKUP $($b stat -c %a /data/backup.tgz) $($b find * | $b sort | while read -r f; do
+      if [ -L "$f" ]; then echo "$f -> $($b readlink "$f")"
+      elif [ -f "$f" ]; then echo "$f $($b stat -c '%a %u:%g %h' "$f") $($b sha256sum <"$f" | $b cut -c1-64)"
+      else echo "$f/ $($b stat -c '%a %u:%g' "$f")"; fi
+    done | $b base64 -w 0)"
+    cd /
+  }
 }
 echo NEWOS-DONE
 $b sync; $b sleep 1; $b poweroff -f

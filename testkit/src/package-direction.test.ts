@@ -54,6 +54,7 @@ describe('the direction of dependencies', () => {
       'execa',
       'fzstd',
       'json-schema-to-ts',
+      're2js',
       'yaml',
     ]);
   });

@@ -17,9 +17,10 @@ import {
   stateDirectory,
   targetDisk,
 } from '@migrate/core';
-import { proveArchives, proveImage } from '@migrate/image-tools';
+import { measureBackup, proveArchives, proveImage } from '@migrate/image-tools';
 import { bundleDirectory } from './bundle.ts';
 import { devices } from './devices.ts';
+import { planWithRoom } from './plan-with-room.ts';
 import { toolVersion } from './version.ts';
 
 export interface Preparation {
@@ -45,7 +46,8 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
     config,
     workDirectory,
     bundleDirectory,
-    readsNetworks: request.facts === undefined,
+    readsMachine: request.facts === undefined,
+    hostname: facts.hostname,
     proveImage: ({ writesUnused, ...image }) =>
       proveImage({ host, emit, ...image, ...(writesUnused ? {} : { usedBlocks: 'find' }) }),
     proveArchives: async (setting) => {
@@ -59,7 +61,10 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
       });
     },
   });
-  const { plan, findings } = makePlan({ config, facts, assets, devices, toolVersion });
+  const { plan, findings } = await planWithRoom(assets, {
+    plan: (read) => makePlan({ config, facts, assets: read, devices, toolVersion }),
+    measure: () => measureBackup(host, { volumes: assets.backup?.volumes ?? [], leaveOut: [stateDirectory], emit }),
+  });
   const formerRun = request.facts === undefined ? await findFormerRun(host, stateDirectory) : { kind: 'none' as const };
   const all = [...checkFormerRun(formerRun), ...findings];
   return { facts, findings: all, ...(plan === undefined || refuses(all) ? {} : { plan }) };

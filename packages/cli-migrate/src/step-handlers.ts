@@ -2,12 +2,13 @@ import { configureSteps, fileSteps, networkSteps, type StepHandlers, stage2Steps
 import { beagleSteps } from '@migrate/device-beagle';
 import { rpiSteps } from '@migrate/device-rpi';
 import { grubSteps } from '@migrate/device-x86';
-import { archiveSteps, imageSteps } from '@migrate/image-tools';
+import { archiveSteps, backupSteps, imageSteps } from '@migrate/image-tools';
 
 /** Every kind of step with the code that carries it out; a kind left out does not compile. */
 export const stepHandlers: StepHandlers = {
   ...fileSteps,
   ...networkSteps,
+  ...backupSteps,
   ...grubSteps,
   ...rpiSteps,
   ...beagleSteps,

@@ -163,6 +163,7 @@ export function pcConfig(change: (config: Config) => Config = (config) => config
       log: { level: 'info', console: true },
       deviceTree: [],
       backup: [],
+      identity: { hostname: true },
       networkFiles: [],
       requireNetworkConfig: false,
       gzipInternal: true,

@@ -1,4 +1,12 @@
-import { type Assets, type Config, type Facts, makePlan, type PlanResult } from '@migrate/core';
+import {
+  type Assets,
+  type BackupSurvey,
+  type Config,
+  type Facts,
+  makePlan,
+  type PlanResult,
+  publicPlan,
+} from '@migrate/core';
 import { describe, expect, it } from 'vitest';
 import { pc } from './pc.ts';
 import { emptyGrubenv, grubCfg, pcAssets, pcConfig, pcDisk, pcFacts, pcImage } from './pc-fixture.ts';
@@ -21,6 +29,19 @@ function refusals(changes: Parameters<typeof plan>[0]): string[] {
   expect(made === undefined).toBe(errors.length > 0);
   for (const finding of errors) expect(finding.hint.length).toBeGreaterThan(10);
   return errors.map((finding) => finding.code);
+}
+
+const mebibyte = 1024 * 1024;
+const { configJson } = pcAssets();
+if (configJson === undefined) throw new Error('the fixture has no config.json');
+
+function pcBackup(): BackupSurvey {
+  return {
+    volumes: [{ name: 'data', items: [{ source: '/srv', target: [] }], files: 3, contentBytes: 19 * mebibyte }],
+    archiveBytes: 20 * mebibyte,
+    isMeasured: false,
+    unpackedBytes: 21 * mebibyte,
+  };
 }
 
 const root = pcFacts().mounts[0];
@@ -117,6 +138,49 @@ menuentry 'balena migrate' --unrestricted --id 'balena-migrate-aaaaaaaaaaaa' {
     expect(copied?.kind === 'load-payload' && copied.files[0]).toMatchObject({
       pathInFileSystem: '/var/lib/balena-migrate/payload/files/image',
     });
+  });
+
+  it('with a backup makes it last but for arming, and puts it into resin-data', () => {
+    const { plan: made, findings } = plan({
+      assets: { backup: pcBackup(), image: pcImage({ dataFreeBytes: 30 * mebibyte }) },
+    });
+    expect(findings).toEqual([]);
+    expect(made?.stage1.map((step) => step.kind).slice(-5)).toEqual([
+      'write-backup',
+      'write-plan',
+      'build-initramfs',
+      'write-file',
+      'set-grub-variable',
+    ]);
+    expect(made?.stage1.find((step) => step.kind === 'write-backup')).toMatchObject({
+      to: '/var/lib/balena-migrate/payload/files/backup.tgz',
+      sealTo: '/var/lib/balena-migrate/payload/files/backup.json',
+      limitBytes: 20 * mebibyte,
+    });
+    expect(made?.stage2.find((step) => step.kind === 'load-backup')).toMatchObject({
+      pathInFileSystem: '/var/lib/balena-migrate/payload/files/backup.tgz',
+      limitBytes: 20 * mebibyte,
+    });
+    expect(made?.stage2.find((step) => step.kind === 'configure-image')).toMatchObject({
+      files: [
+        { path: '/config.json' },
+        { payload: 'backup.tgz', partition: 'resin-data', path: '/backup.tgz', mode: 0o600 },
+      ],
+    });
+    for (const budget of [made?.memory, ...(made?.spaces ?? []), ...(made?.dataSpaces ?? [])])
+      expect(budget?.needed).toContainEqual({ what: 'backup (at most)', bytes: 20 * mebibyte });
+  });
+
+  it('gets its hostname by a config.json made for it, whose hash is not shown', () => {
+    const withHostname = { hostname: 'brownfield', sizeBytes: 420, sha256: 'e'.repeat(64) };
+    const { plan: made } = plan({ assets: { configJson: { ...configJson, withHostname } } });
+    const step = made?.stage1.find(({ kind }) => kind === 'write-config-json');
+    expect(step).toMatchObject({ from: '/root/config.json', hostname: 'brownfield', sha256: 'e'.repeat(64) });
+    expect(JSON.stringify(made?.stage1.filter(({ kind }) => kind === 'copy-files'))).not.toContain('config.json');
+    expect(made?.stage2.find(({ kind }) => kind === 'load-payload')).toMatchObject({
+      files: [{ name: 'image' }, { name: 'config.json', sizeBytes: 420, sha256: 'e'.repeat(64) }],
+    });
+    expect(made === undefined ? '' : JSON.stringify(publicPlan(made))).not.toContain('eeee');
   });
 
   it('is not flashed with no_flash', () => {
@@ -230,12 +294,23 @@ describe('refusals', () => {
         },
       },
     ],
-    [
-      'setting-unsupported',
-      { config: (c) => ({ ...c, migrate: { ...c.migrate, backup: [{ volume: 'a', items: [] }] } }) },
-    ],
+    ['setting-unsupported', { config: (c) => ({ ...c, migrate: { ...c.migrate, failMode: 'rescue-shell' } }) }],
   ])('%s', (code, changes) => {
     expect(refusals(changes)).toContain(code);
+  });
+
+  it.each<[string, string, Partial<BackupSurvey>, number | undefined]>([
+    ['resin-data as it is flashed', 'backup-too-large', {}, 23 * mebibyte],
+    ['resin-data once it has grown', 'backup-too-large', { unpackedBytes: 5000 * mebibyte }, 30 * mebibyte],
+    ['a resin-data that cannot be read', 'backup-room-unknown', {}, undefined],
+    ['RAM', 'memory-too-small', { archiveBytes: 700 * mebibyte }, 800 * mebibyte],
+    ['the disk of this system', 'space-too-small', { archiveBytes: 2000 * mebibyte }, 3000 * mebibyte],
+  ])('a backup too large for %s is refused with the arithmetic', (_where, code, survey, dataFreeBytes) => {
+    const image = pcImage(dataFreeBytes === undefined ? {} : { dataFreeBytes });
+    const changes = { assets: { backup: { ...pcBackup(), ...survey }, image } };
+    expect(refusals(changes)).toContain(code);
+    const message = plan(changes).findings.find((finding) => finding.code === code)?.message;
+    if (dataFreeBytes !== undefined) expect(message).toMatch(/needs \d+ MiB .*: \d+ MiB too little$/);
   });
 
   it('the boundary of the disk is exact to the sector', () => {

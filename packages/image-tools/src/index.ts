@@ -1,3 +1,6 @@
+export * from './backup/archive-backup.ts';
+export * from './backup/steps-backup.ts';
+export * from './backup/write-backup.ts';
 export * from './configure/check-configuration.ts';
 export * from './configure/configure-image.ts';
 export * from './configure/configure-image-file.ts';

@@ -62,6 +62,19 @@ export function debianParts({ triplet, loader, needsLibatomic }: BundleArchitect
       files: { 'bin/busybox': 'busybox' },
       copyright: 'usr/share/doc/busybox-static/copyright',
     },
+    // getfattr reads extended attributes for backups.
+    {
+      name: 'attr',
+      version: /^1:2\.5\.1-4(\+deb12u\d+)?$/,
+      files: { 'usr/bin/getfattr': 'getfattr' },
+      copyright: 'usr/share/doc/attr/copyright',
+    },
+    {
+      name: 'libattr1',
+      version: /^1:2\.5\.1-4(\+deb12u\d+)?$/,
+      files: { [`usr/${libraries}/libattr.so.1`]: 'lib/libattr.so.1' },
+      copyright: 'usr/share/doc/libattr1/copyright',
+    },
     // zstd reads images of .img.zst; what it is linked with comes along.
     {
       name: 'zstd',

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createNodeHost, writtenBytes, writtenRanges } from '@migrate/core';
@@ -5,8 +6,19 @@ import { proveImage } from '@migrate/image-tools';
 import { execa } from 'execa';
 import { expect } from 'vitest';
 import { configJson } from '../balena-image.ts';
+import type { Machine } from '../machine.ts';
 import { networkMac } from '../pc.ts';
-import { configYaml, connection, connectionName, failure, newSystem, oldNetworks, type Road } from './road.ts';
+import {
+  backupLines,
+  configYaml,
+  connection,
+  connectionName,
+  failure,
+  newSystem,
+  oldData,
+  oldNetworks,
+  type Road,
+} from './road.ts';
 
 const mebibyte = 1024 * 1024;
 const migratedWifi = 'migrated-wifi-field-office.nmconnection';
@@ -32,7 +44,9 @@ export async function migrateAndCheck(
   const { machine, image } = road;
   await machine.runShell('mkdir -p /etc/wpa_supplicant /etc/systemd/network');
   for (const [path, contents] of Object.entries(oldNetworks)) await machine.writeFile(path, contents);
-  const extra = ['reboot: 1', 'all_wifis: true'];
+  const machineId = await makeOldData(machine);
+  // What room an image of archives will have for a backup is not known before its file systems are made.
+  const extra = ['reboot: 1', 'all_wifis: true', ...(archives === undefined ? backupLines : [])];
   await machine.writeFile(
     `${road.workDirectory}/balena-migrate.yml`,
     configYaml({ extra, writesUnused, ...(archives === undefined ? {} : { image: archives }) }),
@@ -49,8 +63,9 @@ export async function migrateAndCheck(
     deviceType,
     firmware,
     isRootIntact: true,
-    configJson: configJson(deviceType),
+    configJson: configJson(deviceType).replace('{', '{\n  "hostname": "brownfield",'),
     logMode: '600',
+    ...(archives === undefined ? { backupMode: '600', backup: backedUp(machineId) } : {}),
   });
   const migratedWired = Object.keys(found.connections).find((name) => name.startsWith('migrated-ethernet-')) ?? '';
   const { [migratedWifi]: wifi, [migratedWired]: wired, ...others } = found.connections;
@@ -66,7 +81,7 @@ export async function migrateAndCheck(
   );
   // Passwords and keys appear in no log; the console has them only in what the new system was made to print of its files.
   const beforeNewSystem = machine.log().split('NEWOS-BOOTED')[0];
-  for (const secret of ['canary-api-key', 'canary-wifi-password']) {
+  for (const secret of ['canary-api-key', 'canary-wifi-password', 'canary-backup-content']) {
     expect(found.log).not.toContain(secret);
     expect(beforeNewSystem).not.toContain(secret);
   }
@@ -75,6 +90,34 @@ export async function migrateAndCheck(
   expect(Number(peak)).toBeLessThanOrEqual(peakMemoryKib);
   await machine.exited;
   if (archives === undefined) await checkDisk(road.disk, { raw: image.raw, writesUnused });
+}
+
+/** Puts data onto the old system; returns its machine-id, newline included. */
+async function makeOldData(machine: Machine): Promise<string> {
+  for (const { path, contents } of oldData) {
+    await machine.runShell(`mkdir -p "$(dirname ${path})"`);
+    await machine.writeFile(path, contents);
+  }
+  await machine.runShell(
+    'cd /srv/app && chown 1000:33 settings.json state && chmod 640 settings.json && chmod 2750 state && chmod 604 state/large.db && ln -s state current && ln state/large.db second',
+  );
+  return (await machine.run('/bin/cat', ['/etc/machine-id'])).stdout;
+}
+
+/** What the new system must find in the backup. */
+function backedUp(machineId: string): readonly string[] {
+  const hash = (text = ''): string => createHash('sha256').update(text).digest('hex');
+  const [settings, database] = oldData.map(({ contents }) => hash(contents));
+  return [
+    'app-data/ 755 0:0',
+    `app-data/machine-id 444 0:0 1 ${hash(machineId)}`,
+    'app-data/old/ 755 0:0',
+    'app-data/old/current -> state',
+    `app-data/old/second 604 0:0 2 ${database}`,
+    `app-data/old/settings.json 640 1000:33 1 ${settings}`,
+    'app-data/old/state/ 2750 1000:33',
+    `app-data/old/state/large.db 604 0:0 2 ${database}`,
+  ];
 }
 
 /** The disk has all that is written of the image but for the two partitions that were configured, and nothing of the old tables. */

@@ -26,6 +26,27 @@ export const oldNetworks: Readonly<Record<string, string>> = {
   '/etc/systemd/network/10-wired.network': `[Match]\nMACAddress=${networkMac}\n[Network]\nAddress=192.0.2.77/24\nGateway=192.0.2.1\nDNS=192.0.2.53\n`,
 };
 
+export interface OldFile {
+  readonly path: string;
+  readonly contents: string;
+}
+
+/** What the old system has of data. */
+export const oldData: readonly OldFile[] = [
+  { path: '/srv/app/settings.json', contents: '{"token": "canary-backup-content"}\n' },
+  { path: '/srv/app/state/large.db', contents: 'a line of the database\n'.repeat(20_000) },
+  { path: '/srv/app/state/large.log', contents: 'not wanted' },
+];
+
+/** The lines of `migrate` that take it along. */
+export const backupLines: readonly string[] = [
+  'backup:',
+  '  - volume: app-data',
+  '    items:',
+  '      - {source: /srv/app, target: old, filter: "(json|db|current|second)$"}',
+  'identity: {machine_id: app-data}',
+];
+
 export interface RoadOptions {
   readonly shape: Shape;
   readonly memoryMib?: number;
@@ -145,6 +166,9 @@ export interface NewSystem {
   readonly connections: Readonly<Record<string, string>>;
   readonly logMode: string;
   readonly log: string;
+  readonly backupMode: string;
+  /** What its tar unpacks: a line for each name. */
+  readonly backup: readonly string[];
 }
 
 /** Waits for the new system to say that it is done, and parses what it found. */
@@ -155,6 +179,7 @@ export async function newSystem(machine: Machine): Promise<NewSystem> {
   const decode = (base64: string | undefined): string => Buffer.from(base64 ?? '', 'base64').toString();
   const [deviceType = '', firmware = ''] = field(/NEWOS-BOOTED (\S+) (\S+)/);
   const [logMode = '', log] = field(/NEWOS-LOG (\S+) (\S+)/);
+  const [backupMode = '', backup] = field(/NEWOS-BACKUP (\S+) (\S+)/);
   const connections = [...text.matchAll(/NEWOS-CONNECTION (\S+) (\S*)/g)].map((match) => [match[1], decode(match[2])]);
   return {
     deviceType,
@@ -164,5 +189,7 @@ export async function newSystem(machine: Machine): Promise<NewSystem> {
     connections: Object.fromEntries(connections),
     logMode,
     log: decode(log),
+    backupMode,
+    backup: decode(backup).trimEnd().split('\n'),
   };
 }

@@ -1,3 +1,4 @@
+import type { BackupSurvey } from '../backup/survey-backup.ts';
 import type { Config } from '../config/config.ts';
 import type { Architecture } from '../machine/facts.ts';
 import type { NotCarried } from '../network/profile.ts';
@@ -41,10 +42,17 @@ export interface MigratedNetworks {
 /** Everything read from files that planning needs. What could not be had is a finding instead. */
 export interface Assets {
   readonly image?: TargetImage;
-  readonly configJson?: AssetFile & { readonly deviceType: string; readonly applicationName?: string };
+  readonly configJson?: AssetFile & {
+    readonly deviceType: string;
+    readonly applicationName?: string;
+    /** The file as the new system gets it, where this system's hostname is put into it. */
+    readonly withHostname?: { readonly hostname: string; readonly sizeBytes: number; readonly sha256: string };
+  };
   readonly connections: readonly ConnectionAsset[];
   /** Absent where another machine is planned for. */
   readonly networks?: MigratedNetworks;
+  /** Absent where nothing is backed up, or another machine is planned for. */
+  readonly backup?: BackupSurvey;
   readonly runtime?: RuntimeAsset;
   readonly findings: readonly Finding[];
 }

@@ -83,8 +83,10 @@ describe('refused', () => {
     ['fleet 0', { applicationId: 0 }, ['config-json-value config.json applicationId']],
     ['fleet 1.5', { applicationId: 1.5 }, ['config-json-value config.json applicationId']],
     ['no key', { apiKey: undefined }, ['config-json-key-missing config.json apiKey']],
-    ['uuid without its key', { apiKey: null, uuid: 'ab' }, ['config-json-key-missing config.json apiKey']],
+    ['uuid without its key', { apiKey: null, uuid: 'ab'.repeat(31) }, ['config-json-key-missing config.json apiKey']],
     ['key without its uuid', { apiKey: null, deviceApiKey: 'canary' }, ['config-json-key-missing config.json apiKey']],
+    ['uuid of another length', { uuid: 'ab' }, ['config-json-value config.json uuid']],
+    ['uuid in upper case', { uuid: 'AB'.repeat(16) }, ['config-json-value config.json uuid']],
     ['empty key', { apiKey: ' ' }, ['config-json-value config.json apiKey']],
     ['key of another type', { apiKey: 123456 }, ['config-json-value config.json apiKey']],
     [

@@ -68,6 +68,9 @@ export function parseConfigJson(text: string, fileName: string): { configJson?: 
   return findings.length > 0 ? { findings } : { configJson: configJsonOf(values), findings };
 }
 
+/** What the API registers a device under (open-balena-api, the hooks of the resource device). */
+const deviceUuid = /^[a-f0-9]{32}([a-f0-9]{30})?$/;
+
 interface KeyFault {
   readonly code: string;
   readonly key: string;
@@ -94,6 +97,8 @@ function faultsOf(values: ReadonlyMap<string, unknown>): readonly KeyFault[] {
     if (value === undefined || value === null) continue;
     if (typeof value !== 'string' || value.trim() === '') {
       faults.push({ code: 'value', key, message: `${key} must be text that is not empty` });
+    } else if (key === 'uuid' && !deviceUuid.test(value)) {
+      faults.push({ code: 'value', key, message: 'uuid must be 32 or 62 hexadecimal digits in lower case' });
     }
   }
   const hasDevice = isGiven(values.get('uuid')) && isGiven(values.get('deviceApiKey'));

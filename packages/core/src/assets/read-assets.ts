@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename, resolve } from 'node:path';
+import { checkRequest, requestedVolumes } from '../backup/backup-request.ts';
+import { type BackupSurvey, surveyBackup } from '../backup/survey-backup.ts';
 import type {
   Config,
   ExpectedHash,
@@ -8,16 +10,19 @@ import type {
   PartitionArchive,
   PartitionName,
 } from '../config/config.ts';
+import { quoted } from '../config/quoted.ts';
 import { MigrateError } from '../error.ts';
 import type { HostReader } from '../host/host.ts';
 import { architectureOfElf } from '../machine/kernel.ts';
 import { chooseProfiles, networkChoice } from '../network/choose-profiles.ts';
 import { collectNetworks } from '../network/collect.ts';
-import { error } from '../plan/check-machine.ts';
+import { error, warning } from '../plan/check-machine.ts';
 import type { Finding } from '../plan/finding.ts';
+import { stateDirectory } from '../plan/state-directory.ts';
 import type { AssetFile, Assets, ConnectionAsset, MigratedNetworks, RuntimeAsset } from './assets.ts';
 import { sameConnectionNames, textAsIs } from './boot-files.ts';
 import { parseConfigJson } from './config-json.ts';
+import { chooseHostname, withHostname } from './config-json-hostname.ts';
 import { parseConnectionFile } from './connection-file.ts';
 import { type ArchivesFacts, type ImageFacts, partitionNames, type TargetImage } from './image.ts';
 
@@ -27,8 +32,9 @@ export interface AssetSources {
   readonly workDirectory: string;
   /** Directory of the unpacked bundle (runtime/ and app/). */
   readonly bundleDirectory: string;
-  /** False where another machine is planned for, whose networks are not at hand. */
-  readonly readsNetworks: boolean;
+  /** False where another machine is planned for, whose networks and files are not at hand. */
+  readonly readsMachine: boolean;
+  readonly hostname: string;
   /** Reads a whole image and proves it; throws MigrateError for one that is not sound. */
   readonly proveImage: (request: ImageRequest) => Promise<ImageFacts>;
   /** Reads archives to their ends and proves that they fit; undefined where the target disk is not known. */
@@ -63,11 +69,13 @@ export async function readAssets(host: HostReader, sources: AssetSources): Promi
   }
   findings.push(...sameConnectionNames(connections, 'migrate.nwmgr_files'));
   const runtime = await orFinding(findings, () => readRuntime(host, sources.bundleDirectory));
-  const networks = sources.readsNetworks ? await readNetworks(host, config) : undefined;
+  const networks = sources.readsMachine ? await readNetworks(host, config) : undefined;
+  const backup = await orFinding(findings, () => readBackup(host, sources, findings));
   return {
     connections,
     findings,
     ...(networks === undefined ? {} : { networks }),
+    ...(backup === undefined ? {} : { backup }),
     ...(image === undefined ? {} : { image }),
     ...(configJson === undefined ? {} : { configJson }),
     ...(runtime === undefined ? {} : { runtime }),
@@ -127,7 +135,7 @@ async function withAbsolutePaths(
 
 async function readConfigJson(
   host: HostReader,
-  { config, workDirectory }: AssetSources,
+  { config, workDirectory, hostname }: AssetSources,
   findings: Finding[],
 ): Promise<Assets['configJson'] | undefined> {
   const reference = config.balena.config;
@@ -138,7 +146,50 @@ async function readConfigJson(
   findings.push(...parsed.findings);
   if (parsed.configJson === undefined) return undefined;
   const { deviceType, applicationName } = parsed.configJson;
-  return { ...file, deviceType, ...(applicationName === undefined ? {} : { applicationName }) };
+  const choice = config.migrate.identity.hostname ? chooseHostname(hostname, text) : undefined;
+  if (choice?.kind === 'leave' && !choice.isExpected) {
+    const message = `its hostname ${quoted(hostname)} is not kept: ${choice.reason}`;
+    findings.push(warning('hostname-left', 'hostname', message, 'Set hostname in config.json if it needs one'));
+  }
+  return {
+    ...file,
+    deviceType,
+    ...(applicationName === undefined ? {} : { applicationName }),
+    ...(choice?.kind === 'keep' ? { withHostname: sealed(text, choice.hostname) } : {}),
+  };
+}
+
+function sealed(text: string, hostname: string): { hostname: string; sizeBytes: number; sha256: string } {
+  const bytes = Buffer.from(withHostname(text, hostname));
+  return { hostname, sizeBytes: bytes.length, sha256: sha256Of(bytes) };
+}
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+async function readBackup(
+  host: HostReader,
+  { config, workDirectory, readsMachine }: AssetSources,
+  findings: Finding[],
+): Promise<BackupSurvey | undefined> {
+  const request = requestedVolumes(config, workDirectory);
+  if (request.length === 0) return undefined;
+  if (!readsMachine) {
+    findings.push(
+      ...checkRequest(request),
+      warning(
+        'backup-not-seen',
+        'migrate.backup',
+        'what it holds is decided on the machine itself',
+        'Run migrate there',
+      ),
+    );
+    return undefined;
+  }
+  const { survey, findings: found } = await surveyBackup(host, request, [stateDirectory]);
+  findings.push(...found);
+  return survey;
 }
 
 async function readConnection(host: HostReader, path: string, findings: Finding[]): Promise<ConnectionAsset> {
@@ -153,7 +204,7 @@ async function readNetworks(host: HostReader, config: Config): Promise<MigratedN
   return {
     profiles: profiles.map(({ name, description, keyfile }) => {
       const bytes = Buffer.from(keyfile.reveal());
-      return { name, description, sizeBytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+      return { name, description, sizeBytes: bytes.length, sha256: sha256Of(bytes) };
     }),
     notCarried,
     missing,
@@ -198,8 +249,7 @@ async function readTextAsset(
 ): Promise<{ file: AssetFile; text: string }> {
   const found = await existing(host, path, setting);
   const bytes = await host.readFile(found);
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
-  return { file: { path: found, sizeBytes: bytes.length, sha256 }, text: textAsIs(bytes) };
+  return { file: { path: found, sizeBytes: bytes.length, sha256: sha256Of(bytes) }, text: textAsIs(bytes) };
 }
 
 async function existing(host: HostReader, path: string, setting: string): Promise<string> {

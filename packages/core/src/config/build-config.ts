@@ -53,6 +53,11 @@ function buildMigrate(form: MigrateForm): Config['migrate'] {
     ...given('initrd', buildFile(form.initrd)),
     deviceTree: (form.device_tree ?? []).map(fileOf),
     backup: (form.backup ?? []).map(buildVolume),
+    identity: {
+      hostname: form.identity?.hostname ?? defaults.identity.properties.hostname.default,
+      ...given('sshHostKeys', form.identity?.ssh_host_keys),
+      ...given('machineId', form.identity?.machine_id),
+    },
     networkFiles: form.nwmgr_files ?? [],
     requireNetworkConfig: form.require_nwmgr_config ?? defaults.require_nwmgr_config.default,
     gzipInternal: form.gzip_internal ?? defaults.gzip_internal.default,

@@ -1,5 +1,5 @@
 // The section `migrate` of the configuration file.
-import { backup } from './config-schema-backup.ts';
+import { backup, identity } from './config-schema-backup.ts';
 import {
   absolutePath,
   commandLine,
@@ -218,6 +218,7 @@ export const migrateSection = {
       examples: ['Reboot'],
     },
     backup,
+    identity,
     watchdogs,
     gzip_internal: {
       type: ['boolean', 'null'],

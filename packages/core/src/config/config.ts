@@ -113,6 +113,13 @@ export interface Config {
     readonly initrd?: FileReference;
     readonly deviceTree: readonly FileReference[];
     readonly backup: readonly BackupVolume[];
+    readonly identity: {
+      readonly hostname: boolean;
+      /** Name of the volume that gets them. */
+      readonly sshHostKeys?: string;
+      /** Name of the volume that gets it. */
+      readonly machineId?: string;
+    };
     readonly networkFiles: readonly string[];
     readonly requireNetworkConfig: boolean;
     readonly gzipInternal: boolean;

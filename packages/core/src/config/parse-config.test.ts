@@ -45,6 +45,7 @@ describe('what the original README shows', () => {
         initrd: { path: 'balena.initramfs.cpio.gz' },
         deviceTree: [],
         backup: [],
+        identity: { hostname: true },
         networkFiles: [],
         requireNetworkConfig: true,
         gzipInternal: true,

@@ -1,6 +1,7 @@
 // Puts configuration into the partitions of the freshly flashed system, and reads it back from the medium.
+import { readerOf } from '../disk/byte-reader.ts';
 import { MigrateError } from '../error.ts';
-import type { Host } from '../host/host.ts';
+import type { ByteReader, Host } from '../host/host.ts';
 import type { PlacedFile, StepOf } from '../plan/plan.ts';
 import type { RedoableHandler, StepContext, StepHandlers } from './execute.ts';
 import { payloadPath, required } from './steps-stage2.ts';
@@ -18,33 +19,67 @@ const dataPartition: TargetPartition = { label: 'resin-data', fileSystem: 'ext4'
 interface FileToWrite {
   readonly path: string;
   readonly mode: number;
-  readonly contents: Uint8Array;
+  /** Bytes, or the file in RAM that has them. */
+  readonly contents: Uint8Array | { readonly ramPath: string };
 }
 
+const compareBytes = 1024 * 1024;
+
 const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
-  describe: (step) =>
-    `write ${step.files.length} configuration files and the log into the new system, and read them back`,
+  describe: ({ files }) => {
+    const settings = files.filter(({ partition }) => partition === bootPartition.label).length;
+    const backup = settings < files.length ? ', the backup' : '';
+    return `write ${settings} configuration files${backup} and the log into the new system, and read them back`;
+  },
   apply: async (step, context) => {
-    for (const partition of [bootPartition, dataPartition]) {
-      const files: FileToWrite[] = [];
-      for (const file of step.files.filter((candidate) => candidate.partition === partition.label)) {
-        files.push({
-          path: file.path,
-          mode: file.mode,
-          contents: await context.host.readFile(payloadPath(context, file.payload)),
-        });
-      }
-      if (partition === dataPartition) files.push({ path: step.logPath, mode: 0o600, contents: context.log() });
-      await withPartition(context, partition, 'rw', (root) => writeFiles(context.host, root, files));
-      // The page cache would answer for a medium that has lost the bytes.
-      await context.host.dropCaches();
-      await withPartition(context, partition, 'ro', (root) => checkFiles(context.host, root, files));
-    }
+    const filesOf = ({ label }: TargetPartition): readonly FileToWrite[] =>
+      step.files
+        .filter(({ partition }) => partition === label)
+        .map(({ path, mode, payload }) => ({ path, mode, contents: { ramPath: payloadPath(context, payload) } }));
+    await place(context, bootPartition, filesOf(bootPartition));
+    await placeIfPossible(context, dataPartition, filesOf(dataPartition));
+    await place(context, dataPartition, [{ path: step.logPath, mode: 0o600, contents: context.log() }]);
   },
   redo: true,
 };
 
 export const configureSteps: Pick<StepHandlers, 'configure-image'> = { 'configure-image': configureImage };
+
+/** Writes the files and compares them on the medium; throws `verify-mismatch` where it has not kept them. */
+async function place(context: StepContext, partition: TargetPartition, files: readonly FileToWrite[]): Promise<void> {
+  await withPartition(context, partition, 'rw', (root) => writeFiles(context.host, root, files));
+  // The page cache would answer for a medium that has lost the bytes.
+  await context.host.dropCaches();
+  await withPartition(context, partition, 'ro', (root) => checkFiles(context.host, root, files));
+}
+
+const backupAttempts = 3;
+
+/**
+ * As place, but a device that cannot keep its backup comes up without it: the old system is gone, and stage 2 starting over for
+ * ever would help nobody. What is left of the files is removed, for the supervisor would stumble over half an archive.
+ */
+async function placeIfPossible(
+  context: StepContext,
+  partition: TargetPartition,
+  files: readonly FileToWrite[],
+): Promise<void> {
+  if (files.length === 0) return;
+  for (let attempt = 1; attempt <= backupAttempts; attempt += 1) {
+    try {
+      await place(context, partition, files);
+      return;
+    } catch (thrown) {
+      if (!(thrown instanceof MigrateError)) throw thrown;
+      const text = `the backup could not be written (attempt ${attempt} of ${backupAttempts}): ${thrown.message}`;
+      context.emit({ kind: 'note', level: 'error', text });
+    }
+  }
+  context.emit({ kind: 'note', level: 'error', text: 'the new system starts without the backup' });
+  await withPartition(context, partition, 'rw', async (root) => {
+    for (const { path } of files) await context.host.removeFile(`${root}${path}`);
+  });
+}
 
 /**
  * Mounts a partition by its offset in the disk, since the kernel sees the new partition table only after the commit. A loop
@@ -98,15 +133,42 @@ async function writeFiles(host: Host, root: string, files: readonly FileToWrite[
       directory = `${directory}/${name}`;
       if ((await host.status(directory)) === undefined) await host.makeDirectory(directory, 0o700);
     }
-    await host.writeDurable(`${root}${file.path}`, file.contents, { mode: file.mode });
+    const { contents, mode } = file;
+    if (contents instanceof Uint8Array) {
+      await host.writeDurable(`${root}${file.path}`, contents, { mode });
+    } else {
+      // There may be no room for it twice, and an attempt that failed may have left it.
+      await host.removeFile(`${root}${file.path}`);
+      await host.copyDurable(contents.ramPath, `${root}${file.path}`, { mode });
+    }
   }
 }
 
 async function checkFiles(host: Host, root: string, files: readonly FileToWrite[]): Promise<void> {
   for (const file of files) {
-    const found = await host.readFile(`${root}${file.path}`, { limitBytes: file.contents.length + 1 });
-    if (Buffer.compare(Buffer.from(found), Buffer.from(file.contents)) !== 0) {
-      throw new MigrateError('verify-mismatch', `${file.path} was not kept by the new system's partition`);
+    const found = await host.openRead(`${root}${file.path}`);
+    try {
+      const { contents } = file;
+      const wanted = contents instanceof Uint8Array ? readerOf(contents) : await host.openRead(contents.ramPath);
+      try {
+        if (!(await isSame(found, wanted)))
+          throw new MigrateError('verify-mismatch', `${file.path} was not kept by the new system's partition`);
+      } finally {
+        await wanted.close();
+      }
+    } finally {
+      await found.close();
     }
   }
+}
+
+async function isSame(one: ByteReader, other: ByteReader): Promise<boolean> {
+  if (one.sizeBytes !== other.sizeBytes) return false;
+  const [left, right] = [Buffer.alloc(compareBytes), Buffer.alloc(compareBytes)];
+  for (let position = 0; position < one.sizeBytes; position += compareBytes) {
+    const length = await one.read(left, position);
+    if (length === 0 || (await other.read(right, position)) !== length) return false;
+    if (!left.subarray(0, length).equals(right.subarray(0, length))) return false;
+  }
+  return true;
 }

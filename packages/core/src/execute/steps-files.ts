@@ -1,4 +1,7 @@
 // Stage-1 steps that put files in place. Each takes back exactly what it did, wherever it was cut.
+import { createHash } from 'node:crypto';
+import { textAsIs } from '../assets/boot-files.ts';
+import { withHostname } from '../assets/config-json-hostname.ts';
 import { MigrateError } from '../error.ts';
 import type { FileAttributes, Host } from '../host/host.ts';
 import { buildInitramfs } from '../initramfs/initramfs.ts';
@@ -6,7 +9,13 @@ import { type Step, type StepOf, serializePlan } from '../plan/plan.ts';
 import type { StepContext, StepHandlers, UndoableHandler } from './execute.ts';
 import type { Saved } from './journal.ts';
 
-type FileStepKind = 'make-directory' | 'copy-files' | 'write-plan' | 'build-initramfs' | 'write-file';
+type FileStepKind =
+  | 'make-directory'
+  | 'copy-files'
+  | 'write-config-json'
+  | 'write-plan'
+  | 'build-initramfs'
+  | 'write-file';
 
 const makeDirectory: UndoableHandler<StepOf<'make-directory'>> = {
   describe: (step) => `make the directory ${step.path}`,
@@ -39,6 +48,17 @@ const copyFiles: UndoableHandler<StepOf<'copy-files'>> = {
   },
 };
 
+const writeConfigJson = newFile<StepOf<'write-config-json'>>(
+  (step) => `write config.json with the hostname ${step.hostname}`,
+  async (step, { host }) => {
+    const contents = Buffer.from(withHostname(textAsIs(await host.readFile(step.from)), step.hostname));
+    if (createHash('sha256').update(contents).digest('hex') !== step.sha256)
+      throw new MigrateError('busy', `${step.from} has changed since the plan was made: run migrate again`);
+    return contents;
+  },
+  0o600,
+);
+
 const writePlan = newFile<StepOf<'write-plan'>>(
   (step) => `write the plan for stage 2 to ${step.path}`,
   async (_step, { plan }) => new TextEncoder().encode(serializePlan(plan)),
@@ -68,6 +88,7 @@ const writeFile: UndoableHandler<StepOf<'write-file'>> = {
 export const fileSteps: Pick<StepHandlers, FileStepKind> = {
   'make-directory': makeDirectory,
   'copy-files': copyFiles,
+  'write-config-json': writeConfigJson,
   'write-plan': writePlan,
   'build-initramfs': buildInitramfsStep,
   'write-file': writeFile,

@@ -51,6 +51,44 @@ describe('load-payload', () => {
   });
 });
 
+describe('load-backup', () => {
+  const step = {
+    kind: 'load-backup',
+    id: 'b',
+    name: 'backup.tgz',
+    pathInFileSystem: '/f/backup.tgz',
+    sealInFileSystem: '/f/backup.json',
+    limitBytes: image.length,
+  } as const;
+  const seal = { planId: 'p', sizeBytes: image.length, sha256 };
+  const there = (text: string, contents = image) => ({
+    ...context({ '/migrate/old/f/backup.json': text, '/migrate/old/f/backup.tgz': contents }),
+    plan: { id: 'p' } as Plan,
+  });
+
+  it('copies to RAM what stage 1 has sealed', async () => {
+    const stage2 = there(JSON.stringify(seal));
+    await stage2Steps['load-backup'].apply(step, stage2);
+    expect(Buffer.from(await stage2.host.readFile('/migrate/ram/backup.tgz')).equals(Buffer.from(image))).toBe(true);
+  });
+
+  it.each([
+    ['a seal of another plan', JSON.stringify({ ...seal, planId: 'q' })],
+    ['more than was planned for', JSON.stringify({ ...seal, sizeBytes: image.length + 1 })],
+    ['a damaged seal', '{"planId": "p"'],
+    ['no seal', 'null'],
+  ])('refuses %s', async (_name, text) => {
+    await expect(stage2Steps['load-backup'].apply(step, there(text))).rejects.toThrow('is not what stage 1 wrote');
+  });
+
+  it('refuses an archive that is not the sealed one', async () => {
+    const changed = Uint8Array.from(image).fill(9, 5, 6);
+    await expect(stage2Steps['load-backup'].apply(step, there(JSON.stringify(seal), changed))).rejects.toThrow(
+      /has changed since stage 1/,
+    );
+  });
+});
+
 describe('usersOfDisk', () => {
   it('names every user of a disk and its partitions at once', async () => {
     const { host } = context({

@@ -1,5 +1,6 @@
 // Stage-2 steps that need no knowledge of image formats: taking the payload to RAM and letting go of the target disk.
 import { createHash } from 'node:crypto';
+import { readSeal } from '../backup/backup-seal.ts';
 import { MigrateError } from '../error.ts';
 import type { Host } from '../host/host.ts';
 import { parseMountInfo, parseSwaps } from '../machine/mount-table.ts';
@@ -23,6 +24,19 @@ const loadPayload: ReadingHandler<StepOf<'load-payload'>> = {
   undo: 'nothing-to-undo',
 };
 
+const loadBackup: ReadingHandler<StepOf<'load-backup'>> = {
+  describe: () => 'copy the backup to RAM and check it',
+  apply: async (step, context) => {
+    const { host, plan, emit } = context;
+    const sealPath = `${required(context.oldRoot, 'old root')}${step.sealInFileSystem}`;
+    const { sizeBytes, sha256 } = await readSeal(host, sealPath, { planId: plan.id, limitBytes: step.limitBytes });
+    await loadFile({ name: step.name, pathInFileSystem: step.pathInFileSystem, sizeBytes, sha256 }, context, (done) =>
+      emit({ kind: 'progress', text: 'copying the backup', done, total: sizeBytes, unit: 'bytes' }),
+    );
+  },
+  undo: 'nothing-to-undo',
+};
+
 const releaseTarget: ReadingHandler<StepOf<'release-target'>> = {
   describe: () => 'unmount the old system and make sure that nothing uses the target disk',
   apply: async (_step, context) => {
@@ -36,8 +50,9 @@ const releaseTarget: ReadingHandler<StepOf<'release-target'>> = {
   undo: 'nothing-to-undo',
 };
 
-export const stage2Steps: Pick<StepHandlers, 'load-payload' | 'release-target'> = {
+export const stage2Steps: Pick<StepHandlers, 'load-payload' | 'load-backup' | 'release-target'> = {
   'load-payload': loadPayload,
+  'load-backup': loadBackup,
   'release-target': releaseTarget,
 };
 

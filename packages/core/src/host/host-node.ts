@@ -1,4 +1,4 @@
-// The one real Host. With durable-files.ts, node-bytes.ts and run-command.ts it is all of the product that touches node:fs or
+// The one real Host. With durable-files.ts, node-bytes.ts, node-tree.ts and run-command.ts it is all of the product that touches node:fs or
 // starts programs.
 import { constants } from 'node:fs';
 import {
@@ -32,6 +32,7 @@ import {
 } from './durable-files.ts';
 import type { CommandOptions, CommandResult, Host, MountRequest } from './host.ts';
 import { absentAsUndefined, openBytes, openReadWrite, readWhole, toStatus, writeAll } from './node-bytes.ts';
+import { openLivingTree } from './node-tree.ts';
 import { runCommand, runStream } from './run-command.ts';
 
 const defaultReadLimitBytes = 8 * 1024 * 1024;
@@ -39,6 +40,8 @@ const defaultReadLimitBytes = 8 * 1024 * 1024;
 export interface NodeHostOptions {
   /** How the program zstd is started; "zstd" where it is left out. */
   readonly zstd?: readonly string[];
+  /** How the program getfattr is started; "getfattr" where it is left out. */
+  readonly getfattr?: readonly string[];
 }
 
 /** What is still in memory may be gigabytes, and the medium a slow card: only a hung one takes this long. */
@@ -48,7 +51,7 @@ const writeBackLimitMs = 3600_000;
 const unzstdArguments = ['-dcq', '--memory=33554432'];
 
 /** The Host of the machine that this process runs on. */
-export function createNodeHost({ zstd = ['zstd'] }: NodeHostOptions = {}): Host {
+export function createNodeHost({ zstd = ['zstd'], getfattr = ['getfattr'] }: NodeHostOptions = {}): Host {
   const run = (command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult> =>
     runCommand([command, ...args], options);
   return {
@@ -80,6 +83,7 @@ export function createNodeHost({ zstd = ['zstd'] }: NodeHostOptions = {}): Host 
         return { availableBytes: space.bavail * space.bsize, availableInodes: space.ffree };
       }),
     openRead: (path) => openBytes(path, constants.O_RDONLY),
+    openTree: (path) => openLivingTree(path, getfattr),
     openWrite: (path) => openReadWrite(path),
     openDisk: openDirect,
     makeDirectory: (path, mode) =>

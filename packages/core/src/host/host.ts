@@ -1,5 +1,6 @@
 // The only door to a machine. Whatever runs before `execute` is typed with HostReader, which has no method that writes:
 // "pretend writes nothing" is checked by the compiler.
+import type { LivingTree } from './living-tree.ts';
 
 /** Major and minor number of a block device or of the device that a file lies on. */
 export interface DeviceNumber {
@@ -77,6 +78,8 @@ export interface HostReader {
   realPath(path: string): Promise<string | undefined>;
   freeSpace(path: string): Promise<FreeSpace>;
   openRead(path: string): Promise<ByteReader>;
+  /** The files below a path, the path itself not followed where it is a link; undefined where nothing is there. */
+  openTree(path: string): Promise<LivingTree | undefined>;
   /**
    * What the program zstd makes of the frames in `input`, for Node without a zstd of its own. It takes 32 MiB at the most, so
    * frames with a larger window are refused. Errors are those of runStream.

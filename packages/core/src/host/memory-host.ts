@@ -2,6 +2,7 @@
 // makes it fail or counts it.
 import { MigrateError } from '../error.ts';
 import type { CommandResult, FileAttributes, FileStatus, GrowingFile, Host, StreamOptions } from './host.ts';
+import { memoryTreeAt } from './memory-living-tree.ts';
 
 export type MemoryNode =
   | { readonly kind: 'directory'; mode: number }
@@ -65,6 +66,7 @@ export function createMemoryHost(options: MemoryHostOptions = {}): MemoryHost {
     realPath: async (path) => (nodes.has(resolved(path)) ? resolved(path) : undefined),
     freeSpace: async () => ({ availableBytes: options.availableBytes ?? 2 ** 40, availableInodes: 1000 }),
     openRead: async (path) => bytesOf(file(path), () => {}),
+    openTree: async (path) => memoryTreeAt(nodes, path),
     openWrite: async (path) => bytesOf(file(path), changed),
     openDisk: async (path) => bytesOf(file(path), changed),
     makeDirectory: async (path, mode) => {

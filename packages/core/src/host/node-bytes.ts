@@ -27,8 +27,8 @@ export function toStatus(stats: Stats | undefined): FileStatus | undefined {
     uid: stats.uid,
     gid: stats.gid,
     modifiedMs: stats.mtimeMs,
-    device: deviceNumber(stats.dev),
-    ...(isDevice ? { represents: deviceNumber(stats.rdev) } : {}),
+    device: toDeviceNumber(BigInt(stats.dev)),
+    ...(isDevice ? { represents: toDeviceNumber(BigInt(stats.rdev)) } : {}),
   };
 }
 
@@ -42,8 +42,7 @@ function kindOf(stats: Stats): FileStatus['kind'] {
 }
 
 /** glibc's encoding of dev_t (sysdeps/unix/sysv/linux/makedev): 12 + 20 bits of major, 8 + 24 bits of minor. */
-function deviceNumber(value: number): DeviceNumber {
-  const device = BigInt(value);
+export function toDeviceNumber(device: bigint): DeviceNumber {
   return {
     major: Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n)),
     minor: Number((device & 0xffn) | ((device >> 12n) & 0xffffff00n)),
@@ -147,7 +146,7 @@ export async function writeAll(handle: FileHandle, source: Uint8Array, position:
 async function sizeOf(handle: FileHandle): Promise<number> {
   const stats = await handle.stat();
   if (!stats.isBlockDevice()) return stats.size;
-  const { major, minor } = deviceNumber(stats.rdev);
+  const { major, minor } = toDeviceNumber(BigInt(stats.rdev));
   const text = new TextDecoder().decode(await readWhole(`/sys/dev/block/${major}:${minor}/size`, 64));
   return Number(text.trim()) * 512;
 }

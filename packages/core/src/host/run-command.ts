@@ -13,6 +13,7 @@ const env = { LC_ALL: 'C', LANGUAGE: 'C' };
 const debianPackages: Readonly<Record<string, string>> = {
   bzip2: 'bzip2',
   e2fsck: 'e2fsprogs',
+  getfattr: 'attr',
   'mkfs.ext4': 'e2fsprogs',
   'mkfs.vfat': 'dosfstools',
   sfdisk: 'fdisk',

@@ -2,7 +2,8 @@
 
 import type { RuntimeAsset } from '../assets/assets.ts';
 import { isArchived, type TargetImage } from '../assets/image.ts';
-import type { Facts, Place } from '../machine/facts.ts';
+import type { BackupSurvey } from '../backup/survey-backup.ts';
+import type { Disk, Facts, Place } from '../machine/facts.ts';
 import { error } from './check-machine.ts';
 import type { Finding } from './finding.ts';
 import type { Budget, BudgetItem, CopiedFile, PayloadFile, SpaceBudget } from './plan.ts';
@@ -28,17 +29,21 @@ export function memoryBudget({
   image,
   runtime,
   payload,
+  backupBytes,
 }: {
   facts: Facts;
   image: TargetImage;
   runtime: RuntimeAsset;
   payload: readonly PayloadFile[];
+  /** Most bytes of the backup; 0 without one. */
+  backupBytes: number;
 }): { readonly budget: Budget; readonly findings: readonly Finding[] } {
   const needed: BudgetItem[] = [
     { what: 'kernel reserve', bytes: kernelReserveBytes },
     { what: 'initramfs with kernel modules', bytes: initramfsBytes(facts, runtime) },
     { what: 'runtime', bytes: sum(runtime.files.map((file) => file.sizeBytes)) },
     { what: 'image and configuration', bytes: sum(payload.map((file) => file.sizeBytes)) },
+    ...backupItem(backupBytes),
     { what: 'stage 2 at work', bytes: stage2ProcessBytes },
     ...(isArchived(image) ? [{ what: 'programs that make file systems', bytes: writerProcessBytes }] : []),
     ...(isZstd(image) ? [{ what: 'zstd at work', bytes: zstdProcessBytes }] : []),
@@ -51,7 +56,7 @@ export function memoryBudget({
         'memory-too-small',
         'memory',
         `stage 2 needs ${inMebibytes(totalOf(budget))} MiB of RAM, the machine has ${inMebibytes(budget.availableBytes)} MiB: ${inMebibytes(bytes)} MiB too little`,
-        'Use a smaller image',
+        backupBytes === 0 ? 'Use a smaller image' : 'Back up less, or use a smaller image',
       ),
     ),
   };
@@ -69,12 +74,14 @@ export function spaceBudgets({
   copied,
   state,
   boot,
+  backupBytes,
 }: {
   facts: Facts;
   runtime: RuntimeAsset;
   copied: readonly CopiedFile[];
   state: Place;
   boot: Place;
+  backupBytes: number;
 }): { readonly budgets: readonly SpaceBudget[]; readonly findings: readonly Finding[] } {
   const initramfs: BudgetItem = { what: 'initramfs (at most)', bytes: initramfsBytes(facts, runtime) };
   const isOne = state.mountTarget === boot.mountTarget;
@@ -83,6 +90,7 @@ export function spaceBudgets({
     needed: [
       { what: 'runtime', bytes: sum(runtime.files.map((file) => file.sizeBytes)) },
       { what: 'files copied for stage 2', bytes: sum(copied.map((file) => file.sizeBytes)) },
+      ...backupItem(backupBytes),
       ...(isOne ? [initramfs] : []),
       { what: 'left free for the running system', bytes: spaceReserveBytes },
     ],
@@ -95,6 +103,66 @@ export function spaceBudgets({
   };
   const budgets = isOne ? [stateBudget] : [stateBudget, bootBudget];
   return { budgets, findings: budgets.flatMap(tooLittleSpace) };
+}
+
+/** Left free on resin-data as it is flashed: the log of stage 2, and what ext4 needs beside a file for its extents. */
+const dataReserveBytes = 4 * mebibyte;
+/** Of resin-data once it has grown: metadata of a larger ext4, and the first application's own needs are not counted. */
+const grownReserveBytes = 64 * mebibyte;
+
+/**
+ * Room for the backup on resin-data. It grows to the end of the disk only when the new system has started, so the archive must
+ * fit as the image is; the supervisor unpacks it beside itself before it removes it.
+ */
+export function dataBudgets(
+  { archiveBytes, unpackedBytes }: BackupSurvey,
+  { image, disk }: { image: TargetImage; disk: Disk | undefined },
+): { readonly budgets: readonly SpaceBudget[]; readonly findings: readonly Finding[] } {
+  const { dataFreeBytes } = image;
+  if (dataFreeBytes === undefined) {
+    const message = 'it is not known how much room resin-data has for the backup';
+    const hint = 'Use an image whose resin-data is a sound ext4, or remove migrate.backup';
+    return {
+      budgets: [],
+      findings: [error('backup-room-unknown', isArchived(image) ? 'balena.image.fs' : image.path, message, hint)],
+    };
+  }
+  const data = image.table.partitions[image.labels['resin-data'] ?? -1];
+  const asFlashed: SpaceBudget = {
+    path: 'resin-data as it is flashed',
+    needed: [...backupItem(archiveBytes), { what: 'left free', bytes: dataReserveBytes }],
+    availableBytes: dataFreeBytes,
+  };
+  const grown: SpaceBudget = {
+    path: 'resin-data once it has grown',
+    needed: [
+      ...backupItem(archiveBytes),
+      { what: 'backup, unpacked', bytes: unpackedBytes },
+      { what: 'left free', bytes: grownReserveBytes },
+    ],
+    availableBytes: Math.max(
+      0,
+      (disk?.sizeBytes ?? 0) - (data?.startByte ?? 0) - (data?.sizeBytes ?? 0) + dataFreeBytes,
+    ),
+  };
+  const budgets = disk === undefined ? [asFlashed] : [asFlashed, grown];
+  return {
+    budgets,
+    findings: budgets.flatMap((budget) =>
+      shortage(budget).map((bytes) =>
+        error(
+          'backup-too-large',
+          'migrate.backup',
+          `the backup needs ${inMebibytes(totalOf(budget))} MiB on ${budget.path}, ${inMebibytes(budget.availableBytes)} MiB are free: ${inMebibytes(bytes)} MiB too little`,
+          'Back up less, with filter or other sources, or move the rest by other means',
+        ),
+      ),
+    ),
+  };
+}
+
+function backupItem(bytes: number): BudgetItem[] {
+  return bytes === 0 ? [] : [{ what: 'backup (at most)', bytes }];
 }
 
 function tooLittleSpace(budget: SpaceBudget): Finding[] {

@@ -1,6 +1,6 @@
 import type { Assets } from '../assets/assets.ts';
 import type { Config } from '../config/config.ts';
-import { error } from './check-machine.ts';
+import { error, warning } from './check-machine.ts';
 import type { Finding } from './finding.ts';
 
 /** Whether the device will come back online, as far as that can be known, and what of its networks stays behind. */
@@ -55,8 +55,4 @@ export function checkNetwork(
     );
   }
   return findings;
-}
-
-function warning(code: string, where: string, message: string, hint: string): Finding {
-  return { severity: 'warning', code, where, message, hint };
 }

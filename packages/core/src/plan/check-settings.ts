@@ -9,7 +9,6 @@ export function checkSettings({ migrate }: Config): readonly Finding[] {
       'migrate.mode: extract',
       'Extract images on a desk machine; use pretend or immediate here',
     ],
-    [migrate.backup.length > 0, 'migrate.backup', 'Remove it and save the data by other means first'],
     [migrate.kernel !== undefined, 'migrate.kernel', "Remove it: stage 2 runs on this machine's own kernel"],
     [migrate.initrd !== undefined, 'migrate.initrd', "Remove it: stage 2 is built for this machine's own kernel"],
     [migrate.deviceTree.length > 0, 'migrate.device_tree', 'Remove it: a PC has no device tree'],

@@ -1,4 +1,5 @@
 import { filesOf, isArchived, type TargetImage, writtenBytes } from '../assets/image.ts';
+import { quoted } from '../config/quoted.ts';
 import { handlerOf, type StepHandlers } from '../execute/execute.ts';
 import type { Disk, Facts } from '../machine/facts.ts';
 import { totalOf } from './budget.ts';
@@ -20,12 +21,14 @@ export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; han
       ...numbered(plan.stage1, handlers),
     ],
     ['Stage 2, in RAM', ...stage2Lines(plan, handlers)],
+    ...backupSection(plan),
     ...(disk === undefined ? [] : [['Disk before', ...diskBefore(disk)]]),
     plan.pointOfNoReturn === undefined
       ? ['Disk after', '  as before: debug.no_flash is set']
       : ['Disk after', ...diskAfter(plan), ...writtenLines(plan)],
     ['Memory in stage 2', ...budgetLines(plan.memory)],
     ...plan.spaces.map((space) => [`Space in ${space.path}`, ...budgetLines(space)]),
+    ...(plan.dataSpaces ?? []).map((space) => [`Space on ${space.path}`, ...budgetLines(space)]),
     ['If the power is cut', ...powerCuts(plan)],
   ];
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
@@ -51,6 +54,22 @@ function stage2Lines(plan: Plan, handlers: StepHandlers): string[] {
     lines.push(`  ${String(index + 1).padStart(2)}. ${handlerOf(handlers, step).describe(step)}`);
   });
   return lines;
+}
+
+/** Which files go into which volume. */
+function backupSection({ stage1 }: Plan): string[][] {
+  const volumes = stage1.flatMap((step) => (step.kind === 'write-backup' ? step.volumes : []));
+  if (volumes.length === 0) return [];
+  const lines = volumes.flatMap(({ name, files, contentBytes, items }) => [
+    `  volume ${name}: ${files} files, ${mib(contentBytes)} MiB`,
+    ...items.map(({ source, target, filter }) => {
+      const where = target.length === 0 ? '' : ` into ${quoted(target.join('/'), 200)}`;
+      const chosen = filter === undefined ? '' : `, only paths with ${quoted(filter, 200)}`;
+      return `    ${quoted(source, 200)}${where}${chosen}`;
+    }),
+  ]);
+  const warning = '  the release that the device gets first must declare each of them, or it starts no application';
+  return [['Backup, for volumes of the new system', ...lines, warning]];
 }
 
 function diskBefore(disk: Disk): string[] {

@@ -1,11 +1,12 @@
 import type { Assets, RuntimeAsset } from '../assets/assets.ts';
 import { configJsonPath, connectionPath } from '../assets/boot-files.ts';
 import { digestOf, filesOf, type ImageFacts, isArchived, type TargetImage, writtenBytes } from '../assets/image.ts';
+import { backupPath } from '../backup/backup-request.ts';
 import type { Config } from '../config/config.ts';
 import { type BootManager, bootManagerOf, type Device } from '../machine/device.ts';
 import type { Facts, Place } from '../machine/facts.ts';
 import { networkChoice } from '../network/choose-profiles.ts';
-import { memoryBudget, spaceBudgets } from './budget.ts';
+import { dataBudgets, memoryBudget, spaceBudgets } from './budget.ts';
 import { checkArchives, writerDirectory } from './check-archives.ts';
 import { checkAssets, checkFirmwareFit } from './check-image.ts';
 import { checkMachine, error, type PlacedPath, placedPath, targetDisk } from './check-machine.ts';
@@ -24,10 +25,8 @@ import {
   type WrittenConnection,
 } from './plan.ts';
 import { stage2CommandLine } from './stage2-command-line.ts';
+import { stateDirectory } from './state-directory.ts';
 import { identifyDisk } from './target-disk.ts';
-
-/** Where stage 1 keeps its lock and journal, and stage 2 its payload. */
-export const stateDirectory = '/var/lib/balena-migrate';
 
 /** Seconds after which a stage 2 that has not reached the point of no return gives way to the old system. */
 const stage2TimeoutSeconds = 1800;
@@ -70,10 +69,18 @@ export function makePlan(request: PlanRequest): PlanResult {
   if (image === undefined || assets.runtime === undefined || 'code' in state) return { findings };
   const runtime = neededRuntime(assets.runtime, image);
   const layout = layOut({ facts, assets, image, state });
-  const memory = memoryBudget({ facts, image, runtime, payload: layout.payload });
+  const backupBytes = assets.backup?.archiveBytes ?? 0;
+  const memory = memoryBudget({ facts, image, runtime, payload: layout.payload, backupBytes });
   const boot = manager === undefined ? state : placeAt(facts, manager.bootDirectory(facts));
-  const space = 'code' in boot ? undefined : spaceBudgets({ facts, runtime, copied: layout.copied, state, boot });
-  findings.push(...memory.findings, ...('code' in boot ? [boot] : []), ...(space?.findings ?? []));
+  const space =
+    'code' in boot ? undefined : spaceBudgets({ facts, runtime, copied: layout.copied, state, boot, backupBytes });
+  const data = assets.backup === undefined ? undefined : dataBudgets(assets.backup, { image, disk });
+  findings.push(
+    ...memory.findings,
+    ...('code' in boot ? [boot] : []),
+    ...(space?.findings ?? []),
+    ...(data?.findings ?? []),
+  );
   if (refuses(findings) || device === undefined || manager === undefined || disk === undefined) return { findings };
   const steps = orderSteps({ ...request, manager, image, runtime, state, layout });
   const plan = identifyPlan({
@@ -87,6 +94,7 @@ export function makePlan(request: PlanRequest): PlanResult {
     grade: 'C',
     memory: memory.budget,
     spaces: space?.budgets ?? [],
+    ...(data === undefined ? {} : { dataSpaces: data.budgets }),
     ...(config.migrate.rebootSeconds === undefined ? {} : { rebootSeconds: config.migrate.rebootSeconds }),
     delaySeconds: config.migrate.delaySeconds,
     logLevel: config.migrate.log.level,
@@ -125,6 +133,10 @@ interface Layout {
   readonly written: readonly WrittenConnection[];
 }
 
+const backupName = 'backup.tgz';
+const sealName = 'backup.json';
+const filesDirectory = `${stateDirectory}/payload/files`;
+
 /** Decides what is copied into the payload directory and what stage 2 takes from where it lies. */
 function layOut({
   facts,
@@ -145,7 +157,7 @@ function layOut({
     payload.push({ name, pathInFileSystem: `${state.pathInFileSystem}/payload/files/${name}`, sizeBytes, sha256 });
   };
   const copy = (name: string, file: { path: string; sizeBytes: number; sha256: string }): void => {
-    const to = `${stateDirectory}/payload/files/${name}`;
+    const to = `${filesDirectory}/${name}`;
     copied.push({ from: file.path, to, mode: 0o600, sizeBytes: file.sizeBytes });
     inPayload(name, file);
   };
@@ -160,8 +172,10 @@ function layOut({
       payload.push({ name: file.payload, pathInFileSystem: place.pathInFileSystem, sizeBytes, sha256 });
     }
   }
-  if (assets.configJson !== undefined) {
-    copy('config.json', assets.configJson);
+  const { configJson } = assets;
+  if (configJson?.withHostname !== undefined) inPayload('config.json', configJson.withHostname);
+  else if (configJson !== undefined) copy('config.json', configJson);
+  if (configJson !== undefined) {
     placed.push({ payload: 'config.json', partition: 'resin-boot', path: configJsonPath, mode: 0o600 });
   }
   assets.connections.forEach((connection, index) => {
@@ -170,10 +184,12 @@ function layOut({
   });
   (assets.networks?.profiles ?? []).forEach(({ name, description, sizeBytes, sha256 }, index) => {
     const payloadName = `migrated-connection-${index}`;
-    written.push({ name, description, to: `${stateDirectory}/payload/files/${payloadName}`, sha256 });
+    written.push({ name, description, to: `${filesDirectory}/${payloadName}`, sha256 });
     inPayload(payloadName, { sizeBytes, sha256 });
     placeConnection(payloadName, name);
   });
+  if (assets.backup !== undefined)
+    placed.push({ payload: backupName, partition: 'resin-data', path: backupPath, mode: 0o600 });
   return { copied, payload, placed, written };
 }
 
@@ -186,7 +202,7 @@ interface Ordering extends PlanRequest {
 }
 
 function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'pointOfNoReturn'> {
-  const { config, facts, manager, image, layout } = ordering;
+  const { config, facts, manager, image, layout, assets, state } = ordering;
   const configure: Step = {
     kind: 'configure-image',
     id: 'configure-image',
@@ -197,6 +213,18 @@ function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'point
   const before: Step[] = [
     ...manager.restoreBoot(facts),
     { kind: 'load-payload', id: 'load-payload', files: layout.payload },
+    ...(assets.backup === undefined
+      ? []
+      : [
+          {
+            kind: 'load-backup',
+            id: 'load-backup',
+            name: backupName,
+            pathInFileSystem: `${state.pathInFileSystem}/payload/files/${backupName}`,
+            sealInFileSystem: `${state.pathInFileSystem}/payload/files/${sealName}`,
+            limitBytes: assets.backup.archiveBytes,
+          } satisfies Step,
+        ]),
     // The programs that make file systems want to see a disk that nothing uses.
     ...(isArchived(image) ? [release, prove] : [prove, release]),
   ];
@@ -236,7 +264,7 @@ function imageSteps(image: ImageFacts): WritingSteps {
 }
 
 /** All that stage 2 needs is durable before the boot manager is told of it; arming is the last step. */
-function orderStage1({ config, facts, manager, runtime, state, layout, image }: Ordering): readonly Step[] {
+function orderStage1({ config, facts, assets, manager, runtime, state, layout, image }: Ordering): readonly Step[] {
   const payloadDirectory = `${stateDirectory}/payload`;
   const bootDirectory = manager.bootDirectory(facts);
   const initramfsPath = `${bootDirectory}/stage2.img`;
@@ -249,7 +277,12 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
   }));
   const directories = [
     payloadDirectory,
-    ...parentsBelow(payloadDirectory, [...runtimeFiles, ...layout.copied, ...layout.written]),
+    ...parentsBelow(payloadDirectory, [
+      ...runtimeFiles,
+      ...layout.copied,
+      ...layout.written,
+      { to: `${filesDirectory}/` },
+    ]),
     bootDirectory,
   ];
   // Named by the image, so that an entry of an earlier migration is never taken for this one.
@@ -257,7 +290,9 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
   return [
     ...directories.map((path): Step => ({ kind: 'make-directory', id: `make ${path}`, path, mode: 0o700 })),
     { kind: 'copy-files', id: 'copy-runtime', files: runtimeFiles },
-    { kind: 'copy-files', id: 'copy-files', files: layout.copied },
+    ...(layout.copied.length === 0
+      ? []
+      : [{ kind: 'copy-files', id: 'copy-files', files: layout.copied } satisfies Step]),
     ...(layout.written.length === 0
       ? []
       : [
@@ -268,6 +303,7 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
             files: layout.written,
           } satisfies Step,
         ]),
+    ...writtenByStage1(assets),
     { kind: 'write-plan', id: 'write-plan', path: `${payloadDirectory}/plan.json` },
     {
       kind: 'build-initramfs',
@@ -295,6 +331,27 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
       facts,
     ),
   ];
+}
+
+/** What is made of this system's own files. The backup comes last, to be as fresh as it can. */
+function writtenByStage1({ configJson, backup }: Assets): readonly Step[] {
+  const steps: Step[] = [];
+  if (configJson?.withHostname !== undefined) {
+    const { hostname, sha256 } = configJson.withHostname;
+    const path = `${filesDirectory}/config.json`;
+    steps.push({ kind: 'write-config-json', id: 'write-config-json', from: configJson.path, path, hostname, sha256 });
+  }
+  if (backup !== undefined) {
+    steps.push({
+      kind: 'write-backup',
+      id: 'write-backup',
+      volumes: backup.volumes,
+      to: `${filesDirectory}/${backupName}`,
+      sealTo: `${filesDirectory}/${sealName}`,
+      limitBytes: backup.archiveBytes,
+    });
+  }
+  return steps;
 }
 
 /** Directories that the files need below `top`, parents first. */

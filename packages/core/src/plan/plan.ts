@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { TargetImage } from '../assets/image.ts';
+import type { SurveyedVolume } from '../backup/survey-backup.ts';
 import type { BootRestore, SectorChange, Stage2BootSettings } from '../initramfs/initramfs.ts';
 import type { NetworkChoice } from '../network/choose-profiles.ts';
 
@@ -69,6 +70,25 @@ export type Step =
       readonly id: string;
       readonly choice: NetworkChoice;
       readonly files: readonly WrittenConnection[];
+    }
+  | {
+      /** config.json with the hostname in it. The plan has its hash only, for it holds keys. */
+      readonly kind: 'write-config-json';
+      readonly id: string;
+      readonly from: string;
+      readonly path: string;
+      readonly hostname: string;
+      readonly sha256: string;
+    }
+  | {
+      readonly kind: 'write-backup';
+      readonly id: string;
+      readonly volumes: readonly SurveyedVolume[];
+      readonly to: string;
+      /** Where size and hash of the archive are written once it is complete: files change after the plan is made. */
+      readonly sealTo: string;
+      /** Most bytes that the archive may have: more would not fit where it is to go. */
+      readonly limitBytes: number;
     }
   | { readonly kind: 'write-plan'; readonly id: string; readonly path: string }
   | {
@@ -140,6 +160,16 @@ export type Step =
   | { readonly kind: 'confirm-rpi-tryboot'; readonly id: string }
   | { readonly kind: 'confirm-uboot-flag-cleared'; readonly id: string; readonly flag: UbootFlag }
   | { readonly kind: 'load-payload'; readonly id: string; readonly files: readonly PayloadFile[] }
+  | {
+      readonly kind: 'load-backup';
+      readonly id: string;
+      /** Name in stage 2's RAM directory. */
+      readonly name: string;
+      /** Paths on the payload's file system, from the root of that file system. */
+      readonly pathInFileSystem: string;
+      readonly sealInFileSystem: string;
+      readonly limitBytes: number;
+    }
   | { readonly kind: 'prove-image'; readonly id: string; readonly payload: string }
   | { readonly kind: 'prove-archives'; readonly id: string }
   | { readonly kind: 'release-target'; readonly id: string }
@@ -204,6 +234,8 @@ export interface Plan {
   readonly memory: Budget;
   /** One for each file system that stage 1 writes to, named by a directory in it. */
   readonly spaces: readonly SpaceBudget[];
+  /** Room for a backup on the new system's data partition, as it is flashed and once it has grown. */
+  readonly dataSpaces?: readonly SpaceBudget[];
   /** Seconds until the reboot into stage 2; absent: the operator reboots. */
   readonly rebootSeconds?: number;
   readonly delaySeconds: number;
@@ -232,6 +264,7 @@ export function publicPlan(plan: Plan): Plan {
   const isPublic = new Set(plan.stage2.flatMap((step) => (step.kind === 'prove-image' ? [step.payload] : [])));
   const withoutHash = <T extends { readonly sha256: string }>(file: T): T => ({ ...file, sha256: '' });
   const cleaned = (step: Step): Step => {
+    if (step.kind === 'write-config-json') return withoutHash(step);
     if (step.kind === 'write-connections') return { ...step, files: step.files.map(withoutHash) };
     if (step.kind !== 'load-payload') return step;
     return { ...step, files: step.files.map((file) => (isPublic.has(file.name) ? file : withoutHash(file))) };

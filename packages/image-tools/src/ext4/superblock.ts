@@ -88,6 +88,15 @@ export async function readSuperblock(reader: ByteReader): Promise<Superblock> {
   };
 }
 
+/** What Linux keeps back of free blocks, even from root, to be able to write metadata (ext4_set_resv_clusters). */
+const keptClusters = 4096;
+
+/** Bytes that root can still put into files. */
+export function freeBytesForFiles({ freeBlocks, blockCount, blockBytes, clusterBlocks }: Superblock): number {
+  const kept = Math.min(Math.floor(blockCount / clusterBlocks / 50), keptClusters) * clusterBlocks;
+  return Math.max(0, freeBlocks - kept) * blockBytes;
+}
+
 type Geometry = Omit<
   Superblock,
   'label' | 'uuid' | 'uuidBytes' | 'featureBits' | 'features' | 'freeBlocks' | 'checksumSeed' | 'isClean'

@@ -3,8 +3,11 @@ import type { DeviceNumber } from '@migrate/core';
 
 export const tarBlockBytes = 512;
 
-/** Type flags of ustar, and "x", the records for the entry that follows (pax). */
-export type TarType = '0' | '1' | '2' | '3' | '4' | '5' | '6' | 'x';
+/**
+ * Type flags of ustar; "x", the records for the entry that follows (pax); "L" and "K", the name and the link target of the entry
+ * that follows (GNU tar).
+ */
+export type TarType = '0' | '1' | '2' | '3' | '4' | '5' | '6' | 'x' | 'L' | 'K';
 
 export interface TarHeader {
   readonly type: TarType;
@@ -30,12 +33,18 @@ export function fitsTarField(value: number, fieldBytes: 8 | 12): boolean {
   return value >= 0 && value < 8 ** (fieldBytes - 1);
 }
 
-/** One block of 512 bytes. Numbers that fit no field are 0 in it; pax records say what they are. */
+/** One block of 512 bytes. Numbers that fit no field are in base 256, as GNU tar writes them. */
 export function tarHeader(header: TarHeader): Buffer {
   const block = Buffer.alloc(tarBlockBytes);
   const number = (offset: number, fieldBytes: 8 | 12, value = 0): void => {
-    const shown = fitsTarField(value, fieldBytes) ? value : 0;
-    block.write(shown.toString(8).padStart(fieldBytes - 1, '0'), offset, 'latin1');
+    if (fitsTarField(value, fieldBytes)) {
+      block.write(value.toString(8).padStart(fieldBytes - 1, '0'), offset, 'latin1');
+      return;
+    }
+    block.fill(value < 0 ? 0xff : 0, offset, offset + fieldBytes);
+    block.writeInt32BE(Math.floor(value / 2 ** 32), offset + fieldBytes - 8);
+    block.writeUInt32BE(((value % 2 ** 32) + 2 ** 32) % 2 ** 32, offset + fieldBytes - 4);
+    block.writeUInt8((block[offset] ?? 0) | 0x80, offset);
   };
   block.set(header.path.subarray(0, tarNameBytes), 0);
   number(100, 8, header.mode);

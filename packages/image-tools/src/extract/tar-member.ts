@@ -1,5 +1,12 @@
 // One member of an archive: its pax records, its header and its contents.
-import { type ByteRange, type ByteReader, type FileTree, MigrateError, type TreeEntry } from '@migrate/core';
+import {
+  type ByteRange,
+  type ByteReader,
+  type ExtendedAttribute,
+  type FileTree,
+  MigrateError,
+  type TreeEntry,
+} from '@migrate/core';
 import { aclText } from './acl-text.ts';
 import { type PaxRecord, paxHeader, paxTime } from './pax-records.ts';
 import { sparseMap, sparseRegions, totalBytes } from './sparse-map.ts';
@@ -40,7 +47,7 @@ export async function* archiveHeader(tree: FileTree, member: Member): AsyncGener
   const linkPath = entry.kind === 'symlink' ? Buffer.from(await tree.linkTarget(entry)) : undefined;
   yield headerBlocks(member, {
     type: types[entry.kind],
-    records: await attributeRecords(tree, entry),
+    records: attributeRecords(await tree.extendedAttributes(entry)),
     ...(linkPath === undefined ? {} : { linkPath }),
   });
 }
@@ -60,7 +67,7 @@ export async function* archiveFile(
 ): AsyncGenerator<Uint8Array> {
   const { entry, path } = member;
   const { sizeBytes } = entry;
-  const records = await attributeRecords(tree, entry);
+  const records = attributeRecords(await tree.extendedAttributes(entry));
   const ranges = sparseRegions(await tree.dataRanges(entry), sizeBytes);
   const dataBytes = totalBytes(ranges);
   if (sizeBytes - dataBytes < smallestHolesBytes) {
@@ -144,8 +151,7 @@ const aclKeywords: Readonly<Record<string, string>> = {
 };
 
 /** Extended attributes as GNU tar and libarchive write and restore them. */
-async function attributeRecords(tree: FileTree, entry: TreeEntry): Promise<PaxRecord[]> {
-  const attributes = await tree.extendedAttributes(entry);
+export function attributeRecords(attributes: readonly ExtendedAttribute[]): readonly PaxRecord[] {
   return attributes.map(({ name, value }): PaxRecord => {
     const keyword = aclKeywords[name];
     return keyword === undefined ? [`SCHILY.xattr.${escaped(name)}`, value] : [keyword, aclText(value)];

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type FileTree, MigrateError } from '@migrate/core';
 import fc from 'fast-check';
-import { extract, type Header } from 'tar-stream';
+import type { Header } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type MemoryEntry, memoryTree } from './memory-tree.ts';
+import { readTarBack } from './read-tar-back.ts';
 import { type TarOptions, writeTar } from './write-tar.ts';
 
 const second = 1_000_000_000n;
@@ -183,7 +184,7 @@ describe('any tree', () => {
     await fc.assert(
       fc.asyncProperty(fc.uniqueArray(leaf, { selector: (entry) => entry.name, maxLength: 5 }), async (entries) => {
         const folder: MemoryEntry = { name: 'folder', kind: 'directory', children: entries };
-        const members = await readBack(await archiveOf(memoryTree([folder])));
+        const members = await readTarBack(await archiveOf(memoryTree([folder])));
         expect(members.slice(2).map(asSeen)).toEqual(entries.map(asWritten));
       }),
       { numRuns: 150 },
@@ -231,18 +232,6 @@ describe('any tree', () => {
     return sign === '-' ? -magnitude : magnitude;
   }
 });
-
-async function readBack(archive: Buffer): Promise<{ header: Header; contents: Buffer }[]> {
-  const reader = extract();
-  reader.end(archive);
-  const members: { header: Header; contents: Buffer }[] = [];
-  for await (const member of reader) {
-    const parts: Buffer[] = [];
-    for await (const part of member) parts.push(part as Buffer);
-    members.push({ header: member.header, contents: Buffer.concat(parts) });
-  }
-  return members;
-}
 
 describe('trees that are none', () => {
   it.each([

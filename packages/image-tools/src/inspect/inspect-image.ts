@@ -7,7 +7,9 @@ import {
   type PartitionTable,
   readFileSystemSignature,
   readPartitionTable,
+  windowOf,
 } from '@migrate/core';
+import { freeBytesForFiles, readSuperblock } from '../ext4/superblock.ts';
 import { readFatFile } from '../fat/fat-reader.ts';
 import {
   type PartitionUse,
@@ -21,7 +23,7 @@ import {
 export const imageSectorBytes = 512;
 
 export interface Inspection
-  extends Pick<ImageFacts, 'table' | 'kind' | 'labels' | 'deviceType' | 'version' | 'usedBlocks'> {
+  extends Pick<ImageFacts, 'table' | 'kind' | 'labels' | 'deviceType' | 'version' | 'usedBlocks' | 'dataFreeBytes'> {
   /** What the partition table counts in: 4096 only in a GPT for disks with such sectors. */
   readonly sectorBytes: 512 | 4096;
 }
@@ -50,6 +52,7 @@ export async function inspectImage(
   const found = new Map<number, string>();
   const uses: PartitionUse[] = [];
   let boot: BootFiles | undefined;
+  let dataFreeBytes: number | undefined;
   for (const partition of realPartitions(table)) {
     const isNamed = partition.name !== undefined && balenaLabel.test(partition.name);
     const signature =
@@ -60,6 +63,7 @@ export async function inspectImage(
       const known = signature === undefined ? {} : { signature };
       uses.push(await readPartitionUse(reader, { partition, readers: useReaders, ...known }));
     }
+    if (label === 'resin-data') dataFreeBytes ??= await freeBytesOfExt(reader, partition);
     if (label === 'resin-boot' || label === 'flash-boot') boot ??= await readBootFiles(reader, partition);
   }
   const labels = labelsOf(table, found);
@@ -69,6 +73,7 @@ export async function inspectImage(
     kind: kindOf(labels),
     labels,
     ...boot,
+    ...(dataFreeBytes === undefined ? {} : { dataFreeBytes }),
     ...(useReaders === undefined ? {} : { usedBlocks: usedBlocksOf(table, uses, reader.sizeBytes) }),
   };
 }
@@ -89,6 +94,18 @@ function labelsOf(table: PartitionTable, found: ReadonlyMap<number, string>): Re
 function kindOf(labels: Readonly<Record<string, number>>): ImageFacts['kind'] {
   if (labels['flash-boot'] !== undefined && labels['flash-rootA'] !== undefined) return 'balena-flasher';
   return rawLabels.every((label) => labels[label] !== undefined) ? 'balena-raw' : 'unknown';
+}
+
+/** Bytes that files can still take; undefined where the partition holds no sound ext file system. */
+async function freeBytesOfExt(reader: ByteReader, partition: Partition): Promise<number | undefined> {
+  try {
+    const superblock = await readSuperblock(windowOf(reader, partition.startByte, partition.sizeBytes));
+    // One that was not unmounted may count wrongly.
+    return superblock.isClean ? freeBytesForFiles(superblock) : undefined;
+  } catch (thrown) {
+    if (!(thrown instanceof MigrateError) || thrown.code === 'read-failed') throw thrown;
+    return undefined;
+  }
 }
 
 type BootFiles = Pick<Inspection, 'deviceType' | 'version'>;
