@@ -38,6 +38,8 @@ export * from './execute/steps-uefi.ts';
 export * from './host/direct-bytes.ts';
 export * from './host/host.ts';
 export * from './host/host-node.ts';
+export * from './host/http.ts';
+export * from './host/http-node.ts';
 export * from './host/memory-host.ts';
 export * from './initramfs/cpio.ts';
 export * from './initramfs/hardware-modules.ts';
