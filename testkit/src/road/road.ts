@@ -80,6 +80,9 @@ export function configYaml({
     `    write_unused: ${writesUnused}`,
     '  config:',
     '    path: config.json',
+    // The machines of the road have no way out.
+    '  api: { check: false }',
+    '  check_vpn: false',
     'debug:',
     `  no_flash: ${noFlash}`,
     '',
