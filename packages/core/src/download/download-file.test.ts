@@ -105,7 +105,7 @@ function download(
   return downloadFile({
     host,
     http,
-    request: { url: 'https://api.test/download', bearer: new Secret('canary-key') },
+    request: { method: 'GET', url: 'https://api.test/download', bearer: new Secret('canary-key') },
     source: 'image 1',
     name: 'image',
     partialDirectory: partial,

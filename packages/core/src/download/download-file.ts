@@ -13,8 +13,8 @@ import { readTransferRecord, writeTransferRecord } from './transfer-record.ts';
 export interface DownloadRequest {
   readonly host: Host;
   readonly http: Http;
-  /** GET: no other method can be continued (RFC 9110, section 14.2). */
-  readonly request: Pick<HttpRequest, 'url' | 'bearer'>;
+  /** With another method than GET it cannot be continued (RFC 9110, section 14.2). */
+  readonly request: Pick<HttpRequest, 'method' | 'url' | 'bearer' | 'headers' | 'body'>;
   /** What is downloaded, in words that stay the same; a partial file of anything else starts over. */
   readonly source: string;
   /** Name for progress and messages. */
@@ -122,8 +122,7 @@ async function tryOnce(work: Work): Promise<Attempt> {
   try {
     response = await http.request({
       ...request,
-      method: 'GET',
-      headers: rangeHeaders(record),
+      headers: { ...request.headers, ...rangeHeaders(record) },
       idleMs: limits.idleMs,
       ...(signal === undefined ? {} : { signal }),
     });
@@ -134,7 +133,9 @@ async function tryOnce(work: Work): Promise<Attempt> {
   try {
     const verdict = judgeResponse(response, { source, record });
     if (verdict.kind === 'refused')
-      throw new MigrateError('read-failed', `downloading ${work.name}: ${response.url}: ${verdict.reason}`);
+      throw new MigrateError('read-failed', `downloading ${work.name}: ${response.url}: ${verdict.reason}`, {
+        data: { status: response.status },
+      });
     if (verdict.kind === 'take') return await receive(work, response, verdict);
     if (verdict.kind === 'discard') await host.removeFile(recordPath);
     return { gainedBytes: 0, ...verdict, kind: 'failed' };
@@ -144,10 +145,18 @@ async function tryOnce(work: Work): Promise<Attempt> {
 }
 
 /** The record of an earlier attempt, as far as the partial file bears it out. */
-async function usableRecord({ host, recordPath, dataPath, source }: Work): Promise<TransferRecord | undefined> {
+async function usableRecord({
+  host,
+  recordPath,
+  dataPath,
+  source,
+  request,
+}: Work): Promise<TransferRecord | undefined> {
   const record = await readTransferRecord(host, recordPath, source);
   const sizeBytes = (await host.status(dataPath))?.sizeBytes ?? 0;
-  return record === undefined || sizeBytes < record.durableBytes ? undefined : record;
+  if (record === undefined || sizeBytes < record.durableBytes) return undefined;
+  const isComplete = record.durableBytes === record.totalBytes;
+  return request.method === 'GET' || isComplete ? record : undefined;
 }
 
 interface Taken {

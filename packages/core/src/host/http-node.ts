@@ -20,21 +20,31 @@ const defaultTimeoutMs = 20_000;
 /** Connections of the machine that this process runs on. */
 export function createNodeHttp({ authority, env = process.env }: NodeHttpOptions = {}): Http {
   // Left alone without an authority of our own, as Node then also takes NODE_EXTRA_CA_CERTS.
-  const trust =
-    authority === undefined ? {} : { secureContext: createSecureContext({ ca: [...rootCertificates, authority] }) };
+  const trust = authority === undefined ? {} : { secureContext: trusting(authority) };
   const context: Context = { trust, env };
   return {
     request: (request) => follow(request, context),
     connect: async (host, port, timeoutMs) => {
       const deadline = startDeadline(timeoutMs, `${host}:${port}`, undefined);
       try {
-        const target = new URL(`https://${host.includes(':') ? `[${host}]` : host}:${port}`);
+        const address = `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+        if (!URL.canParse(address))
+          throw new MigrateError('invalid-input', `${host}:${port} is no address of a server`);
+        const target = new URL(address);
         (await deadline.race((signal) => reach(target, env, signal))).destroy();
       } finally {
         deadline.end();
       }
     },
   };
+}
+
+function trusting(authority: string): SecureContext {
+  try {
+    return createSecureContext({ ca: [...rootCertificates, authority] });
+  } catch (cause) {
+    throw new MigrateError('invalid-input', 'the certificate authority to trust is not a certificate', { cause });
+  }
 }
 
 interface Context {
@@ -47,19 +57,26 @@ async function follow(request: HttpRequest, context: Context): Promise<HttpRespo
   try {
     let url = new URL(request.url);
     const { origin } = url;
+    let { method } = request;
     if (url.protocol !== 'https:' && !(url.protocol === 'http:' && request.allowsPlain === true))
       throw new MigrateError('unsupported', `${shownUrl(url)} is not an https address`);
     for (let round = 0; ; round += 1) {
       // A key is for the server that was asked and for nobody that it names.
-      const { bearer, ...rest } = request;
-      const hop = url.origin === origin && bearer !== undefined ? { ...rest, bearer } : rest;
+      const { bearer, body, ...rest } = request;
+      const hop: HttpRequest = {
+        ...rest,
+        method,
+        ...(url.origin === origin && bearer !== undefined ? { bearer } : {}),
+        ...(method === 'GET' || body === undefined ? {} : { body }),
+      };
       const message = await deadline.race((signal) => send(hop, url, { ...context, signal }));
       const { location } = message.headers;
       const status = message.statusCode ?? 0;
-      if (request.method !== 'GET' || ![301, 302, 303, 307, 308].includes(status) || location === undefined)
-        return responseOf(message, url, request);
+      const isRedirect = method === 'GET' ? [301, 302, 303, 307, 308].includes(status) : status === 303;
+      if (!isRedirect || location === undefined) return responseOf(message, url, request);
       message.destroy();
       url = redirected(url, location);
+      method = 'GET';
       if (round >= redirectLimit)
         throw new MigrateError('read-failed', `${shownUrl(request.url)} redirects more than ${redirectLimit} times`);
     }

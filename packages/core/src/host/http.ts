@@ -39,7 +39,8 @@ export interface HttpResponse {
 
 export interface Http {
   /**
-   * Sends a request and follows redirects of GET (https to https, five at most; those of other methods are responses). A status of
+   * Sends a request and follows redirects: of GET all, of other methods 303, which leads to a GET (RFC 9110, section 15.4);
+   * https to https, five at most. A status of
    * any kind is a response. Throws `read-failed` where no server answers or TLS fails, `timeout`, and `unsupported` for addresses
    * and redirects that are not https.
    */
