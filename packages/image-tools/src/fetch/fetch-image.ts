@@ -20,7 +20,7 @@ import { writeImage } from '../convert/write-image.ts';
 import { proveImage } from '../flash/prove-image.ts';
 import { openInnerImage } from '../flasher/inner-image.ts';
 import { type Inspection, inspectImage } from '../inspect/inspect-image.ts';
-import { type OpenedImage, openImage } from '../open/open-image.ts';
+import { type OpenedImage, type OpenImageOptions, openImage } from '../open/open-image.ts';
 
 export interface FetchImageRequest {
   readonly host: Host;
@@ -147,7 +147,7 @@ async function putInPlace(
   { host, directory, emit, signal }: FetchImageRequest,
   { partial, path }: { partial: string; path: string },
 ): Promise<void> {
-  const opened = await openImage(host, partial, { emit, ...(signal === undefined ? {} : { signal }) });
+  const opened = await openDownloaded(host, partial, { emit, ...(signal === undefined ? {} : { signal }) });
   try {
     const inspection = await inspectForward(opened);
     if (inspection.kind === 'unknown')
@@ -164,6 +164,16 @@ async function putInPlace(
   await proveImage({ host, path: partial, emit });
   await host.setAttributes(partial, { mode: 0o644 });
   await host.rename(partial, path);
+}
+
+/** As openImage. What is no image at all is the page of a server in between, and worth being asked for again. */
+async function openDownloaded(host: Host, path: string, options: OpenImageOptions): Promise<OpenedImage> {
+  try {
+    return await openImage(host, path, options);
+  } catch (thrown) {
+    if (!(thrown instanceof MigrateError) || thrown.code !== 'unsupported') throw thrown;
+    throw new MigrateError('wrong-image', `what the API sends is no image: ${thrown.message}`, { cause: thrown });
+  }
 }
 
 async function inspectForward(opened: OpenedImage): Promise<Inspection> {
