@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { createBundleHost } from './bundle.ts';
 import type { CommonOptions, MigrateOptions } from './command-options.ts';
 import { explain, printFacts, validate } from './desk-commands.ts';
+import { type DownloadOptions, download } from './download-command.ts';
 import { configName } from './find-config.ts';
 import { migrate } from './migrate-command.ts';
 import { status, undo } from './undo-command.ts';
@@ -34,7 +35,7 @@ function buildProgram(run: Run): Command {
     .version(toolVersion)
     .exitOverride()
     .enablePositionalOptions()
-    .option('-m, --mode <mode>', 'pretend or immediate; overrides migrate.mode', parseMode)
+    .option('-m, --mode <mode>', 'pretend, immediate or connected; overrides migrate.mode', parseMode)
     .option('-c, --config <file>', `configuration (default: ./${configName}, then in the work directory)`)
     .option('-w, --work-dir <directory>', 'where the files lie; overrides migrate.work_dir')
     .option('-y, --yes', 'do not ask before changing anything')
@@ -59,6 +60,15 @@ function buildProgram(run: Run): Command {
     .option('-w, --work-dir <directory>', 'where the files lie')
     .option('--json', 'print plan and findings as JSON')
     .action(run((options: CommonOptions & { facts: string }) => explain(createBundleHost(), merge(program, options))));
+  program
+    .command('download')
+    .description('Fetch the image that balena.image.download asks for, on any machine.')
+    .option('-c, --config <file>', 'configuration')
+    .option('-w, --work-dir <directory>', 'where the image goes')
+    .option('--config-json <file>', "the fleet's config.json, instead of a configuration")
+    .option('--os-version <version>', 'exact, ^5.1, ~5.1 or latest')
+    .option('--json', 'print the result as JSON, events as JSON lines on stderr')
+    .action(run((options: DownloadOptions) => download(createBundleHost(), merge(program, options))));
   program
     .command('undo')
     .description('Take back exactly what stage 1 has prepared.')
@@ -90,6 +100,7 @@ function merge<T extends CommonOptions>(program: Command, options: T): T {
 }
 
 function parseMode(value: string): string {
-  if (value !== 'pretend' && value !== 'immediate') throw new InvalidArgumentError('It must be pretend or immediate.');
+  if (value !== 'pretend' && value !== 'immediate' && value !== 'connected')
+    throw new InvalidArgumentError('It must be pretend, immediate or connected.');
   return value;
 }

@@ -13,6 +13,7 @@ import {
   renderLines,
 } from '@migrate/core';
 import { choiceOf, type MigrateOptions, refuse } from './command-options.ts';
+import { fetchFor } from './download-command.ts';
 import { findConfig } from './find-config.ts';
 import { prepare } from './prepare.ts';
 import { runStage1 } from './run-stage1.ts';
@@ -23,6 +24,9 @@ export async function migrate(host: Host, options: MigrateOptions): Promise<numb
   const { config, findings, workDirectory } = await findConfig(host, choiceOf(options));
   if (config === undefined) return refuse(findings, options, exitCodes.usage);
   const mode = options.mode ?? config.migrate.mode;
+  const { image } = config.balena;
+  if (mode === 'connected' && image?.kind === 'download')
+    await fetchFor(host, { config, workDirectory, version: image.version, emit });
   const preparation = await prepare(host, {
     config,
     workDirectory,

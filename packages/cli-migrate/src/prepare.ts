@@ -3,6 +3,7 @@ import {
   assetPath,
   bootManagerOf,
   type Config,
+  checkCloud,
   checkFormerRun,
   type Emit,
   type Facts,
@@ -18,6 +19,7 @@ import {
 } from '@migrate/core';
 import { proveImage } from '@migrate/image-tools';
 import { bundleDirectory } from './bundle.ts';
+import { findCloudAccess, openHttp, useFetchedImage } from './connected.ts';
 import { devices } from './devices.ts';
 import { toolVersion } from './version.ts';
 
@@ -38,7 +40,12 @@ export interface PreparationRequest {
 
 /** Reads everything and decides everything. Typed with HostReader: it can change nothing. */
 export async function prepare(host: HostReader, request: PreparationRequest): Promise<Preparation> {
-  const { config, workDirectory, emit } = request;
+  const { workDirectory, emit } = request;
+  const { access, findings: unusable } = await findCloudAccess(host, request.config, workDirectory);
+  const { config, findings: fetched } = await useFetchedImage(host, request.config, { workDirectory, access });
+  // While the image is read: neither waits for the other.
+  const cloud =
+    request.facts === undefined && access !== undefined ? checkCloud(openHttp(access), access, config.balena) : [];
   const facts = request.facts ?? (await inspectMachine(host, placesOf(config, workDirectory)));
   const assets: Assets = await readAssets(host, {
     config,
@@ -50,7 +57,7 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
   });
   const { plan, findings } = makePlan({ config, facts, assets, devices, toolVersion });
   const formerRun = request.facts === undefined ? await findFormerRun(host, stateDirectory) : { kind: 'none' as const };
-  const all = [...checkFormerRun(formerRun), ...findings];
+  const all = [...checkFormerRun(formerRun), ...unusable, ...fetched, ...(await cloud), ...findings];
   return { facts, findings: all, ...(plan === undefined || refuses(all) ? {} : { plan }) };
 }
 

@@ -17,11 +17,14 @@ export interface CloudAccess {
   readonly vpn?: { readonly host: string; readonly port: number };
 }
 
-/** Reads config.json for talking to the API. Throws `invalid-input`, naming the file and never a value of it. */
+/**
+ * Reads config.json for talking to the API. Throws `invalid-input` for what parseConfigJson refuses, and `unsupported` for a key or an
+ * authority that cannot be used; messages name the file and never a value of it.
+ */
 export function parseCloudAccess(text: string, fileName: string): CloudAccess {
   const { configJson, findings } = parseConfigJson(text, fileName);
   const [first] = findings;
-  if (configJson === undefined) throw invalid(fileName, first?.message ?? 'it is not valid');
+  if (configJson === undefined) throw refused('invalid-input', fileName, first?.message ?? 'it is not valid');
   const values = new Map<string, unknown>(Object.entries(JSON.parse(text) as object));
   const given = (name: string): string | undefined => {
     const value = values.get(name);
@@ -31,7 +34,7 @@ export function parseCloudAccess(text: string, fileName: string): CloudAccess {
   const key = isDevice ? given('deviceApiKey') : given('apiKey');
   // What is no token cannot be a header either (RFC 6750, section 2.1).
   if (key === undefined || !/^[\x21-\x7e]+$/.test(key))
-    throw invalid(fileName, 'its key has characters that no key has');
+    throw refused('unsupported', fileName, 'its key has characters that no key has');
   const [rootCa, vpnHost] = [given('balenaRootCA'), given('vpnEndpoint')];
   const vpnPort = Number(values.get('vpnPort'));
   return {
@@ -54,9 +57,9 @@ function decodeAuthority(base64: string, fileName: string): string {
   } catch {
     // Falls through to the one error below.
   }
-  throw invalid(fileName, 'balenaRootCA is not a certificate in base64');
+  throw refused('unsupported', fileName, 'balenaRootCA is not a certificate in base64');
 }
 
-function invalid(fileName: string, message: string): MigrateError {
-  return new MigrateError('invalid-input', `${fileName}: ${message}`, { data: { path: fileName } });
+function refused(code: 'invalid-input' | 'unsupported', fileName: string, message: string): MigrateError {
+  return new MigrateError(code, `${fileName}: ${message}`, { data: { path: fileName } });
 }
