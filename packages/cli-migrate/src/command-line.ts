@@ -1,5 +1,6 @@
 import { exitCodes, reportThrown } from '@migrate/core';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { addAgentCommands } from './agent-command-line.ts';
 import { createBundleHost } from './bundle.ts';
 import type { CommonOptions, MigrateOptions } from './command-options.ts';
 import { explain, printFacts, validate } from './desk-commands.ts';
@@ -27,7 +28,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
   }
 }
 
-type Run = <A extends unknown[]>(action: (...args: A) => Promise<number>) => (...args: A) => Promise<void>;
+export type Run = <A extends unknown[]>(action: (...args: A) => Promise<number>) => (...args: A) => Promise<void>;
 
 function buildProgram(run: Run): Command {
   const program = new Command('migrate')
@@ -79,6 +80,7 @@ function buildProgram(run: Run): Command {
     .description('Say whether this machine is prepared, half-prepared, or came back from a failed migration.')
     .option('--json', 'print it as JSON')
     .action(run((options: CommonOptions) => status(createBundleHost(), merge(program, options))));
+  addAgentCommands(program, run);
   return program;
 }
 
@@ -95,7 +97,7 @@ Exit codes: 0 done, 2 usage or configuration, 3 refused and nothing changed,
             4 failed and undone, 5 failed and not undone, 70 bug`;
 
 /** Options given before the subcommand's name belong to the program; they count for the subcommand too. */
-function merge<T extends CommonOptions>(program: Command, options: T): T {
+export function merge<T extends CommonOptions>(program: Command, options: T): T {
   return { ...program.opts<CommonOptions>(), ...options };
 }
 
