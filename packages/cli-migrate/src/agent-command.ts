@@ -30,6 +30,7 @@ import {
   writeLastReport,
 } from '@migrate/core';
 import { type AgentSetup, readAgentSetup } from './agent-setup.ts';
+import { cloudProgress } from './cloud-progress.ts';
 import type { CommonOptions } from './command-options.ts';
 import { openHttp } from './connected.ts';
 import { fetchFor } from './download-command.ts';
@@ -89,7 +90,7 @@ function agentDoors(context: AgentContext): AgentDoors {
       const plan = prepared;
       prepared = undefined;
       if (plan === undefined || planDigest(plan) !== digest) return 'the plan is no longer the one that was made';
-      return migrate(host, plan, emit);
+      return migrate(context, plan);
     },
     reboot: async () => {
       const { rebootSeconds } = setup.config.migrate;
@@ -124,9 +125,12 @@ async function pretend(
   }
 }
 
-async function migrate(host: Host, plan: Plan, emit: Emit): Promise<string | undefined> {
+async function migrate({ host, setup, emit }: AgentContext, plan: Plan): Promise<string | undefined> {
   try {
+    const tell = await cloudProgress(host, { ...setup, emit });
+    await tell('preparing');
     const outcome = await runStage1(host, plan, emit);
+    await tell(outcome.kind === 'done' ? 'restarting' : 'failed');
     if (outcome.kind === 'done') return undefined;
     const state =
       outcome.kind === 'undone' ? 'everything was taken back' : 'it could not be taken back: run "migrate undo"';

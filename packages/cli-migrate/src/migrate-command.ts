@@ -12,6 +12,7 @@ import {
   renderJson,
   renderLines,
 } from '@migrate/core';
+import { cloudProgress, type ReportProgress } from './cloud-progress.ts';
 import { choiceOf, type MigrateOptions, refuse } from './command-options.ts';
 import { fetchFor } from './download-command.ts';
 import { findConfig } from './find-config.ts';
@@ -49,15 +50,18 @@ export async function migrate(host: Host, options: MigrateOptions): Promise<numb
     process.stderr.write('migrate: not confirmed, nothing was changed\n');
     return exitCodes.refused;
   }
-  return prepareAndReboot(host, plan, { emit, json: options.json === true });
+  const report = await cloudProgress(host, { config, workDirectory, emit });
+  return prepareAndReboot(host, plan, { emit, json: options.json === true, report });
 }
 
 async function prepareAndReboot(
   host: Host,
   plan: Plan,
-  { emit, json }: { emit: Emit; json: boolean },
+  { emit, json, report }: { emit: Emit; json: boolean; report: ReportProgress },
 ): Promise<number> {
+  await report('preparing');
   const outcome = await runStage1(host, plan, emit);
+  await report(outcome.kind === 'done' ? 'restarting' : 'failed');
   if (json) process.stdout.write(`${JSON.stringify({ kind: 'finished', outcome: outcome.kind, planId: plan.id })}\n`);
   if (outcome.kind !== 'done') {
     const state =
