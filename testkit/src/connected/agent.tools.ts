@@ -147,5 +147,8 @@ it('the unit of the agent is one that systemd understands', () => {
   const command = ['/bin/true', 'agent', 'run', '--config', '/root/50% "new"/$c\\.yml'];
   writeFileSync(path, agentUnit({ command, workDirectory: '/root' }));
   const { status, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', path], { encoding: 'utf8' });
-  expect({ status, about: stderr.split('\n').filter((line) => line.includes('balena-migrate-agent')) }).toEqual({ status: 0, about: [] });
+  expect({ status, about: stderr.split('\n').filter((line) => line.includes('balena-migrate-agent')) }).toEqual({
+    status: 0,
+    about: [],
+  });
 });

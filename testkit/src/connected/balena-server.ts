@@ -17,7 +17,6 @@ export type DownloadFault =
   | { readonly kind: 'length'; readonly moreBytes: number }
   /** From now on another file, under another ETag or the same. */
   | { readonly kind: 'change'; readonly file: Uint8Array; readonly keepsEtag?: boolean }
-  /** Cut, and the file gone from the range that was asked for. */
   | { readonly kind: 'redirect'; readonly location: string }
   | { readonly kind: 'garbage' };
 
@@ -114,10 +113,12 @@ function download(server: BalenaServer, request: IncomingMessage, response: Serv
     ...(isPart ? { 'content-range': `bytes ${from}-${file.length - 1}/${file.length}` } : {}),
     ...(server.sendsDigest ? { 'repr-digest': `sha-256=:${createHash('sha256').update(file).digest('base64')}:` } : {}),
   });
-  if (fault?.kind === 'cut') response.write(sent.subarray(0, fault.afterBytes), () => response.destroy());
+  // Not destroyed: a reset would take back what the client has not read yet.
+  const cutAfter = (bytes: number): void =>
+    void response.write(sent.subarray(0, bytes), () => response.socket?.destroySoon());
+  if (fault?.kind === 'cut') cutAfter(fault.afterBytes);
+  else if (fault?.kind === 'length') cutAfter(sent.length + Math.min(0, fault.moreBytes));
   else if (fault?.kind === 'stall') response.write(sent.subarray(0, fault.afterBytes));
-  else if (fault?.kind === 'length')
-    response.write(sent.subarray(0, sent.length + Math.min(0, fault.moreBytes)), () => response.destroy());
   else if (fault?.kind === 'trickle') trickle(response, sent);
   else response.end(sent);
 }
