@@ -88,6 +88,7 @@ const examples = `
 Examples:
   migrate                              say what would be done (mode pretend)
   migrate --mode immediate --yes       migrate now, without a question
+  migrate download                     fetch the image that balena.image.download asks for
   migrate undo                         take back what stage 1 prepared
   migrate validate balena-migrate.yml  check a configuration on any machine
   migrate facts > machine.json         capture a machine, to plan for it on a desk:

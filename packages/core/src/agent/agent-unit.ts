@@ -11,7 +11,8 @@ export interface UnitRequest {
 
 /**
  * The unit file. It takes from the process what it never needs. Nothing that makes a mount namespace (Protect…, Private…, ReadWritePaths)
- * may be in it: stage 1 reads /proc/self/mountinfo to see which file systems the machine has, and would see those of the namespace.
+ * may be in it: stage 1 reads /proc/self/mountinfo to see which file systems the machine has, and would see those of the namespace. Nor
+ * what systemd 229 of 2016 cannot load; it passes over settings that it does not know.
  */
 export function agentUnit({ command, workDirectory }: UnitRequest): string {
   return `# Made by "migrate agent install"; "migrate agent remove" takes it away.
@@ -21,7 +22,7 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
-Type=exec
+Type=simple
 ExecStart=${command.map(quoteForUnit).join(' ')}
 WorkingDirectory=${escapeSpecifiers(workDirectory)}
 Restart=on-failure
@@ -36,7 +37,6 @@ RestrictRealtime=yes
 RestrictNamespaces=yes
 RestrictSUIDSGID=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
-SystemCallArchitectures=native
 KeyringMode=private
 OOMScoreAdjust=-500
 

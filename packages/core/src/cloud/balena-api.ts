@@ -89,7 +89,7 @@ export async function reportProvisioning(
   context: ApiContext,
   { progress, state }: { progress: number; state: string },
 ): Promise<void> {
-  const path = `/v6/device(uuid=${odataText(context.access.uuid ?? '')})`;
+  const path = `/v6/device(uuid=${encodeURIComponent(odataText(context.access.uuid ?? ''))})`;
   const body = { provisioning_progress: Math.round(progress), provisioning_state: state, status: 'configuring' };
   const { status, text } = await call(context, { method: 'PATCH', path, body: JSON.stringify(body) });
   if (status >= 300) throw failed(context, path, status, text);

@@ -37,7 +37,7 @@ type Fault =
   | 'wrong-place';
 
 /** A server with one file that changes, and a list of what goes wrong with each request; afterwards all goes well. */
-function faultyServer(faults: readonly Fault[], sizeBytes: number) {
+function faultyServer(faults: readonly Fault[], sizeBytes: number, pieceBytes = 7) {
   const asked: HttpRequest[] = [];
   const served: Uint8Array[] = [];
   let seed = 0;
@@ -52,7 +52,7 @@ function faultyServer(faults: readonly Fault[], sizeBytes: number) {
       if (fault === 'other-file') etag += 1;
       const file = soundFile(seed, sizeBytes);
       served.push(file);
-      return respond(request, { file, etag: `"${etag}"`, fault });
+      return respond(request, { file, etag: `"${etag}"`, fault, pieceBytes });
     },
   };
   return { http, asked, served };
@@ -60,7 +60,7 @@ function faultyServer(faults: readonly Fault[], sizeBytes: number) {
 
 function respond(
   { url, headers = {} }: HttpRequest,
-  { file, etag, fault }: { file: Uint8Array; etag: string; fault: Fault },
+  { file, etag, fault, pieceBytes }: { file: Uint8Array; etag: string; fault: Fault; pieceBytes: number },
 ): HttpResponse {
   const answer = (status: number, head: Record<string, string>, body: Uint8Array, isCut = false): HttpResponse => ({
     status,
@@ -69,7 +69,7 @@ function respond(
     close: () => {},
     body: (async function* () {
       const end = isCut ? Math.floor(body.length * 0.6) : body.length;
-      for (let at = 0; at < end; at += 7) yield body.subarray(at, Math.min(end, at + 7));
+      for (let at = 0; at < end; at += pieceBytes) yield body.subarray(at, Math.min(end, at + pieceBytes));
       if (isCut) throw new MigrateError('read-failed', 'cut', { data: { errno: 'ECONNRESET' } });
     })(),
   });
@@ -150,6 +150,14 @@ describe('a download', () => {
     await download(host, better);
     expect(asked.map(({ headers }) => headers?.range)).toEqual(['bytes=619-']);
     expect(isSound(await host.readFile(final))).toBe(true);
+  });
+
+  test('ends where the server always cuts at the same place and knows no ranges', async () => {
+    const faults = Array<Fault>(100).fill('cut');
+    const { http, asked } = faultyServer(faults, 4 * 1024 * 1024, 256 * 1024);
+    const forgetful: Http = { ...http, request: (request) => http.request({ ...request, headers: {} }) };
+    await expect(download(newHost(), forgetful)).rejects.toThrow('given up after 4 attempts');
+    expect(asked).toHaveLength(4);
   });
 
   test('does not begin where the disk is too small', async () => {

@@ -81,12 +81,14 @@ function pathsOf({ partialDirectory }: DownloadRequest): Pick<Work, 'dataPath' |
 
 type Attempt =
   | { readonly kind: 'complete'; readonly record: TransferRecord }
-  | { readonly kind: 'failed'; readonly reason: string; readonly gainedBytes: number; readonly retryAfter?: string };
+  /** `reachedBytes`: how far the file came, from its start. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly reachedBytes: number; readonly retryAfter?: string };
 
 async function repeat(work: Work): Promise<void> {
   const { host, limits, signal, name, emit } = work;
   let failures = 0;
   let hasBeenUnsound = false;
+  let furthest = (await usableRecord(work))?.durableBytes ?? 0;
   for (;;) {
     const attempt = await tryOnce(work);
     if (attempt.kind === 'complete') {
@@ -97,7 +99,10 @@ async function repeat(work: Work): Promise<void> {
       emit({ kind: 'note', level: 'warn', text: `${name} is downloaded again: ${fault.message}` });
       continue;
     }
-    failures = attempt.gainedBytes >= progressBytes ? 1 : failures + 1;
+    // By the furthest ever: a server that always cuts at the same place brings nothing.
+    const isFurther = attempt.reachedBytes >= furthest + progressBytes;
+    furthest = Math.max(furthest, attempt.reachedBytes);
+    failures = isFurther ? 1 : failures + 1;
     if (failures >= limits.attempts) {
       const message = `downloading ${name}: given up after ${failures} attempts that brought nothing: ${attempt.reason}`;
       throw new MigrateError('read-failed', message);
@@ -128,7 +133,7 @@ async function tryOnce(work: Work): Promise<Attempt> {
     });
   } catch (thrown) {
     if (!isPassingError(thrown)) throw thrown;
-    return { kind: 'failed', reason: thrown.message, gainedBytes: 0 };
+    return { kind: 'failed', reason: thrown.message, reachedBytes: 0 };
   }
   try {
     const verdict = judgeResponse(response, { source, record });
@@ -138,7 +143,7 @@ async function tryOnce(work: Work): Promise<Attempt> {
       });
     if (verdict.kind === 'take') return await receive(work, response, verdict);
     if (verdict.kind === 'discard') await host.removeFile(recordPath);
-    return { gainedBytes: 0, ...verdict, kind: 'failed' };
+    return { reachedBytes: 0, ...verdict, kind: 'failed' };
   } finally {
     response.close();
   }
@@ -203,11 +208,11 @@ async function receive(work: Work, response: HttpResponse, { position, bodyBytes
     await save(end);
     return isWhole
       ? { kind: 'complete', record }
-      : { kind: 'failed', reason: 'the server sent only a part', gainedBytes: end - position };
+      : { kind: 'failed', reason: 'the server sent only a part', reachedBytes: end };
   } catch (thrown) {
     if (!isPassingError(thrown)) throw thrown;
     await save(end);
-    return { kind: 'failed', reason: thrown.message, gainedBytes: end - position };
+    return { kind: 'failed', reason: thrown.message, reachedBytes: end };
   } finally {
     await file.close();
   }

@@ -172,7 +172,8 @@ function openSocket(hostname: string, port: number, signal: AbortSignal): Promis
   const host = hostname.replace(/^\[|\]$/g, '');
   return new Promise((resolve, reject) => {
     const socket = connectTcp({ host, port, signal });
-    socket.once('error', (thrown) => reject(asMigrateError(thrown, `${hostname}:${port}`)));
+    // Also after it is connected: whoever uses it then is told by the stream above it.
+    socket.on('error', (thrown) => reject(asMigrateError(thrown, `${hostname}:${port}`)));
     socket.once('connect', () => resolve(socket));
   });
 }
