@@ -1,9 +1,11 @@
 import { exitCodes, reportThrown } from '@migrate/core';
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { addAgentCommands } from './agent-command-line.ts';
 import { createBundleHost } from './bundle.ts';
 import type { CommonOptions, MigrateOptions } from './command-options.ts';
 import { completionScript, type Shell, shells } from './completion/completion-script.ts';
 import { explain, printFacts, validate } from './desk-commands.ts';
+import { type DownloadOptions, download } from './download-command.ts';
 import { configName } from './find-config.ts';
 import { type KitCommandOptions, prepareKit } from './kit-command.ts';
 import { migrate } from './migrate-command.ts';
@@ -38,7 +40,7 @@ export function buildProgram(run: Run): Command {
     .version(toolVersion)
     .exitOverride()
     .enablePositionalOptions()
-    .addOption(new Option('-m, --mode <mode>', 'overrides migrate.mode').choices(['pretend', 'immediate']))
+    .addOption(new Option('-m, --mode <mode>', 'overrides migrate.mode').choices(['pretend', 'immediate', 'connected']))
     .option('-c, --config <file>', `configuration (default: ./${configName}, then in the work directory)`)
     .option('-w, --work-dir <directory>', 'where the files lie; overrides migrate.work_dir')
     .option('-y, --yes', 'do not ask before changing anything')
@@ -64,6 +66,15 @@ export function buildProgram(run: Run): Command {
     .option('-w, --work-dir <directory>', 'where the files lie')
     .option('--json', 'print plan and findings as JSON')
     .action(run((options: CommonOptions & { facts: string }) => explain(createBundleHost(), merge(program, options))));
+  program
+    .command('download')
+    .description('Fetch the image that balena.image.download asks for, on any machine.')
+    .option('-c, --config <file>', 'configuration')
+    .option('-w, --work-dir <directory>', 'where the image goes')
+    .option('--config-json <file>', "the fleet's config.json, instead of a configuration")
+    .option('--os-version <version>', 'exact, ^5.1, ~5.1 or latest')
+    .option('--json', 'print the result as JSON, events as JSON lines on stderr')
+    .action(run((options: DownloadOptions) => download(createBundleHost(), merge(program, options))));
   program
     .command('undo')
     .description('Take back exactly what stage 1 has prepared.')
@@ -94,6 +105,7 @@ export function buildProgram(run: Run): Command {
         return exitCodes.done;
       }),
     );
+  addAgentCommands(program, run);
   return program;
 }
 
@@ -127,6 +139,7 @@ const examples = `
 Examples:
   migrate                              say what would be done (mode pretend)
   migrate --mode immediate --yes       migrate now, without a question
+  migrate download                     fetch the image that balena.image.download asks for
   migrate undo                         take back what stage 1 prepared
   migrate validate balena-migrate.yml  check a configuration on any machine
   migrate facts > machine.json         capture a machine, to plan for it on a desk:
@@ -138,7 +151,7 @@ Exit codes: 0 done, 2 usage or configuration, 3 refused and nothing changed,
             4 failed and undone, 5 failed and not undone, 70 bug`;
 
 /** Options given before the subcommand's name belong to the program; they count for the subcommand too. */
-function merge<T extends CommonOptions>(program: Command, options: T): T {
+export function merge<T extends CommonOptions>(program: Command, options: T): T {
   return { ...program.opts<CommonOptions>(), ...options };
 }
 

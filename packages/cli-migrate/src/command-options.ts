@@ -8,7 +8,7 @@ export interface CommonOptions {
 }
 
 export interface MigrateOptions extends CommonOptions {
-  readonly mode?: 'pretend' | 'immediate';
+  readonly mode?: 'pretend' | 'immediate' | 'connected';
   readonly yes?: boolean;
   /** False: --no-reboot. */
   readonly reboot?: boolean;

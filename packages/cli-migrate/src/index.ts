@@ -1,3 +1,5 @@
+export * from './agent-command.ts';
+export * from './cloud-progress.ts';
 export * from './command-line.ts';
 export * from './devices.ts';
 export * from './prepare.ts';

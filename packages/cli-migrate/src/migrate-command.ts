@@ -13,7 +13,9 @@ import {
   renderJson,
   renderLines,
 } from '@migrate/core';
+import { cloudProgress, type ReportProgress } from './cloud-progress.ts';
 import { choiceOf, type MigrateOptions, refuse } from './command-options.ts';
+import { fetchFor } from './download-command.ts';
 import { findConfig } from './find-config.ts';
 import { prepare } from './prepare.ts';
 import { runStage1 } from './run-stage1.ts';
@@ -24,6 +26,9 @@ export async function migrate(host: Host, options: MigrateOptions): Promise<numb
   const { config, findings, workDirectory } = await findConfig(host, choiceOf(options));
   if (config === undefined) return refuse(findings, options, exitCodes.usage);
   const mode = options.mode ?? config.migrate.mode;
+  const { image } = config.balena;
+  if (mode === 'connected' && image?.kind === 'download')
+    await fetchFor(host, { config, workDirectory, version: image.version, emit });
   const preparation = await prepare(host, {
     config: options.reboot === false ? withoutReboot(config) : config,
     workDirectory,
@@ -46,7 +51,8 @@ export async function migrate(host: Host, options: MigrateOptions): Promise<numb
     process.stderr.write('migrate: not confirmed, nothing was changed\n');
     return exitCodes.refused;
   }
-  return prepareAndReboot(host, plan, { emit, json: options.json === true });
+  const report = await cloudProgress(host, { config, workDirectory, emit });
+  return prepareAndReboot(host, plan, { emit, json: options.json === true, report });
 }
 
 function withoutReboot(config: Config): Config {
@@ -57,9 +63,11 @@ function withoutReboot(config: Config): Config {
 async function prepareAndReboot(
   host: Host,
   plan: Plan,
-  { emit, json }: { emit: Emit; json: boolean },
+  { emit, json, report }: { emit: Emit; json: boolean; report: ReportProgress },
 ): Promise<number> {
+  await report('preparing');
   const outcome = await runStage1(host, plan, emit);
+  await report(outcome.kind === 'done' ? 'restarting' : 'failed');
   if (json) process.stdout.write(`${JSON.stringify({ kind: 'finished', outcome: outcome.kind, planId: plan.id })}\n`);
   if (outcome.kind !== 'done') {
     const state =

@@ -3,9 +3,11 @@ import {
   assetPath,
   bootManagerOf,
   type Config,
+  checkCloud,
   checkFormerRun,
   type Emit,
   type Facts,
+  type FileReference,
   type Finding,
   findFormerRun,
   type HostReader,
@@ -19,6 +21,7 @@ import {
 } from '@migrate/core';
 import { measureBackup, proveArchives, proveImage } from '@migrate/image-tools';
 import { bundleDirectory } from './bundle.ts';
+import { findCloudAccess, openHttp, useFetchedImage } from './connected.ts';
 import { devices } from './devices.ts';
 import { planWithRoom } from './plan-with-room.ts';
 import { toolVersion } from './version.ts';
@@ -40,7 +43,12 @@ export interface PreparationRequest {
 
 /** Reads everything and decides everything. Typed with HostReader: it can change nothing. */
 export async function prepare(host: HostReader, request: PreparationRequest): Promise<Preparation> {
-  const { config, workDirectory, emit } = request;
+  const { workDirectory, emit } = request;
+  const { access, findings: unusable } = await findCloudAccess(host, request.config, workDirectory);
+  const { config, findings: fetched } = await useFetchedImage(host, request.config, { workDirectory, access });
+  // While the image is read: neither waits for the other.
+  const cloud =
+    request.facts === undefined && access !== undefined ? checkCloud(openHttp(access), access, config.balena) : [];
   const facts = request.facts ?? (await inspectMachine(host, placesOf(config, workDirectory)));
   const assets: Assets = await readAssets(host, {
     config,
@@ -66,7 +74,7 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
     measure: () => measureBackup(host, { volumes: assets.backup?.volumes ?? [], leaveOut: [stateDirectory], emit }),
   });
   const formerRun = request.facts === undefined ? await findFormerRun(host, stateDirectory) : { kind: 'none' as const };
-  const all = [...checkFormerRun(formerRun), ...findings];
+  const all = [...checkFormerRun(formerRun), ...unusable, ...fetched, ...(await cloud), ...findings];
   return { facts, findings: all, ...(plan === undefined || refuses(all) ? {} : { plan }) };
 }
 
@@ -90,11 +98,10 @@ export function inspectMachine(host: HostReader, places: readonly string[]): Pro
 
 function placesOf(config: Config, workDirectory: string): string[] {
   const { image } = config.balena;
-  const files =
-    image?.kind === 'fs'
-      ? Object.values(image.partitions).map(({ archive }) => archive)
-      : image === undefined
-        ? []
-        : [image.file];
-  return [stateDirectory, ...files.map((file) => assetPath(workDirectory, file))];
+  return [stateDirectory, ...filesOfSetting(image).map((file) => assetPath(workDirectory, file))];
+}
+
+function filesOfSetting(image: Config['balena']['image']): readonly FileReference[] {
+  if (image?.kind === 'dd') return [image.file];
+  return image?.kind === 'fs' ? Object.values(image.partitions).map(({ archive }) => archive) : [];
 }

@@ -1,5 +1,6 @@
 import {
   exitCodes,
+  type FormerRun,
   findFormerRun,
   type Host,
   MigrateError,
@@ -42,13 +43,17 @@ export async function status(host: Host, options: CommonOptions): Promise<number
     );
     return exitCodes.done;
   }
-  const text = {
+  process.stdout.write(`${formerRunText(run)}\n`);
+  return exitCodes.done;
+}
+
+/** What an earlier run left, for a person. */
+export function formerRunText(run: FormerRun): string {
+  return {
     none: 'no migration was prepared on this machine',
     running: 'migrate is at work at this moment',
     'half-done': 'a run was cut before its end; "migrate undo" takes it back',
     armed: 'the machine is prepared: the next boot starts stage 2',
     'fell-back': `the migration gave way to this system: ${'reason' in run ? run.reason : ''}`,
   }[run.kind];
-  process.stdout.write(`${text}\n`);
-  return exitCodes.done;
 }

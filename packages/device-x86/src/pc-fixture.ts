@@ -176,7 +176,7 @@ export function pcConfig(change: (config: Config) => Config = (config) => config
     balena: {
       image: { kind: 'dd', file: { path: '/root/image.img.gz' }, writesUnused: false },
       config: { path: 'config.json' },
-      api: { port: 443, check: true },
+      api: { check: true, checkKey: false, reportProgress: false },
       checkVpn: true,
       checkTimeoutSeconds: 20,
     },

@@ -16,6 +16,7 @@ export * from './extract/write-tar.ts';
 export { checkFat } from './fat/fat-check.ts';
 export * from './fat/fat-reader.ts';
 export * from './fat/fat-writer.ts';
+export * from './fetch/fetch-image.ts';
 export * from './flash/commit-sectors.ts';
 export * from './flash/flash-image.ts';
 export * from './flash/prove-image.ts';

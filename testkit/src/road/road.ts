@@ -102,6 +102,9 @@ export function configYaml({
     image,
     '  config:',
     '    path: config.json',
+    // The machines of the road have no way out.
+    '  api: { check: false }',
+    '  check_vpn: false',
     'debug:',
     `  no_flash: ${noFlash}`,
     '',

@@ -112,7 +112,8 @@ async function readImage(
   { config, workDirectory, proveImage, proveArchives }: AssetSources,
 ): Promise<TargetImage | undefined> {
   const setting = config.balena.image;
-  if (setting === undefined) return undefined;
+  // A download that is there already has become "dd" before.
+  if (setting === undefined || setting.kind === 'download') return undefined;
   if (setting.kind === 'fs') return proveArchives(await withAbsolutePaths(host, setting, workDirectory));
   const path = await existing(host, assetPath(workDirectory, setting.file), 'balena.image.dd');
   const { file, writesUnused } = setting;

@@ -1,5 +1,7 @@
 // From the form of the file to the form that the program works with: camelCase, defaults filled in from the schema.
 import type {
+  AgentSetting,
+  AgentSource,
   BackupVolume,
   Config,
   ExpectedHash,
@@ -15,12 +17,14 @@ import { type ConfigFile, configSchema } from './config-schema.ts';
 type Present<T> = Exclude<T, null | undefined>;
 type MigrateForm = Present<ConfigFile['migrate']>;
 type BalenaForm = Present<ConfigFile['balena']>;
+type AgentForm = Present<ConfigFile['agent']>;
 type FileForm = Present<MigrateForm['kernel']>;
 type FsForm = Present<Present<BalenaForm['image']>['fs']>;
 
 const settings = {
   migrate: configSchema.properties.migrate.properties,
   balena: configSchema.properties.balena.properties,
+  agent: configSchema.properties.agent.properties,
   debug: configSchema.properties.debug.properties,
 };
 
@@ -31,6 +35,7 @@ export function buildConfig(file: ConfigFile): Config {
   return {
     migrate: buildMigrate(file.migrate ?? {}),
     balena: buildBalena(file.balena ?? {}),
+    ...given('agent', file.agent === null || file.agent === undefined ? undefined : buildAgent(file.agent)),
     debug: { noFlash: file.debug?.no_flash ?? settings.debug.no_flash.default },
   };
 }
@@ -79,17 +84,36 @@ function buildBalena(form: BalenaForm): Config['balena'] {
     ...given('appName', form.app_name),
     api: {
       ...given('host', form.api?.host),
-      port: form.api?.port ?? api.properties.port.default,
+      ...given('port', form.api?.port),
       check: form.api?.check ?? api.properties.check.default,
+      checkKey: form.api?.check_key ?? api.properties.check_key.default,
+      reportProgress: form.api?.report_progress ?? api.properties.report_progress.default,
     },
     checkVpn: form.check_vpn ?? check_vpn.default,
     checkTimeoutSeconds: form.check_timeout ?? check_timeout.default,
   };
 }
 
-function buildImage({ dd, fs, write_unused }: Present<BalenaForm['image']>): ImageSetting | undefined {
+function buildAgent(form: AgentForm): AgentSetting {
+  const { require_plan, interval } = settings.agent;
+  const sources: AgentSource[] = [];
+  if (form.watch !== null && form.watch !== undefined) sources.push({ kind: 'watch', path: form.watch });
+  if (form.url !== null && form.url !== undefined) sources.push({ kind: 'url', url: form.url });
+  if (form.device_variables === true) sources.push({ kind: 'device-variables' });
+  return {
+    sources,
+    ...given('reportUrl', form.report_url),
+    ...given('tokenFile', form.token_file),
+    ...given('device', form.device),
+    requiresPlan: form.require_plan ?? require_plan.default,
+    intervalSeconds: form.interval ?? interval.default,
+  };
+}
+
+function buildImage({ dd, fs, download, write_unused }: Present<BalenaForm['image']>): ImageSetting | undefined {
   const writesUnused = write_unused ?? settings.balena.image.properties.write_unused.default;
   if (dd !== null && dd !== undefined) return { kind: 'dd', file: fileOf(dd), writesUnused };
+  if (download !== null && download !== undefined) return { kind: 'download', version: download.version, writesUnused };
   return fs === null || fs === undefined ? undefined : buildFs(fs);
 }
 

@@ -1,4 +1,5 @@
 // The section `balena` of the configuration file.
+import { versionSpecPattern } from '../cloud/os-version.ts';
 import { diskId, fileReference, longestWaitSeconds, oneLine, partition } from './config-schema-values.ts';
 
 const fs = {
@@ -60,10 +61,28 @@ const fs = {
   additionalProperties: false,
 } as const;
 
+const given = { type: 'object' } as const;
+
+const download = {
+  type: ['object', 'null'],
+  description:
+    'The image of this version for the `deviceType` in config.json, from the API that config.json names. `migrate download` and mode `connected` fetch it into `migrate.work_dir`; the other modes take the newest one that lies there.',
+  properties: {
+    version: {
+      type: 'string',
+      pattern: versionSpecPattern,
+      description:
+        'Version of balenaOS: exact, `^5.1` (5.1 or newer, below 6), `~5.1` (below 5.2), or `latest`. Prereleases only by their exact name.',
+      examples: ['^5.1'],
+    },
+  },
+  required: ['version'],
+  additionalProperties: false,
+} as const;
+
 const api = {
   type: ['object', 'null'],
-  description: 'Check before migrating that the API of the fleet answers.',
-  'x-support': 'ignored',
+  description: 'Check before migrating that the API of the fleet answers; one that does not is refused.',
   properties: {
     host: {
       type: ['string', 'null'],
@@ -75,14 +94,26 @@ const api = {
       type: ['integer', 'null'],
       minimum: 1,
       maximum: 65535,
-      default: 443,
-      description: 'TCP port.',
+      description: 'TCP port; left out: the one of `apiEndpoint`, 443 where `host` is given.',
       examples: [443],
     },
     check: {
       type: ['boolean', 'null'],
       default: true,
       description: 'Whether to make the check.',
+      examples: [true],
+    },
+    check_key: {
+      type: ['boolean', 'null'],
+      default: false,
+      description: 'Whether to check as well that the API accepts the key in config.json.',
+      examples: [true],
+    },
+    report_progress: {
+      type: ['boolean', 'null'],
+      default: false,
+      description:
+        'Whether to show the progress of stage 1 in the dashboard. It takes `uuid` and `deviceApiKey` in config.json.',
       examples: [true],
     },
     key: {
@@ -99,7 +130,7 @@ export const balenaSection = {
   properties: {
     image: {
       type: ['object', 'null'],
-      description: 'The balenaOS image, as one file (`dd`) or as archives (`fs`).',
+      description: 'The balenaOS image: one file (`dd`), archives (`fs`), or one from the balena API (`download`).',
       properties: {
         dd: {
           ...fileReference,
@@ -108,15 +139,22 @@ export const balenaSection = {
           examples: [{ path: 'balena.img.gz' }],
         },
         fs,
+        download,
         write_unused: {
           type: ['boolean', 'null'],
           default: false,
           description:
-            'Whether `dd` also writes the blocks of the image that hold nothing. It takes several times as long; without it those blocks keep what the old system left there.',
+            'Whether `dd` or `download` also writes the blocks of the image that hold nothing. It takes several times as long; without it those blocks keep what the old system left there.',
           examples: [true],
         },
       },
-      not: { type: 'object', properties: { dd: { type: 'object' }, fs: { type: 'object' } }, required: ['dd', 'fs'] },
+      not: {
+        anyOf: [
+          { type: 'object', properties: { dd: given, fs: given }, required: ['dd', 'fs'] },
+          { type: 'object', properties: { dd: given, download: given }, required: ['dd', 'download'] },
+          { type: 'object', properties: { fs: given, download: given }, required: ['fs', 'download'] },
+        ],
+      },
       additionalProperties: false,
       examples: [{ dd: { path: 'balena.img.gz' } }],
     },
@@ -135,9 +173,9 @@ export const balenaSection = {
     check_vpn: {
       type: ['boolean', 'null'],
       default: true,
-      description: 'Whether to check before migrating that the VPN endpoint in config.json answers.',
+      description:
+        'Whether to check before migrating that the VPN endpoint in config.json answers; one that does not brings a warning.',
       examples: [true],
-      'x-support': 'ignored',
     },
     check_timeout: {
       type: ['integer', 'null'],
@@ -146,7 +184,6 @@ export const balenaSection = {
       default: 20,
       description: 'Seconds that each of these checks may take.',
       examples: [20],
-      'x-support': 'ignored',
     },
   },
   additionalProperties: false,

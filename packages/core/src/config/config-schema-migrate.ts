@@ -112,10 +112,10 @@ export const migrateSection = {
   properties: {
     mode: {
       type: ['string', 'null'],
-      enum: ['pretend', 'immediate', 'extract', null],
+      enum: ['pretend', 'immediate', 'connected', 'extract', null],
       default: 'pretend',
       description:
-        '`pretend` checks everything and changes nothing, `immediate` migrates, `extract` only takes an image apart. This version refuses `extract`.',
+        '`pretend` checks everything and changes nothing, `immediate` migrates, `connected` first fetches the image that `balena.image.download` asks for. This version refuses `extract`, which only takes an image apart.',
       examples: ['pretend'],
     },
     work_dir: {

@@ -1,10 +1,13 @@
 // Parts that several places of the configuration file's schema share: paths, hashes, references to files.
 
+import { versionSpecPattern } from '../cloud/os-version.ts';
+
 /** One line of text; the control characters of Unicode's first blocks are refused. */
 export const oneLine = '^[^\\u0000-\\u001f\\u007f]+$';
 /** Words of a kernel command line; the line breaks of a YAML block are blanks here. */
 export const commandLine = '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f]*$';
 export const absolutePath = '^/[^\\u0000-\\u001f\\u007f]+$';
+export const httpsAddress = '^https://[^\\u0000-\\u0020\\u007f/?#@]+([/?][^\\u0000-\\u0020\\u007f]*)?$';
 export const devicePath = '^/dev/[^\\u0000-\\u001f\\u007f]+$';
 const sha256Digits = '^[0-9a-fA-F]{64}$';
 const sha1Digits = '^[0-9a-fA-F]{40}$';
@@ -21,6 +24,8 @@ export const patternMeanings: Readonly<Record<string, string>> = {
   [commandLine]: 'text without control characters',
   [absolutePath]: 'an absolute path, starting with /',
   [devicePath]: 'a path that starts with /dev/',
+  [httpsAddress]: 'an https address without a user name',
+  [versionSpecPattern]: 'a version like 5.1.20, ^5.1, ~5.1.20 or latest',
   [sha256Digits]: '64 hexadecimal digits',
   [sha1Digits]: '40 hexadecimal digits',
   [md5Digits]: '32 hexadecimal digits',

@@ -1,6 +1,7 @@
 // The one definition of balena-migrate.yml. From it come the type of the file form, the checks, the published schema for editors
 // and docs/configuration.md. `x-support` says where this version does not do what a setting asks; without it the setting is used.
 import type { FromSchema } from 'json-schema-to-ts';
+import { agentSection } from './config-schema-agent.ts';
 import { balenaSection } from './config-schema-balena.ts';
 import { migrateSection } from './config-schema-migrate.ts';
 
@@ -16,6 +17,7 @@ export const configSchema = {
   properties: {
     migrate: migrateSection,
     balena: balenaSection,
+    agent: agentSection,
     debug: {
       type: ['object', 'null'],
       description: 'For trying things out.',

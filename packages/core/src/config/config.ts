@@ -1,6 +1,6 @@
 // What a user asked for, after parsing: camelCase, defaults filled in, hashes typed. The YAML form is config-schema.ts.
 
-export type Mode = 'pretend' | 'immediate' | 'extract';
+export type Mode = 'pretend' | 'immediate' | 'connected' | 'extract';
 export type HashAlgorithm = 'sha256' | 'sha1' | 'md5';
 
 export interface ExpectedHash {
@@ -93,7 +93,31 @@ export interface DdImageSetting {
   readonly writesUnused: boolean;
 }
 
-export type ImageSetting = DdImageSetting | FsImageSetting;
+/** A whole image that is fetched from the balena API, or was. */
+export interface DownloadImageSetting {
+  readonly kind: 'download';
+  /** See chooseOsVersion. */
+  readonly version: string;
+  readonly writesUnused: boolean;
+}
+
+export type ImageSetting = DdImageSetting | FsImageSetting | DownloadImageSetting;
+
+/** What a go-ahead for this machine comes by. */
+export type AgentSource =
+  | { readonly kind: 'watch'; readonly path: string }
+  | { readonly kind: 'url'; readonly url: string }
+  | { readonly kind: 'device-variables' };
+
+export interface AgentSetting {
+  /** All that the file gives; an agent needs just one. */
+  readonly sources: readonly AgentSource[];
+  readonly reportUrl?: string;
+  readonly tokenFile?: string;
+  readonly device?: string;
+  readonly requiresPlan: boolean;
+  readonly intervalSeconds: number;
+}
 
 export interface Config {
   readonly migrate: {
@@ -135,9 +159,16 @@ export interface Config {
     readonly image?: ImageSetting;
     readonly config?: FileReference;
     readonly appName?: string;
-    readonly api: { readonly host?: string; readonly port: number; readonly check: boolean };
+    readonly api: {
+      readonly host?: string;
+      readonly port?: number;
+      readonly check: boolean;
+      readonly checkKey: boolean;
+      readonly reportProgress: boolean;
+    };
     readonly checkVpn: boolean;
     readonly checkTimeoutSeconds: number;
   };
+  readonly agent?: AgentSetting;
   readonly debug: { readonly noFlash: boolean };
 }

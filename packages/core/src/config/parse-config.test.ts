@@ -63,7 +63,7 @@ describe('what the original README shows', () => {
         },
         config: { path: 'config.json' },
         appName: 'bbtest',
-        api: { host: 'api.balena-cloud.com', port: 443, check: true },
+        api: { host: 'api.balena-cloud.com', port: 443, check: true, checkKey: false, reportProgress: false },
         checkVpn: true,
         checkTimeoutSeconds: 20,
       },
@@ -121,6 +121,7 @@ describe('values', () => {
     );
     expect(configOf(stringify(formOfDefaults(configSchema)))).toEqual({
       ...defaults,
+      agent: { sources: [], requiresPlan: false, intervalSeconds: 300 },
       migrate: { ...defaults.migrate, uboot: { strategy: { kind: 'uname', uname: '4.1.4.53-balenaOS-2.38.0+rev1' } } },
     });
     expect(defaults.migrate.mode).toBe('pretend');
@@ -187,6 +188,20 @@ describe('values', () => {
       JSON.stringify([parseConfig(text, 'c'), parseConfig(text.replace('canary-key', '12345678'), 'c')]),
     ).not.toMatch(/canary|1234/);
   });
+});
+
+test('an image can be one from the API, and the go-ahead come from several places', () => {
+  const text = 'balena: { image: { download: { version: ^5.1 } } }\nagent: { watch: /etc/x, device_variables: true }\n';
+  const { balena, agent } = configOf(text);
+  expect(balena.image).toEqual({ kind: 'download', version: '^5.1', writesUnused: false });
+  expect(agent?.sources).toEqual([{ kind: 'watch', path: '/etc/x' }, { kind: 'device-variables' }]);
+  expect(linesOf('balena: { image: { dd: { path: a }, download: { version: latest } } }\n')).toEqual([
+    'error config-conflict c.yml:1:11 balena.image: only one of dd and download can be given',
+  ]);
+  expect(linesOf('balena: { image: { download: { version: ">5" } } }\nagent: { url: http://x }\n')).toEqual([
+    'error config-value c.yml:1:32 balena.image.download.version: must be a version like 5.1.20, ^5.1, ~5.1.20 or latest, not ">5"',
+    'error config-value c.yml:2:10 agent.url: must be an https address without a user name, not "http://x"',
+  ]);
 });
 
 test('the schema says of each setting that is refused or ignored what check-settings does', () => {

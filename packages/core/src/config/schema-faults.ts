@@ -3,7 +3,7 @@ import type { ErrorObject } from 'ajv/dist/2020.js';
 import { configSchema, type SettingSchema } from './config-schema.ts';
 import { nearKey } from './near-key.ts';
 import { quoted } from './quoted.ts';
-import { expectationOf, inlineYaml, kindsOf, orList } from './setting-words.ts';
+import { andList, expectationOf, inlineYaml, kindsOf, orList } from './setting-words.ts';
 import type { YamlFault } from './yaml-syntax.ts';
 import { joinPath, type Place } from './yaml-values.ts';
 
@@ -46,8 +46,8 @@ function faultOf(error: ErrorObject, spot: Spot): YamlFault {
       return fault(
         spot,
         'conflict',
-        'dd and fs are both given',
-        'Keep one: dd writes a whole image, fs unpacks archives',
+        `only one of ${andList(imageKinds.filter((kind) => isGiven(error.data, kind)))} can be given`,
+        'Keep one: dd writes a whole image, fs unpacks archives, download gets an image from the balena API',
       );
     case 'minProperties':
     case 'maxProperties': {
@@ -66,6 +66,13 @@ function faultOf(error: ErrorObject, spot: Spot): YamlFault {
     default:
       return wrongValue(spot, error.data, schema);
   }
+}
+
+const imageKinds = ['dd', 'fs', 'download'];
+
+function isGiven(image: unknown, kind: string): boolean {
+  const value = (image as Readonly<Record<string, unknown>>)[kind];
+  return value !== null && value !== undefined;
 }
 
 function wrongType(spot: Spot, data: unknown, schema: SettingSchema): YamlFault {
