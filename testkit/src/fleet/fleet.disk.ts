@@ -98,20 +98,21 @@ interface PlayOptions {
   readonly options?: readonly string[];
   /** A playbook of the user's own. */
   readonly playbook?: string;
+  /** Name of a host where nobody answers. */
+  readonly gone?: string;
 }
 
 async function play(
   kitPath: string,
   settings: Readonly<Record<string, unknown>>,
-  { options = [], playbook = join(ansible, 'migrate.yml') }: PlayOptions = {},
+  { options = [], playbook = join(ansible, 'migrate.yml'), gone }: PlayOptions = {},
 ) {
   const reports = join(directory, 'reports');
   const connection = { ansible_user: 'root', ansible_ssh_private_key_file: join(directory, 'key') };
-  const inventory = {
-    all: {
-      hosts: Object.fromEntries(hosts.map(({ name, address }) => [name, { ansible_host: address, ...connection }])),
-    },
-  };
+  const entries: Record<string, object> =
+    gone === undefined ? {} : { [gone]: { ansible_host: '127.0.0.1', ansible_port: 1 } };
+  for (const { name, address } of hosts) entries[name] = { ansible_host: address, ...connection };
+  const inventory = { all: { hosts: entries } };
   await writeFile(join(directory, 'hosts.yml'), JSON.stringify(inventory));
   const variables = {
     migrate_kit: kitPath,
@@ -196,10 +197,14 @@ describe('the role with a stand-in', () => {
     const seenAtCanary: boolean[] = [];
     void canary.ended().then(async () => seenAtCanary.push(await wasMigrated(second), await wasMigrated(third)));
     const settings = { migrate_mode: 'immediate', migrate_canaries: 1, migrate_batch: 2 };
-    const run = await play(kits.standIn, settings, { options: ['-vvv', '--diff'] });
+    const run = await play(kits.standIn, settings, { options: ['-vvv', '--diff'], gone: 'e-gone' });
     for (const { name } of [canary, second, third])
       expect(await run.result(name)).toEqual({ host: name, state: 'migrated', reason: '' });
     expect(await run.result('d-small')).toMatchObject({ state: 'refused', reason: 'the image does not fit' });
+    expect(await run.result('e-gone')).toMatchObject({
+      state: 'refused',
+      reason: expect.stringContaining('not be reached'),
+    });
     expect(seenAtCanary).toEqual([false, false]);
     expect(await wasMigrated(small)).toBe(false);
     // One host was left out, and that must not look like success.

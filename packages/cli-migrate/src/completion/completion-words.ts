@@ -27,14 +27,21 @@ export interface CompletedCommand {
 export function completedCommands(program: Command): readonly CompletedCommand[] {
   const help = program.createHelp();
   return [program, ...help.visibleCommands(program)].map((command) => {
-    const [argument] = command.registeredArguments;
     return {
       name: command === program ? '' : command.name(),
       description: oneLine(command.description()),
       options: help.visibleOptions(command).map(completedOption),
-      ...(argument === undefined ? {} : { argument: valueNamed(argument.name(), argument.argChoices) }),
+      ...argumentOf(command, program),
     };
   });
+}
+
+/** A command with commands of its own takes their names; what follows those is not completed. */
+function argumentOf(command: Command, program: Command): Pick<CompletedCommand, 'argument'> {
+  const names = command === program ? [] : command.commands.map((known) => known.name());
+  if (names.length > 0) return { argument: { kind: 'choices', words: names } };
+  const [argument] = command.registeredArguments;
+  return argument === undefined ? {} : { argument: valueNamed(argument.name(), argument.argChoices) };
 }
 
 function completedOption(option: Option): CompletedOption {

@@ -19,6 +19,8 @@ function inForce(lines: readonly string[], numbers: readonly number[]): string {
   return lines.map((line, index) => (numbers.includes(index) ? line.replace('#', '') : line)).join('\n');
 }
 
+const isError = ({ severity }: { severity: string }): boolean => severity === 'error';
+
 const lines = sampleConfig().split('\n');
 
 describe('sampleConfig', () => {
@@ -44,13 +46,13 @@ describe('sampleConfig', () => {
 
   it.each(commentedSettings(lines).map((numbers) => [lines[numbers[0] ?? 0]?.trim() ?? '', numbers] as const))(
     'stays sound with %s put into force',
-    (name, numbers) => {
+    (_, numbers) => {
       const text = inForce(lines, numbers);
-      // One of dd and fs.
-      const changed = name === '#fs:' ? text.replace(/^ {4}dd:\n(?: {6}.*\n)+/m, '') : text;
-      const { config, findings } = parseConfig(changed, 'balena-migrate.yml');
-      expect(findings.filter(({ severity }) => severity === 'error')).toEqual([]);
-      expect(config).toBeDefined();
+      // Other kinds of images exclude the one that the sample has.
+      const isKindOfImage = (lines[numbers[0] ?? 0] ?? '').startsWith('    #');
+      const texts = [text, ...(isKindOfImage ? [text.replace(/^ {4}dd:\n(?: {6}.*\n)+/m, '')] : [])];
+      const faults = texts.map((candidate) => parseConfig(candidate, 'x').findings.filter(isError));
+      expect(faults.find((found) => found.length === 0) ?? faults).toEqual([]);
     },
   );
 });

@@ -30,6 +30,7 @@ const defaults: Section = { migrate: { reboot: 5 } };
 const settledByKit = [
   ['balena', 'image', 'dd'],
   ['balena', 'image', 'fs'],
+  ['balena', 'image', 'download'],
   ['balena', 'config'],
   ['migrate', 'nwmgr_files'],
   ['migrate', 'work_dir'],
