@@ -85,6 +85,10 @@ describe('a request', () => {
   it('gives up on a server that does not answer, stands still, or cuts', async () => {
     const server = await start((request, response) => {
       if (request.url === '/silent') return;
+      if (request.url === '/trickle') {
+        const timer = setInterval(() => response.write('x'), 20);
+        return void response.on('close', () => clearInterval(timer));
+      }
       response.writeHead(200, { 'content-length': '10' });
       response.write('12345');
       if (request.url === '/cut') setTimeout(() => response.destroy(), 20);
@@ -94,6 +98,8 @@ describe('a request', () => {
       code: 'timeout',
     });
     await expect(readBody(await get(`${server.origin}/cut`))).rejects.toMatchObject({ code: 'read-failed' });
+    const trickling = await get(`${server.origin}/trickle`, { idleMs: 5000 });
+    await expect(readBody(trickling, 1000, 200)).rejects.toMatchObject({ code: 'timeout' });
     const controller = new AbortController();
     const cancelled = readBody(await get(`${server.origin}/still`, { signal: controller.signal }));
     controller.abort();
