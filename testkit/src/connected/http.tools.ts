@@ -58,12 +58,13 @@ describe('a request', () => {
     });
     const response = await get(`${first.origin}/here`, {
       bearer: new Secret('canary-key'),
-      headers: { range: 'bytes=5-' },
+      headers: { range: 'bytes=5-', cookie: 'canary' },
     });
     expect(await textOf(response)).toBe('from the other');
     expect(first.requests.map(({ headers }) => headers.authorization)).toEqual(Array(2).fill('Bearer canary-key'));
     expect(other.requests).toMatchObject([{ headers: { range: 'bytes=5-' } }]);
     expect(other.requests[0]?.headers.authorization).toBeUndefined();
+    expect(other.requests[0]?.headers.cookie).toBeUndefined();
   });
 
   it('follows no redirect to http, to nowhere, or without end', async () => {
