@@ -47,7 +47,7 @@ function machineWith(agent: string) {
       '/etc/machine-id': 'unused\n',
       '/work/config.json': configJsonFor(server, certificates, registered),
       '/work/token': 'canary-token\n',
-      '/work/balena-migrate.yml': `balena: { config: { path: config.json } }\nagent: ${agent}\n`,
+      '/work/balena-migrate.yml': `balena: { image: { download: { version: ^5 } }, config: { path: config.json } }\nagent: ${agent}\n`,
     },
   });
 }
@@ -85,16 +85,18 @@ it('an agent finds its go-ahead at an address, pretends, and posts what stands a
     else handle(request, response);
   };
   const { origin } = server;
-  const { report } = await runUntilReport(
+  const { report, host } = await runUntilReport(
     `{ url: "${origin}/go-ahead/{device}", report_url: "${origin}/reports/{device}", token_file: token }`,
   );
   expect(report).toMatchObject({ version: 1, device: 'till-1', goAhead: 'rollout-1', outcome: 'refused' });
   expect(posted).toHaveLength(1);
   expect(posted[0]?.authorization).toBe('Bearer canary-token');
   expect(JSON.parse(posted[0]?.body ?? '')).toEqual(report);
+  // To migrate it needs the image, which it fetched.
+  expect(Buffer.from(await host.readFile('/work/balena-cloud-intel-nuc-5.1.20+rev1.img.gz')).equals(image)).toBe(true);
   // What it found is of a machine in memory, which nothing can migrate; the cloud answered.
   const codes = (report.findings as { code: string }[]).map(({ code }) => code);
-  expect(codes).toContain('image-missing');
+  expect(codes).not.toContain('image-not-fetched');
   expect(codes).not.toContain('api-unreachable');
   expect(printed + posted[0]?.body).not.toContain('canary');
 });
@@ -103,6 +105,8 @@ it('an agent finds its go-ahead in the variables of the device', async () => {
   server.variables.MIGRATE_GO_AHEAD = JSON.stringify({ ...goAhead, action: 'pretend' });
   const { report } = await runUntilReport('{ device_variables: true }');
   expect(report).toMatchObject({ goAhead: 'rollout-1', outcome: 'refused' });
+  // To pretend it changes nothing.
+  expect((report.findings as { code: string }[]).map(({ code }) => code)).toContain('image-not-fetched');
   expect(printed).not.toContain('canary');
 });
 

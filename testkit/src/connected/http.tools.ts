@@ -58,12 +58,13 @@ describe('a request', () => {
     });
     const response = await get(`${first.origin}/here`, {
       bearer: new Secret('canary-key'),
-      headers: { range: 'bytes=5-' },
+      headers: { range: 'bytes=5-', cookie: 'canary' },
     });
     expect(await textOf(response)).toBe('from the other');
     expect(first.requests.map(({ headers }) => headers.authorization)).toEqual(Array(2).fill('Bearer canary-key'));
     expect(other.requests).toMatchObject([{ headers: { range: 'bytes=5-' } }]);
     expect(other.requests[0]?.headers.authorization).toBeUndefined();
+    expect(other.requests[0]?.headers.cookie).toBeUndefined();
   });
 
   it('follows no redirect to http, to nowhere, or without end', async () => {
@@ -85,6 +86,10 @@ describe('a request', () => {
   it('gives up on a server that does not answer, stands still, or cuts', async () => {
     const server = await start((request, response) => {
       if (request.url === '/silent') return;
+      if (request.url === '/trickle') {
+        const timer = setInterval(() => response.write('x'), 20);
+        return void response.on('close', () => clearInterval(timer));
+      }
       response.writeHead(200, { 'content-length': '10' });
       response.write('12345');
       if (request.url === '/cut') setTimeout(() => response.destroy(), 20);
@@ -94,6 +99,8 @@ describe('a request', () => {
       code: 'timeout',
     });
     await expect(readBody(await get(`${server.origin}/cut`))).rejects.toMatchObject({ code: 'read-failed' });
+    const trickling = await get(`${server.origin}/trickle`, { idleMs: 5000 });
+    await expect(readBody(trickling, 1000, 200)).rejects.toMatchObject({ code: 'timeout' });
     const controller = new AbortController();
     const cancelled = readBody(await get(`${server.origin}/still`, { signal: controller.signal }));
     controller.abort();

@@ -43,7 +43,7 @@ async function checkApi(http: Http, url: string, timeoutMs: number): Promise<rea
   try {
     if (!URL.canParse(url)) return unreachable('balena.api.host is not the name of a host');
     const response = await http.request({ method: 'GET', url, timeoutMs });
-    const text = new TextDecoder().decode(await readBody(response, 64 * 1024)).trim();
+    const text = new TextDecoder().decode(await readBody(response, 64 * 1024, timeoutMs)).trim();
     if (response.status === 200 && text === 'OK') return [];
     return unreachable(`something answers with status ${response.status}, but not as the API does`);
   } catch (thrown) {

@@ -52,7 +52,11 @@ interface Context {
   readonly env: Environment;
 }
 
+/** Headers that are for one server alone, however they were given. */
+const ownHeaders = ['authorization', 'cookie', 'proxy-authorization'];
+
 async function follow(request: HttpRequest, context: Context): Promise<HttpResponse> {
+  if (!URL.canParse(request.url)) throw new MigrateError('invalid-input', 'this is no valid address');
   const deadline = startDeadline(request.timeoutMs ?? defaultTimeoutMs, shownUrl(request.url), request.signal);
   try {
     let url = new URL(request.url);
@@ -62,11 +66,13 @@ async function follow(request: HttpRequest, context: Context): Promise<HttpRespo
       throw new MigrateError('unsupported', `${shownUrl(url)} is not an https address`);
     for (let round = 0; ; round += 1) {
       // A key is for the server that was asked and for nobody that it names.
-      const { bearer, body, ...rest } = request;
+      const { bearer, body, headers = {}, ...rest } = request;
+      const isOwn = url.origin === origin;
       const hop: HttpRequest = {
         ...rest,
         method,
-        ...(url.origin === origin && bearer !== undefined ? { bearer } : {}),
+        headers: isOwn ? headers : withoutHeaders(headers, ownHeaders),
+        ...(isOwn && bearer !== undefined ? { bearer } : {}),
         ...(method === 'GET' || body === undefined ? {} : { body }),
       };
       const message = await deadline.race((signal) => send(hop, url, { ...context, signal }));
@@ -83,6 +89,10 @@ async function follow(request: HttpRequest, context: Context): Promise<HttpRespo
   } finally {
     deadline.end();
   }
+}
+
+function withoutHeaders(headers: Readonly<Record<string, string>>, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.includes(name.toLowerCase())));
 }
 
 function redirected(from: URL, location: string): URL {

@@ -49,8 +49,16 @@ export interface Http {
   connect(host: string, port: number, timeoutMs: number): Promise<void>;
 }
 
-/** The whole body, up to `limitBytes`, of a response that is closed then; throws `read-failed` beyond it, so that no server can exhaust memory. */
-export async function readBody(response: HttpResponse, limitBytes = 1024 * 1024): Promise<Uint8Array> {
+/**
+ * The whole body of a response, which is closed then. Throws `read-failed` beyond `limitBytes` (1 MiB where it is left out) and
+ * `timeout` after `timeoutMs` (a minute), so that no server can exhaust memory or patience, however little it sends at a time.
+ */
+export async function readBody(
+  response: HttpResponse,
+  limitBytes = 1024 * 1024,
+  timeoutMs = 60_000,
+): Promise<Uint8Array> {
+  const startMs = performance.now();
   const chunks: Uint8Array[] = [];
   let total = 0;
   try {
@@ -58,6 +66,8 @@ export async function readBody(response: HttpResponse, limitBytes = 1024 * 1024)
       total += chunk.length;
       if (total > limitBytes)
         throw new MigrateError('read-failed', `${response.url} answers with more than ${limitBytes} bytes`);
+      if (performance.now() - startMs > timeoutMs)
+        throw new MigrateError('timeout', `${response.url} did not answer in full within ${timeoutMs / 1000} seconds`);
       chunks.push(chunk);
     }
   } finally {
