@@ -130,6 +130,52 @@ exit 4`;
   });
 });
 
+describe('a hardware watchdog', () => {
+  // The kernel itself would restart a panicked machine; without that only the hardware can.
+  const kernelArguments = ['i6300esb.heartbeat=4', 'panic=0'];
+  const duty = { identity: 'i6300ESB timer', action: 'feed', intervalSeconds: 1 } as const;
+  const hang = 'echo HANGING; echo c >/proc/sysrq-trigger';
+  const scenario: Scenario = {
+    stage2: hang,
+    hasWatchdog: true,
+    kernelArguments,
+    settings: { watchdogs: [duty] },
+  };
+
+  test('resets a machine whose kernel hangs before the point of no return, so that the old system starts', async () => {
+    const result = await run(scenario);
+    expect(result.log).toContain('migrate: /dev/watchdog0, which resets the machine after 4 s, is fed every 1 s\n');
+    expect(result.log).toContain('HANGING\n');
+    expect(result).toMatchObject({ restarted: true, diskIsUnchanged: true });
+  });
+
+  test('is fed while stage 2 works, for longer than it would wait', async () => {
+    const result = await run({ ...scenario, stage2: `: >${point}; sleep 12; echo STILL-HERE; exit 0` });
+    expect(result.log).toContain('STILL-HERE\nmigrate: stage 2 is done; restarting\n');
+    expect(result.restarted).toBe(true);
+  });
+
+  test('that is stopped, or not started, does nothing', async () => {
+    const stopped = await run({ ...scenario, settings: { watchdogs: [{ ...duty, action: 'stop' }] } }, /HANGING/);
+    expect(stopped.log).toContain('migrate: /dev/watchdog0 is stopped\n');
+    expect(stopped.restarted).toBe(false);
+  });
+});
+
+describe('fail_mode: RescueShell', () => {
+  test('gives a shell to whoever answers, and then the old system', async () => {
+    const result = await run({
+      stage2: 'exit 3',
+      settings: { failMode: 'rescue-shell' },
+      type: { after: /press Enter within 300 s/, text: '\necho IN-THE-SHELL $((6 * 7))\nexit\n' },
+    });
+    expect(result.log).toMatch(
+      /press Enter within 300 s[\s\S]*IN-THE-SHELL 42[\s\S]*the old system starts again; restarting/,
+    );
+    expect(result).toMatchObject({ restarted: true, diskIsUnchanged: true });
+  });
+});
+
 describe('the closure over the modules of the Debian kernel', () => {
   const wanted = [
     ['ext4'],

@@ -19,11 +19,15 @@ import {
   surviveConsole,
 } from '@migrate/core';
 import { createBundleHost } from './bundle.ts';
-import { createStage2Log } from './stage2-log.ts';
+import { type LogDriveWriter, writeLogToDrive } from './log-drive-writer.ts';
+import { createStage2Log, type Stage2Log } from './stage2-log.ts';
 import { stepHandlers } from './step-handlers.ts';
 import { toolVersion } from './version.ts';
 
 const ramDirectory = '/migrate/ram';
+const logDriveDirectory = '/run/migrate/log-drive';
+/** What the end of stage 2 waits for a log at the most. */
+const logCloseMs = 15_000;
 const pointOfNoReturnMarker = '/run/migrate/point-of-no-return';
 
 interface Stage2Arguments {
@@ -38,9 +42,36 @@ async function runStage2(args: Stage2Arguments): Promise<number> {
   const plan = await readPlan(host, args.planPath);
   const log = createStage2Log({
     level: plan.logLevel,
-    print: (line) => process.stdout.write(line),
+    print: plan.isConsoleQuiet === true ? () => {} : (line) => process.stdout.write(line),
     uptimeSeconds: () => process.uptime(),
+    now: () => new Date(),
   });
+  const drive = startLogDrive(host, plan, log);
+  try {
+    return await migrate(host, plan, { args, log });
+  } finally {
+    await drive?.close(logCloseMs);
+  }
+}
+
+/** Keeps the log on the drive that the plan names, if any. */
+function startLogDrive(host: Host, plan: Plan, log: Stage2Log): LogDriveWriter | undefined {
+  if (plan.logDrive === undefined) return undefined;
+  const writer = writeLogToDrive({
+    host,
+    drive: plan.logDrive,
+    mountPoint: logDriveDirectory,
+    say: (level, text) => log.emit({ kind: 'note', level, text }),
+  });
+  log.attach(writer.sink);
+  return writer;
+}
+
+async function migrate(
+  host: Host,
+  plan: Plan,
+  { args, log }: { args: Stage2Arguments; log: Stage2Log },
+): Promise<number> {
   log.emit({ kind: 'note', level: 'info', text: `migrate ${toolVersion} stage 2, plan ${plan.id}` });
   const outcome = await carryOut(host, plan, { args, log });
   log.emit({ kind: 'note', level: 'info', text: `peak memory of stage 2: ${await peakMemoryKib(host)} KiB` });
@@ -62,9 +93,11 @@ async function runStage2(args: Stage2Arguments): Promise<number> {
   return 1;
 }
 
-type Log = ReturnType<typeof createStage2Log>;
-
-async function carryOut(host: Host, plan: Plan, { args, log }: { args: Stage2Arguments; log: Log }): Promise<Outcome> {
+async function carryOut(
+  host: Host,
+  plan: Plan,
+  { args, log }: { args: Stage2Arguments; log: Stage2Log },
+): Promise<Outcome> {
   try {
     const target = await findTarget(host, plan, args.isResumed);
     log.emit({ kind: 'note', level: 'info', text: `the target disk is ${target.path}` });

@@ -25,16 +25,14 @@ const log = {
       type: ['string', 'null'],
       pattern: devicePath,
       description:
-        'Partition that keeps the log of stage 2 whatever happens. It must not lie on the disk that is flashed.',
+        'Partition with FAT or ext4, or a disk with one such partition, that keeps the log of stage 2 whatever happens, as `migrate.log`. It must not lie on the disk that is flashed. Names in `/dev/disk/by-uuid`, `by-label`, `by-partuuid` and `by-partlabel` are understood.',
       examples: ['/dev/sdb1'],
-      'x-support': 'refused',
     },
     console: {
       type: ['boolean', 'null'],
       default: true,
-      description: 'Whether stage 2 shows its log on the console. This version always does.',
+      description: 'Whether stage 2 shows its log on the console. What comes before and after it is always shown.',
       examples: [true],
-      'x-support': 'ignored',
     },
   },
   additionalProperties: false,
@@ -43,8 +41,8 @@ const log = {
 const watchdogs = {
   type: ['array', 'null'],
   default: [],
-  description: 'Hardware watchdogs that stage 2 must close or keep fed.',
-  'x-support': 'refused',
+  description:
+    'Hardware watchdogs that stage 2 feeds or stops. Those that run when the plan is made are fed without being listed here.',
   items: {
     type: 'object',
     properties: {
@@ -58,12 +56,14 @@ const watchdogs = {
         type: ['integer', 'null'],
         minimum: 1,
         maximum: longestWaitSeconds,
-        description: 'Seconds between two kicks; left out: as the device tells.',
+        description:
+          'Seconds between two feedings; left out: 10, or a third of what the device tells where that is less.',
         examples: [10],
       },
       close: {
         type: ['boolean', 'null'],
-        description: '`false`: do not close the device but kick it; left out: as the device tells.',
+        description:
+          '`true`: stop the watchdog when stage 2 starts. Left out or `false`: start it and feed it, so that a stage 2 that hangs is reset into the old system.',
         examples: [false],
       },
     },
@@ -170,23 +170,24 @@ export const migrateSection = {
     log,
     kernel: {
       ...fileReference,
-      description: "Kernel for stage 2; left out: this machine's own.",
+      description:
+        "Kernel that the original migrator starts. This one starts this machine's own, which is known to drive it.",
       examples: [{ path: 'balena.zImage' }],
-      'x-support': 'refused',
+      'x-support': 'ignored',
     },
     initrd: {
       ...fileReference,
-      description: "Initramfs for stage 2; left out: one made for this machine's kernel.",
+      description: "Initramfs that goes with it. This migrator makes one of its own for this machine's kernel.",
       examples: [{ path: 'balena.initramfs.cpio.gz' }],
-      'x-support': 'refused',
+      'x-support': 'ignored',
     },
     device_tree: {
       type: ['array', 'null'],
       default: [],
-      description: 'Device tree blobs for stage 2.',
+      description: "Device tree blobs that go with it. This migrator uses this machine's own.",
       items: fileReferenceItem,
       examples: [[{ path: 'balena.dtb' }]],
-      'x-support': 'refused',
+      'x-support': 'ignored',
     },
     kernel_opts: {
       type: ['string', 'null'],
@@ -198,7 +199,8 @@ export const migrateSection = {
     force_flash_device: {
       type: ['string', 'null'],
       pattern: devicePath,
-      description: 'Disk to flash; left out: the one that this system boots from.',
+      description:
+        'Disk to flash; left out: the one that this system boots from. Another one is only of use where the firmware can start from it: a Raspberry Pi refuses it, a PC with a BIOS warns.',
       examples: ['/dev/sda'],
     },
     delay: {
@@ -214,7 +216,7 @@ export const migrateSection = {
       enum: ['Reboot', 'RescueShell', null],
       default: 'Reboot',
       description:
-        'What stage 2 does when it fails: `Reboot`, or `RescueShell` on the console. This version refuses `RescueShell`.',
+        'What stage 2 does when it fails: `Reboot`; or `RescueShell`, which first offers a shell on the console for five minutes, and again and again where the disk is not complete.',
       examples: ['Reboot'],
     },
     backup,

@@ -44,6 +44,8 @@ export interface Stage2ModulesRequest {
   /** As mount -t takes them. */
   readonly fileSystems: readonly string[];
   readonly uefi: boolean;
+  /** Real paths in sysfs of other hardware whose drivers stage 2 needs. */
+  readonly devices?: readonly string[];
 }
 
 /**
@@ -63,6 +65,8 @@ export async function stage2Modules(
   const optional = lists.flatMap((list) => list.optional);
   const closure = moduleClosure(index, [
     ...(await wantedForBlockDevices(host, request.blockDevices)),
+    ...(await wantedForDevices(host, request.devices ?? [])),
+    ...(await watchdogDrivers(host, index)),
     ...optional,
     ...lists.flatMap((list) => list.required),
   ]);
@@ -79,25 +83,41 @@ export async function wantedForBlockDevices(
   host: HostReader,
   deviceNames: readonly string[],
 ): Promise<readonly string[]> {
-  const drivers = new Set<string>();
-  const aliases = new Set<string>();
-  const visited = new Set<string>();
+  const devices: string[] = [];
   for (const name of deviceNames) {
     // A '/' in a device name is a '!' in sysfs.
     const path = await host.realPath(`/sys/class/block/${name.replaceAll('/', '!')}`);
     if (path === undefined)
       throw new MigrateError('not-found', `/sys/class/block/${name}: there is no such block device`);
-    for (const device of [path, ...(await nvmeControllers(host, path))]) {
-      for (let current = device; isDevice(current) && !visited.has(current); current = parentOf(current)) {
-        visited.add(current);
-        const driver = await host.realPath(`${current}/driver/module`);
-        if (driver !== undefined) drivers.add(baseName(driver));
-        const alias = (await host.readText(`${current}/modalias`))?.trim();
-        if (alias !== undefined && alias !== '') aliases.add(alias);
-      }
+    devices.push(path, ...(await nvmeControllers(host, path)));
+  }
+  return wantedForDevices(host, devices);
+}
+
+/** The same for devices by their real paths in sysfs. */
+async function wantedForDevices(host: HostReader, paths: readonly string[]): Promise<readonly string[]> {
+  const drivers = new Set<string>();
+  const aliases = new Set<string>();
+  const visited = new Set<string>();
+  for (const path of paths) {
+    for (let current = path; isDevice(current) && !visited.has(current); current = parentOf(current)) {
+      visited.add(current);
+      const driver = await host.realPath(`${current}/driver/module`);
+      if (driver !== undefined) drivers.add(baseName(driver));
+      const alias = (await host.readText(`${current}/modalias`))?.trim();
+      if (alias !== undefined && alias !== '') aliases.add(alias);
     }
   }
   return [...drivers, ...aliases];
+}
+
+/**
+ * Loaded drivers of watchdogs: one that counts down must be served in stage 2 too. Not every driver says in sysfs which device it
+ * serves. softdog watches only the kernel that it runs in.
+ */
+async function watchdogDrivers(host: HostReader, index: ModuleIndex): Promise<readonly string[]> {
+  const loaded = await host.list('/sys/module');
+  return loaded.filter((name) => name !== 'softdog' && index.files.get(name)?.path.includes('/drivers/watchdog/'));
 }
 
 /** A disk of NVMe multipath lies below a virtual subsystem, which links to the controllers that lead to it. */

@@ -19,8 +19,22 @@ export interface Stage2BootSettings {
   readonly timeoutSeconds: number;
   /** Id of the plan in the payload; init refuses any other. */
   readonly planId: string;
+  /** Left out: init restarts the machine when it gives up. */
+  readonly failMode?: 'rescue-shell';
+  /** What init does with watchdogs that run. */
+  readonly watchdogs?: readonly WatchdogDuty[];
   /** What init puts back first, where the boot manager knows no one-shot. */
   readonly restore?: BootRestore;
+}
+
+/** What init does with one watchdog from its start on. */
+export interface WatchdogDuty {
+  /** What its driver calls it in sysfs; its device's name where the driver has no such attribute: "watchdog0". */
+  readonly identity: string;
+  /** `feed`: keep it from resetting the machine; `stop`: end it with the magic character. */
+  readonly action: 'feed' | 'stop';
+  /** The longest time between two feedings. */
+  readonly intervalSeconds: number;
 }
 
 /** A change of a file within one sector of 512 bytes: a power cut leaves the old or the new one, also on FAT. */
@@ -132,7 +146,9 @@ export function renderBootSettings(settings: Stage2BootSettings): string {
     ['TIMEOUT_SECONDS', String(timeoutSeconds), true],
     ['PLAN_ID', settings.planId, /^[A-Za-z0-9-]{1,64}$/.test(settings.planId)],
   ];
-  const { restore } = settings;
+  if (settings.failMode !== undefined) values.push(['FAIL_MODE', settings.failMode, true]);
+  const { restore, watchdogs = [] } = settings;
+  if (watchdogs.length > 0) values.push(['WATCHDOGS', watchdogs.map(wordsOf).join(' '), watchdogs.every(isDuty)]);
   if (restore !== undefined) {
     const sector = restore.offsetBytes / 512;
     values.push(
@@ -148,6 +164,14 @@ export function renderBootSettings(settings: Stage2BootSettings): string {
       return `${name}='${value}'\n`;
     })
     .join('');
+}
+
+/** The name as init's watchdog_name gives it: one word. */
+const wordsOf = ({ identity, action, intervalSeconds }: WatchdogDuty): string =>
+  `${identity.replace(/[^A-Za-z0-9._-]/g, '_')} ${action} ${intervalSeconds}`;
+
+function isDuty({ identity, intervalSeconds }: WatchdogDuty): boolean {
+  return /^[\x20-\x7e]{1,64}$/.test(identity) && Number.isInteger(intervalSeconds) && intervalSeconds >= 1;
 }
 
 function checkedModuleName(name: string): string {

@@ -1,5 +1,6 @@
 import type { HostReader } from '../host/host.ts';
 import { stage2Modules } from '../initramfs/hardware-modules.ts';
+import { inspectWatchdogs, type Watchdog } from '../watchdog/watchdogs.ts';
 import { inspectDisks } from './disks.ts';
 import {
   type BootFile,
@@ -39,6 +40,7 @@ export async function inspect(host: HostReader, inspection: Inspection): Promise
     inspectOperatingSystem(host),
   ]);
   const mounts = parseMountInfo((await host.readText('/proc/self/mountinfo')) ?? '');
+  const watchdogs = await inspectWatchdogs(host);
   const places = await Promise.all(inspection.places.map((path) => inspectPlace(host, mounts, path)));
   const facts: Facts = {
     version: 1,
@@ -59,8 +61,10 @@ export async function inspect(host: HostReader, inspection: Inspection): Promise
       release: kernel.release,
       disks,
       uefi: firmware.kind === 'uefi',
+      watchdogs,
       placeFileSystems: places.map((place) => mountOf(mounts, place.existing)?.fileSystem ?? ''),
     }),
+    ...(watchdogs.length === 0 ? {} : { watchdogs }),
     inContainer: await isContainer(host),
   };
   const listed = await listBootPlaces(host, facts, inspection.bootListing);
@@ -98,7 +102,13 @@ const payloadFileSystems: readonly string[] = ['xfs'];
 
 async function inspectModules(
   host: HostReader,
-  request: { release: string; disks: readonly Disk[]; uefi: boolean; placeFileSystems: readonly string[] },
+  request: {
+    release: string;
+    disks: readonly Disk[];
+    uefi: boolean;
+    watchdogs: readonly Watchdog[];
+    placeFileSystems: readonly string[];
+  },
 ): Promise<Facts['modules']> {
   const { release, disks, uefi } = request;
   const ofPlaces = payloadFileSystems.filter((name) => request.placeFileSystems.includes(name));
@@ -107,6 +117,7 @@ async function inspectModules(
     blockDevices: disks.map((disk) => disk.name),
     fileSystems: [...targetFileSystems, ...ofPlaces],
     uefi,
+    devices: request.watchdogs.flatMap(({ hardware }) => (hardware === undefined ? [] : [hardware])),
   });
   return { needed: modules, missing };
 }

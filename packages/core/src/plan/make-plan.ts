@@ -2,9 +2,12 @@ import type { Assets, RuntimeAsset } from '../assets/assets.ts';
 import { configJsonPath, connectionPath } from '../assets/boot-files.ts';
 import { type ImageFacts, writtenBytes } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
+import type { WatchdogDuty } from '../initramfs/initramfs.ts';
+import { logDrive } from '../log/log-drive.ts';
 import { type BootManager, bootManagerOf, type Device } from '../machine/device.ts';
 import type { Facts, Place } from '../machine/facts.ts';
 import { networkChoice } from '../network/choose-profiles.ts';
+import { watchdogDuties } from '../watchdog/watchdog-duties.ts';
 import { memoryBudget, spaceBudgets } from './budget.ts';
 import { checkAssets, checkFirmwareFit, checkRuntimeFit } from './check-image.ts';
 import { checkMachine, error, type PlacedPath, placedPath, targetDisk } from './check-machine.ts';
@@ -52,6 +55,9 @@ export function makePlan(request: PlanRequest): PlanResult {
   const target = targetDisk(facts, config.migrate.forceFlashDevice);
   const disk = 'path' in target && 'partitions' in target ? target : undefined;
   const state = placeNamed(facts, stateDirectory);
+  const { log } = config.migrate;
+  const drive = log.drive === undefined ? undefined : logDrive(facts, log.drive, disk);
+  const watchdogs = watchdogDuties(facts, config.migrate.watchdogs);
   const findings: Finding[] = [
     ...checkSettings(config),
     ...assets.findings,
@@ -62,6 +68,9 @@ export function makePlan(request: PlanRequest): PlanResult {
     ...checkFirmwareFit(facts, assets.image),
     ...checkRuntimeFit(facts, assets.runtime),
     ...checkNetwork(assets, config),
+    ...watchdogs.findings,
+    ...(disk === undefined || manager === undefined ? [] : manager.checkTarget(disk, facts)),
+    ...(drive !== undefined && 'code' in drive ? [drive] : []),
   ];
   const { image, runtime } = assets;
   if (image === undefined || runtime === undefined || 'code' in state) return { findings };
@@ -71,7 +80,15 @@ export function makePlan(request: PlanRequest): PlanResult {
   const space = 'code' in boot ? undefined : spaceBudgets({ facts, runtime, copied: layout.copied, state, boot });
   findings.push(...memory.findings, ...('code' in boot ? [boot] : []), ...(space?.findings ?? []));
   if (refuses(findings) || device === undefined || manager === undefined || disk === undefined) return { findings };
-  const steps = orderSteps({ ...request, manager, image, runtime, state, layout });
+  const steps = orderSteps({
+    ...request,
+    manager,
+    image,
+    runtime,
+    state,
+    layout,
+    watchdogs: watchdogs.duties,
+  });
   const plan = identifyPlan({
     version: planVersion,
     toolVersion: request.toolVersion,
@@ -85,7 +102,9 @@ export function makePlan(request: PlanRequest): PlanResult {
     spaces: space?.budgets ?? [],
     ...(config.migrate.rebootSeconds === undefined ? {} : { rebootSeconds: config.migrate.rebootSeconds }),
     delaySeconds: config.migrate.delaySeconds,
-    logLevel: config.migrate.log.level,
+    logLevel: log.level,
+    ...(drive === undefined || 'code' in drive ? {} : { logDrive: drive }),
+    ...(log.console ? {} : { isConsoleQuiet: true }),
     stateDirectory,
     stateDirectoryInFileSystem: state.pathInFileSystem,
     payloadFileSystem: { uuid: state.uuid, type: state.mount.fileSystem },
@@ -179,6 +198,7 @@ interface Ordering extends PlanRequest {
   readonly runtime: RuntimeAsset;
   readonly state: PlacedPath;
   readonly layout: Layout;
+  readonly watchdogs: readonly WatchdogDuty[];
 }
 
 function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'pointOfNoReturn'> {
@@ -210,7 +230,7 @@ function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'point
 }
 
 /** All that stage 2 needs is durable before the boot manager is told of it; arming is the last step. */
-function orderStage1({ config, facts, manager, runtime, state, layout, image }: Ordering): readonly Step[] {
+function orderStage1({ config, facts, manager, runtime, state, layout, image, watchdogs }: Ordering): readonly Step[] {
   const payloadDirectory = `${stateDirectory}/payload`;
   const bootDirectory = manager.bootDirectory(facts);
   const initramfsPath = `${bootDirectory}/stage2.img`;
@@ -256,6 +276,8 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image }: 
         payloadPath: `${state.pathInFileSystem}/payload`,
         timeoutSeconds: stage2TimeoutSeconds + config.migrate.delaySeconds,
         planId: '',
+        ...(config.migrate.failMode === 'reboot' ? {} : { failMode: config.migrate.failMode }),
+        ...(watchdogs.length === 0 ? {} : { watchdogs }),
         ...(restore === undefined ? {} : { restore }),
       },
     },

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ImageFacts } from '../assets/image.ts';
 import type { BootRestore, SectorChange, Stage2BootSettings } from '../initramfs/initramfs.ts';
+import type { LogDrive } from '../log/log-drive.ts';
 import type { NetworkChoice } from '../network/choose-profiles.ts';
 
 export const planVersion = 1;
@@ -185,6 +186,10 @@ export interface Plan {
   readonly rebootSeconds?: number;
   readonly delaySeconds: number;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+  /** Where stage 2 writes its log while it runs. */
+  readonly logDrive?: LogDrive;
+  /** Stage 2 then shows nothing of its log on the console; init still does. */
+  readonly isConsoleQuiet?: true;
   readonly stateDirectory: string;
   /** State directory inside the file system that holds it, for stage 2. */
   readonly stateDirectoryInFileSystem: string;
