@@ -39,6 +39,7 @@ function buildProgram(run: Run): Command {
     .option('-w, --work-dir <directory>', 'where the files lie; overrides migrate.work_dir')
     .option('-y, --yes', 'do not ask before changing anything')
     .option('--json', 'print the result as JSON, events as JSON lines')
+    .option('--report <file>', 'write what became of the run to a file, as JSON')
     .addHelpText('after', examples)
     .action(run((options: MigrateOptions) => migrate(createBundleHost(), options)));
   program
@@ -63,6 +64,8 @@ function buildProgram(run: Run): Command {
     .command('undo')
     .description('Take back exactly what stage 1 has prepared.')
     .option('--json', 'print events as JSON lines')
+    .option('--report <file>', 'write what became of it to a file, as JSON')
+    .option('-c, --config <file>', 'configuration, for its log server')
     .action(run((options: CommonOptions) => undo(createBundleHost(), merge(program, options))));
   program
     .command('status')

@@ -6,9 +6,33 @@ import {
   devicePath,
   fileReference,
   fileReferenceItem,
+  logServerUrl,
   longestWaitSeconds,
   oneLine,
 } from './config-schema-values.ts';
+
+const remote = {
+  type: ['object', 'null'],
+  description: 'Server that the log is sent to while migrate works, so that a machine without a screen can be watched.',
+  properties: {
+    url: {
+      type: 'string',
+      pattern: logServerUrl,
+      description:
+        '`http://` or `https://`: JSON lines are posted there; `syslog+udp://`, `syslog+tcp://` or `syslog+tls://` with host and port: RFC 5424. User and password in it are never shown; keep the file to yourself (mode 0600).',
+      examples: ['https://logs.example.com/migrate'],
+    },
+    stage2: {
+      type: ['boolean', 'null'],
+      default: true,
+      description:
+        'Whether stage 2 sends its log too. It gets an address by DHCP on a wired interface that is in use when the plan is made; Wi-Fi is not possible there. No network is no reason to fail.',
+      examples: [false],
+    },
+  },
+  required: ['url'],
+  additionalProperties: false,
+} as const;
 
 const log = {
   type: ['object', 'null'],
@@ -34,6 +58,7 @@ const log = {
       description: 'Whether stage 2 shows its log on the console. What comes before and after it is always shown.',
       examples: [true],
     },
+    remote,
   },
   additionalProperties: false,
 } as const;

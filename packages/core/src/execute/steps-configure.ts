@@ -21,6 +21,9 @@ interface FileToWrite {
   readonly contents: Uint8Array;
 }
 
+/** Beside the log on resin-data. */
+const reportPath = '/migrate-report.json';
+
 const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
   describe: (step) =>
     `write ${step.files.length} configuration files and the log into the new system, and read them back`,
@@ -34,7 +37,10 @@ const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
           contents: await context.host.readFile(payloadPath(context, file.payload)),
         });
       }
-      if (partition === dataPartition) files.push({ path: step.logPath, mode: 0o600, contents: context.log() });
+      if (partition === dataPartition) {
+        files.push({ path: step.logPath, mode: 0o600, contents: context.log() });
+        if (context.report !== undefined) files.push({ path: reportPath, mode: 0o600, contents: context.report() });
+      }
       await withPartition(context, partition, 'rw', (root) => writeFiles(context.host, root, files));
       // The page cache would answer for a medium that has lost the bytes.
       await context.host.dropCaches();

@@ -6,7 +6,7 @@ import { type Step, type StepOf, serializePlan } from '../plan/plan.ts';
 import type { StepContext, StepHandlers, UndoableHandler } from './execute.ts';
 import type { Saved } from './journal.ts';
 
-type FileStepKind = 'make-directory' | 'copy-files' | 'write-plan' | 'build-initramfs' | 'write-file';
+type FileStepKind = 'make-directory' | 'copy-files' | 'write-plan' | 'write-secret' | 'build-initramfs' | 'write-file';
 
 const makeDirectory: UndoableHandler<StepOf<'make-directory'>> = {
   describe: (step) => `make the directory ${step.path}`,
@@ -45,6 +45,16 @@ const writePlan = newFile<StepOf<'write-plan'>>(
   0o600,
 );
 
+const writeSecret = newFile<StepOf<'write-secret'>>(
+  (step) => `write the address of the log server to ${step.path}`,
+  async (step, { secrets }) => {
+    const secret = secrets?.[step.secret];
+    if (secret === undefined) throw new Error(`the ${step.secret} is not known`);
+    return new TextEncoder().encode(secret.reveal());
+  },
+  0o600,
+);
+
 const buildInitramfsStep = newFile<StepOf<'build-initramfs'>>(
   (step) => `build the stage-2 initramfs ${step.path} with ${step.modules.length} kernel modules`,
   (step, { host, plan }) =>
@@ -53,6 +63,7 @@ const buildInitramfsStep = newFile<StepOf<'build-initramfs'>>(
       modules: step.modules,
       busybox: step.busybox,
       init: step.init,
+      ...(step.network === undefined ? {} : { network: step.network }),
       settings: { ...step.settings, planId: plan.id },
     }),
   0o600,
@@ -69,6 +80,7 @@ export const fileSteps: Pick<StepHandlers, FileStepKind> = {
   'make-directory': makeDirectory,
   'copy-files': copyFiles,
   'write-plan': writePlan,
+  'write-secret': writeSecret,
   'build-initramfs': buildInitramfsStep,
   'write-file': writeFile,
 };

@@ -33,6 +33,9 @@ const alwaysWanted: Wanted = { required: ['loop'], optional: ['crc32c', 'crc32c_
 /** Firmware variables, for the boot entry of the new system. */
 const wantedOnUefi: Wanted = { required: ['efivarfs'], optional: [] };
 
+/** Raw sockets for udhcpc, where the kernel has them as a module. */
+const wantedForDhcp: readonly string[] = ['af_packet'];
+
 const indexLimitBytes = 32 * 1024 * 1024;
 const moduleFileLimitBytes = 64 * 1024 * 1024;
 
@@ -46,16 +49,23 @@ export interface Stage2ModulesRequest {
   readonly uefi: boolean;
   /** Real paths in sysfs of other hardware whose drivers stage 2 needs. */
   readonly devices?: readonly string[];
+  /** The same for network interfaces, whose modules are given apart. */
+  readonly networkDevices?: readonly string[];
+}
+
+export interface Stage2Modules {
+  /** In load order. */
+  readonly modules: readonly KernelModule[];
+  /** To be loaded after them. */
+  readonly networkModules: readonly KernelModule[];
+  readonly missing: readonly string[];
 }
 
 /**
  * All modules of the running kernel for stage 2, in load order with their size once unpacked, and what is needed but lies
  * neither in /lib/modules nor in the kernel itself. Throws `invalid-input` for damaged module files.
  */
-export async function stage2Modules(
-  host: HostReader,
-  request: Stage2ModulesRequest,
-): Promise<{ readonly modules: readonly KernelModule[]; readonly missing: readonly string[] }> {
+export async function stage2Modules(host: HostReader, request: Stage2ModulesRequest): Promise<Stage2Modules> {
   const { directory, index } = await readModuleIndex(host, request.release);
   const lists = [
     ...request.fileSystems.map((name) => wantedForFileSystem[name] ?? { required: [name], optional: [] }),
@@ -72,7 +82,13 @@ export async function stage2Modules(
   ]);
   const modules: KernelModule[] = [];
   for (const file of closure.modules) modules.push(await withSize(host, directory, file));
-  return { modules, missing: closure.missing.filter((name) => !optional.includes(name)) };
+  const network = moduleClosure(index, [
+    ...(await wantedForDevices(host, request.networkDevices ?? [])),
+    ...((request.networkDevices ?? []).length === 0 ? [] : wantedForDhcp),
+  ]).modules.filter((file) => closure.modules.every(({ name }) => name !== file.name));
+  const networkModules: KernelModule[] = [];
+  for (const file of network) networkModules.push(await withSize(host, directory, file));
+  return { modules, networkModules, missing: closure.missing.filter((name) => !optional.includes(name)) };
 }
 
 /**

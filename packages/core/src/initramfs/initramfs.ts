@@ -63,6 +63,8 @@ export interface InitramfsParts {
   readonly busybox: string;
   /** Path of the init script. */
   readonly init: string;
+  /** Path of the script that gets an address for the log; left out: there is none. */
+  readonly network?: string;
   readonly settings: Stage2BootSettings;
 }
 
@@ -92,6 +94,7 @@ async function* initramfsEntries({
   modules,
   busybox,
   init,
+  network,
   settings,
 }: InitramfsParts): AsyncGenerator<CpioEntry> {
   const text = (path: string, contents: string): CpioEntry => ({
@@ -114,6 +117,7 @@ async function* initramfsEntries({
   yield text(`${top}/boot.conf`, renderBootSettings(settings));
   yield await program(`${top}/busybox`, busybox);
   yield await program(`${top}/init`, init);
+  if (network !== undefined) yield await program(`${top}/network`, network);
   if (settings.restore !== undefined) {
     yield binary(`${top}/boot-armed`, settings.restore.armed);
     yield binary(`${top}/boot-original`, settings.restore.original);

@@ -3,6 +3,7 @@ import { configJsonPath, connectionPath } from '../assets/boot-files.ts';
 import { type ImageFacts, writtenBytes } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import type { WatchdogDuty } from '../initramfs/initramfs.ts';
+import { checkRemoteLog } from '../log/check-remote-log.ts';
 import { logDrive } from '../log/log-drive.ts';
 import { type BootManager, bootManagerOf, type Device } from '../machine/device.ts';
 import type { Facts, Place } from '../machine/facts.ts';
@@ -49,7 +50,9 @@ export interface PlanResult {
 
 /** Decides everything, changes nothing: the plan, or all that stands against it at once. */
 export function makePlan(request: PlanRequest): PlanResult {
-  const { config, facts, assets, devices } = request;
+  const { config, assets, devices } = request;
+  const sendsInStage2 = config.migrate.log.remote?.inStage2 === true && request.facts.wired !== undefined;
+  const facts = sendsInStage2 ? withNetworkModules(request.facts) : request.facts;
   const device = devices.find((candidate) => candidate.matches(facts));
   const manager = device === undefined ? undefined : bootManagerOf(device, facts);
   const target = targetDisk(facts, config.migrate.forceFlashDevice);
@@ -60,6 +63,7 @@ export function makePlan(request: PlanRequest): PlanResult {
   const watchdogs = watchdogDuties(facts, config.migrate.watchdogs);
   const findings: Finding[] = [
     ...checkSettings(config),
+    ...checkRemoteLog(config, facts),
     ...assets.findings,
     ...checkMachine(facts, device),
     ...(disk === undefined ? [target as Finding] : []),
@@ -82,6 +86,8 @@ export function makePlan(request: PlanRequest): PlanResult {
   if (refuses(findings) || device === undefined || manager === undefined || disk === undefined) return { findings };
   const steps = orderSteps({
     ...request,
+    facts,
+    sendsInStage2,
     manager,
     image,
     runtime,
@@ -104,6 +110,15 @@ export function makePlan(request: PlanRequest): PlanResult {
     delaySeconds: config.migrate.delaySeconds,
     logLevel: log.level,
     ...(drive === undefined || 'code' in drive ? {} : { logDrive: drive }),
+    ...(sendsInStage2
+      ? {
+          remoteLog: {
+            addressPathInFileSystem: `${state.pathInFileSystem}/payload/${logAddressName}`,
+            hostname: facts.hostname,
+            interfaces: (facts.wired?.interfaces ?? []).map(({ mac }) => mac),
+          },
+        }
+      : {}),
     ...(log.console ? {} : { isConsoleQuiet: true }),
     stateDirectory,
     stateDirectoryInFileSystem: state.pathInFileSystem,
@@ -111,6 +126,12 @@ export function makePlan(request: PlanRequest): PlanResult {
     ...steps,
   });
   return { plan, findings };
+}
+
+/** The same machine, as if its wired interfaces were as necessary as its disks. */
+function withNetworkModules(facts: Facts): Facts {
+  const needed = [...facts.modules.needed, ...(facts.wired?.modules ?? [])];
+  return { ...facts, modules: { ...facts.modules, needed } };
 }
 
 function placeAt(facts: Facts, path: string): Place | Finding {
@@ -135,6 +156,7 @@ interface Layout {
 }
 
 const imageName = 'image';
+const logAddressName = 'log-address';
 
 /** Decides what is copied into the payload directory and what stage 2 takes from where it lies. */
 function layOut({
@@ -199,6 +221,7 @@ interface Ordering extends PlanRequest {
   readonly state: PlacedPath;
   readonly layout: Layout;
   readonly watchdogs: readonly WatchdogDuty[];
+  readonly sendsInStage2: boolean;
 }
 
 function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'pointOfNoReturn'> {
@@ -230,7 +253,17 @@ function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'point
 }
 
 /** All that stage 2 needs is durable before the boot manager is told of it; arming is the last step. */
-function orderStage1({ config, facts, manager, runtime, state, layout, image, watchdogs }: Ordering): readonly Step[] {
+function orderStage1({
+  config,
+  facts,
+  manager,
+  runtime,
+  state,
+  layout,
+  image,
+  watchdogs,
+  sendsInStage2,
+}: Ordering): readonly Step[] {
   const payloadDirectory = `${stateDirectory}/payload`;
   const bootDirectory = manager.bootDirectory(facts);
   const initramfsPath = `${bootDirectory}/stage2.img`;
@@ -262,6 +295,16 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image, wa
             files: layout.written,
           } satisfies Step,
         ]),
+    ...(sendsInStage2
+      ? [
+          {
+            kind: 'write-secret',
+            id: 'write-log-address',
+            path: `${payloadDirectory}/${logAddressName}`,
+            secret: 'log-address',
+          } satisfies Step,
+        ]
+      : []),
     { kind: 'write-plan', id: 'write-plan', path: `${payloadDirectory}/plan.json` },
     {
       kind: 'build-initramfs',
@@ -269,6 +312,7 @@ function orderStage1({ config, facts, manager, runtime, state, layout, image, wa
       path: initramfsPath,
       busybox: `${runtime.directory}/runtime/busybox`,
       init: `${runtime.directory}/app/init`,
+      ...(sendsInStage2 ? { network: `${runtime.directory}/app/network` } : {}),
       modules: facts.modules.needed,
       settings: {
         payloadUuid: state.uuid,
