@@ -1,12 +1,24 @@
 // The initramfs of stage 2 on a real Debian kernel: what init does when stage 2 succeeds, fails, hangs, or is not there.
 
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { moduleClosure, parseModuleIndex } from '@migrate/core';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { debianKernel, init, type KernelTree, point, runStage2, type Scenario, uuid } from './stage2-machine.ts';
+import {
+  debianKernel,
+  init,
+  type KernelTree,
+  network,
+  networkMac,
+  point,
+  runStage2,
+  type Scenario,
+  uuid,
+} from './stage2-machine.ts';
 
 let work: string;
 let kernel: KernelTree;
@@ -21,8 +33,8 @@ afterAll(() => rm(work, { recursive: true, force: true }));
 const run = (scenario: Scenario, until?: RegExp) => runStage2({ kernel, work }, scenario, until);
 const showArguments = 'echo "STAGE2 $*"';
 
-test('ShellCheck finds nothing in init', async () => {
-  expect((await execa('shellcheck', [init])).stdout).toBe('');
+test.each([init, network])('ShellCheck finds nothing in %s', async (script) => {
+  expect((await execa('shellcheck', [script])).stdout).toBe('');
 });
 
 describe('init', () => {
@@ -159,6 +171,24 @@ describe('a hardware watchdog', () => {
     const stopped = await run({ ...scenario, settings: { watchdogs: [{ ...duty, action: 'stop' }] } }, /HANGING/);
     expect(stopped.log).toContain('migrate: /dev/watchdog0 is stopped\n');
     expect(stopped.restarted).toBe(false);
+  });
+});
+
+describe('the network for the log', () => {
+  test('gets an address by DHCP and reaches a server', async () => {
+    const server = createServer((request, response) => response.end(`HELLO ${request.url}`));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    try {
+      // QEMU's 10.0.2.2 is the machine that it runs on.
+      const stage2 = `/migrate/network ${networkMac} && echo UP; cat /etc/resolv.conf; ip route
+wget -q -O - http://10.0.2.2:${port}/from-stage-2; echo; /migrate/network 02:00:00:00:00:99 || echo NO-SUCH-CARD`;
+      const { log } = await run({ stage2, hasNetwork: true });
+      expect(log).toContain('UP\nnameserver 10.0.2.3\ndefault via 10.0.2.2 dev eth0');
+      expect(log).toContain('HELLO /from-stage-2\nno interface has the address 02:00:00:00:00:99\nNO-SUCH-CARD\n');
+    } finally {
+      server.close();
+    }
   });
 });
 
