@@ -28,8 +28,10 @@ WATCHDOGS=''
 # Only where the boot entry is no one-shot:
 RESTORE_UUID='' RESTORE_FILE_SYSTEM='' RESTORE_PATH='' RESTORE_SECTOR=0
 
+# Stage 2 takes what is said here into its log.
 say() {
   echo "migrate: $*"
+  [ ! -d "$state" ] || echo "$*" >>"$state/init.log"
 }
 
 # A disk that does not answer can hold up umount and sync for ever; the machine must come back all the same.

@@ -59,6 +59,9 @@ balena:
   '/var/lib/connman/x.config': `[service_x]\nType=wifi\nName=conn\nPassphrase=${canary('connman')}\n`,
   '/etc/netplan/50.yaml': `network:\n  wifis:\n    w0:\n      access-points:\n        plan:\n          password: "${canary('netplan')}"\n`,
   '/etc/network/interfaces': `auto w0\niface w0 inet dhcp\n  wpa-ssid up\n  wpa-psk ${canary('ifupdown')}\n`,
+  '/proc/cmdline': `root=/dev/sda1 inst.password=${canary('cmdline')} quiet\n`,
+  '/boot/grub/grub.cfg': `set superusers="root"\npassword root ${canary('grub')}\n`,
+  '/boot/grub/grubenv': `# GRUB Environment Block\ntoken=${canary('grubenv')}\n`,
   '/work/key.pem': privateKey,
 };
 

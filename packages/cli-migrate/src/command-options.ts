@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { type Finding, type Host, type Report, renderRefusal, serializeReport } from '@migrate/core';
+import { type Finding, type Host, messageOf, type Report, renderRefusal, serializeReport } from '@migrate/core';
 import type { ConfigChoice } from './find-config.ts';
 
 export interface CommonOptions {
@@ -30,7 +30,15 @@ export function refuse(findings: readonly Finding[], options: CommonOptions, exi
   return exitCode;
 }
 
-/** Writes the report where the operator wants it, readable for its owner only: it names disks and files of the machine. */
+/**
+ * Writes the report where the operator wants it, readable for its owner only: it names disks and files of the machine. What was
+ * done is done: that it cannot be written is said, and changes nothing else.
+ */
 export async function saveReport(host: Host, { report: path }: CommonOptions, report: Report): Promise<void> {
-  if (path !== undefined) await host.writeDurable(resolve(path), serializeReport(report), { mode: 0o600 });
+  if (path === undefined) return;
+  try {
+    await host.writeDurable(resolve(path), serializeReport(report), { mode: 0o600 });
+  } catch (thrown) {
+    process.stderr.write(`migrate: the report was not written: ${messageOf(thrown)}\n`);
+  }
 }

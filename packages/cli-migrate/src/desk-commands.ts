@@ -31,7 +31,8 @@ export async function validate(host: Host, file: string, options: CommonOptions)
 }
 
 export async function printFacts(host: Host): Promise<number> {
-  process.stdout.write(`${JSON.stringify(await inspectMachine(host, [stateDirectory]), null, 2)}\n`);
+  // They go to whoever plans for this machine: boot files and kernel arguments may hold passwords.
+  process.stdout.write(`${JSON.stringify(redactData(await inspectMachine(host, [stateDirectory])), null, 2)}\n`);
   return exitCodes.done;
 }
 

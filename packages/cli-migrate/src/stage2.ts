@@ -30,6 +30,8 @@ import { stepHandlers } from './step-handlers.ts';
 import { toolVersion } from './version.ts';
 
 const ramDirectory = '/migrate/ram';
+const initLog = '/run/migrate/init.log';
+const kernelLines = 40;
 const logDriveDirectory = '/run/migrate/log-drive';
 /** What the end of stage 2 waits for a log at the most. */
 const logCloseMs = 15_000;
@@ -84,6 +86,7 @@ interface Run {
 async function migrate(host: Host, plan: Plan, run: Run): Promise<number> {
   const { log, reporter } = run;
   log.emit({ kind: 'note', level: 'info', text: `migrate ${toolVersion} stage 2, plan ${plan.id}` });
+  await logInitMessages(host, log);
   const outcome = await carryOut(host, plan, run);
   log.emit({ kind: 'note', level: 'info', text: `peak memory of stage 2: ${await peakMemoryKib(host)} KiB` });
   if (outcome.kind === 'done') {
@@ -96,6 +99,7 @@ async function migrate(host: Host, plan: Plan, run: Run): Promise<number> {
       await leaveWord(host, plan, run, reporter.report({ result: 'rehearsed', message: text, plan }));
     return 0;
   }
+  await logKernelMessages(host, log);
   log.emit({ kind: 'note', level: 'error', text: `stage 2 failed (${outcome.kind}): ${outcome.cause.message}` });
   if (outcome.kind !== 'failed-after-point-of-no-return') {
     // The marker may be there already where the step behind it could not even begin.
@@ -180,6 +184,23 @@ async function leaveWord(host: Host, plan: Plan, { args, log }: Run, report: Rep
     await host.unmount(args.oldRoot);
   } catch (thrown) {
     process.stdout.write(`the log could not be saved on the old system: ${messageOf(thrown)}\n`);
+  }
+}
+
+/** What init has said on the console before. */
+async function logInitMessages(host: Host, log: Stage2Log): Promise<void> {
+  for (const line of ((await host.readText(initLog)) ?? '').split('\n'))
+    if (line !== '') log.emit({ kind: 'note', level: 'info', text: `init: ${line}` });
+}
+
+/** The kernel knows more of a disk that fails than the error that a write ends with. */
+async function logKernelMessages(host: Host, log: Stage2Log): Promise<void> {
+  try {
+    const { stdout } = await host.run('dmesg', [], { timeoutMs: 5000 });
+    for (const line of stdout.trimEnd().split('\n').slice(-kernelLines))
+      log.emit({ kind: 'note', level: 'info', text: `kernel: ${line}` });
+  } catch (thrown) {
+    log.emit({ kind: 'note', level: 'warn', text: `the kernel's messages cannot be read: ${messageOf(thrown)}` });
   }
 }
 

@@ -10,6 +10,7 @@ describe('redact', () => {
     ["password: 'top secret'", 'password: [secret]'],
     ['private_key_passwd=x private-key-password=y', 'private_key_passwd=[secret] private-key-password=[secret]'],
     ['{"apiKey":"abc","deviceApiKey": "def","uuid":"1"}', '{"apiKey":[secret],"deviceApiKey": [secret],"uuid":"1"}'],
+    ['\n  password root hunter2\nset x\n', '\n  password root [secret]\nset x\n'],
     ['https://user:pa:ss@example.com/x?y', 'https://[secret]@example.com/x?y'],
     ['syslog+tcp://token@log.example.com:601', 'syslog+tcp://[secret]@log.example.com:601'],
     ['Authorization: Basic dXNlcjpwYXNz', 'Authorization: [secret]'],

@@ -11,6 +11,8 @@ const rules: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   // The user part of a URL (RFC 3986, 3.2.1).
   [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"'<>]*@/gi, `$1${mask}@`],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, mask],
+  // GRUB's menu (GRUB manual, 17.1): the command, a user, the password or its hash.
+  [/^([ \t]*password(?:_pbkdf2)?[ \t]+\S+[ \t]+)\S+[ \t]*$/gm, `$1${mask}`],
   [/\b((?:proxy-)?authorization["']?\s*[:=]\s*["']?)(?:(?:basic|bearer|token)\s+)?[^\s"',]+/gi, `$1${mask}`],
   [
     new RegExp(
