@@ -122,31 +122,32 @@ watchdog_name() {
 }
 
 start_watchdog() {
-  for entry in /sys/class/watchdog/*; do
-    [ "$(watchdog_name "${entry##*/}")" = "$1" ] || continue
-    watchdog=/dev/${entry##*/}
-    if [ "$2" = stop ]; then
-      # The magic close of Documentation/watchdog/watchdog-api.rst.
-      printf V >"$watchdog" && say "$watchdog is stopped"
-      return
-    fi
-    interval=$3
-    timeout=$(cat "$entry/timeout" 2>/dev/null || echo 15)
-    [ "$interval" -lt "$timeout" ] || interval=$((timeout / 3))
-    [ "$interval" -gt 0 ] || interval=1
-    say "$watchdog, which resets the machine after $timeout s, is fed every $interval s"
-    feed "$watchdog" "$interval" &
-    echo "$!" >>"$state/feeders"
+  watchdog=/dev/${1##*/}
+  if [ "$2" = stop ]; then
+    # The magic close of Documentation/watchdog/watchdog-api.rst.
+    printf V >"$watchdog" && say "$watchdog is stopped"
     return
-  done
-  say "the watchdog $1 was not found"
+  fi
+  interval=$3
+  timeout=$(cat "$1/timeout" 2>/dev/null || echo 15)
+  [ "$interval" -le $((timeout / 3)) ] || interval=$((timeout / 3))
+  [ "$interval" -gt 0 ] || interval=1
+  say "$watchdog, which resets the machine after $timeout s, is fed every $interval s"
+  feed "$watchdog" "$interval" &
+  echo "$!" >>"$state/feeders"
 }
 
 start_watchdogs() {
   # shellcheck disable=SC2086 # words
   set -- $WATCHDOGS
   while [ $# -ge 3 ]; do
-    start_watchdog "$1" "$2" "$3"
+    found=
+    for entry in /sys/class/watchdog/*; do
+      [ "$(watchdog_name "${entry##*/}")" = "$1" ] || continue
+      found=yes
+      start_watchdog "$entry" "$2" "$3"
+    done
+    [ -n "$found" ] || say "the watchdog $1 was not found"
     shift 3
   done
 }

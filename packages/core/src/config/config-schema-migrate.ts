@@ -82,7 +82,7 @@ const watchdogs = {
         minimum: 1,
         maximum: longestWaitSeconds,
         description:
-          'Seconds between two feedings; left out: 10, or a third of what the device tells where that is less.',
+          'Most seconds between two feedings; left out: 10. A third of what the device tells counts where that is less.',
         examples: [10],
       },
       close: {

@@ -6,7 +6,7 @@ import { error, warning } from '../plan/check-machine.ts';
 import type { Finding } from '../plan/finding.ts';
 import type { Watchdog } from './watchdogs.ts';
 
-/** Often enough for every driver's own timeout; init feeds more often where the timeout that it finds asks for it. */
+/** Init feeds more often where a third of the timeout that it finds is less. */
 const usualIntervalSeconds = 10;
 /** Of drivers/watchdog/softdog.c. */
 const softwareIdentity = 'Software Watchdog';
@@ -44,8 +44,9 @@ export function watchdogDuties(
     const intervalSeconds = setting?.intervalSeconds ?? usualIntervalSeconds;
     const stops = setting?.close === true && watchdog.canBeStopped !== false;
     if (setting?.close === true && !stops) findings.push(cannotStop(watchdog));
-    if (!stops && setting?.intervalSeconds !== undefined) findings.push(...tooSeldom(watchdog, intervalSeconds));
     const identity = watchdog.identity ?? watchdog.path.replace('/dev/', '');
+    // Init serves all that have the name.
+    if (duties.some((duty) => duty.identity === identity)) continue;
     duties.push({ identity, action: stops ? 'stop' : 'feed', intervalSeconds });
   }
   return { duties, findings };
@@ -72,16 +73,4 @@ function cannotStop({ path }: Watchdog): Finding {
     'its driver does not let it be stopped (nowayout), so stage 2 feeds it instead',
     'Set close: false to say so yourself',
   );
-}
-
-function tooSeldom({ path, timeoutSeconds }: Watchdog, intervalSeconds: number): Finding[] {
-  if (timeoutSeconds === undefined || intervalSeconds < timeoutSeconds) return [];
-  return [
-    error(
-      'watchdog-interval',
-      path,
-      `it resets the machine after ${timeoutSeconds} s, but would be fed every ${intervalSeconds} s`,
-      'Make interval at most half of that, or leave it out',
-    ),
-  ];
 }
