@@ -118,7 +118,11 @@ feed() {
 
 # The number of a watchdog depends on which driver came first, so it goes by what its driver calls it, where it has sysfs for that.
 watchdog_name() {
-  tr -c 'A-Za-z0-9._\n-' _ 2>/dev/null <"/sys/class/watchdog/$1/identity" || echo "$1"
+  if [ -r "/sys/class/watchdog/$1/identity" ]; then
+    tr -c 'A-Za-z0-9._\n-' _ <"/sys/class/watchdog/$1/identity" | sed 's/_*$//'
+  else
+    echo "$1"
+  fi
 }
 
 start_watchdog() {

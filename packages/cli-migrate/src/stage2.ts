@@ -60,7 +60,8 @@ async function runStage2(args: Stage2Arguments): Promise<number> {
   try {
     return await migrate(host, plan, { args, log, reporter });
   } finally {
-    await Promise.all([drive?.close(logCloseMs), sender?.close(logCloseMs)]);
+    // Whatever becomes of them, it changes nothing of the migration's end.
+    await Promise.allSettled([drive?.close(logCloseMs), sender?.close(logCloseMs)]);
   }
 }
 

@@ -10,6 +10,8 @@ import { configYaml, failure, oldNetworks, type Road, startRoad } from './road.t
 
 const password = 'canary-log-password';
 const canaries = ['canary-api-key', 'canary-wifi-password', password, Buffer.from(`me:${password}`).toString('base64')];
+/** Several starts of a machine in one test: minutes on a busy one. */
+const timeoutMs = 600_000;
 let posted = '';
 const server = createServer((request, response) => {
   request.on('data', (chunk: Buffer) => {
@@ -36,7 +38,9 @@ afterAll(async () => {
   await road?.close();
 });
 
-test('a rehearsal is seen on the server and on the stick, without a secret anywhere', async () => {
+test('a rehearsal is seen on the server and on the stick, without a secret anywhere', {
+  timeout: 1_500_000,
+}, async () => {
   const { machine } = road;
   const { port } = server.address() as AddressInfo;
   const setUp = `mkdir -p /etc/wpa_supplicant /etc/systemd/network /etc/systemd/system.conf.d
@@ -79,10 +83,13 @@ for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done; ip ro
   // Its end is not seen: the machine reboots under it.
   const script = `cd ${road.workDirectory} && (setsid ./migrate-linux-x64/migrate --mode immediate --yes >/dev/ttyS0 2>&1 </dev/null &)`;
   await machine.runShell(script);
-  await machine.waitFor(/\/dev\/watchdog0, which resets the machine after 30 s, is fed/, { unless: failure });
-  await machine.waitFor(/rehearsal complete/, { unless: failure });
-  await machine.waitFor(/OLD-SYSTEM-UP/);
-  await machine.waitForAgent();
+  await machine.waitFor(/\/dev\/watchdog0, which resets the machine after 30 s, is fed/, {
+    unless: failure,
+    timeoutMs,
+  });
+  await machine.waitFor(/rehearsal complete/, { unless: failure, timeoutMs });
+  await machine.waitFor(/OLD-SYSTEM-UP/, { timeoutMs });
+  await machine.waitForAgent({ timeoutMs });
 
   const status = JSON.parse(await run('status', '--json')) as Record<string, unknown>;
   expect(status).toMatchObject({

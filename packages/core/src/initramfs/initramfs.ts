@@ -172,10 +172,12 @@ export function renderBootSettings(settings: Stage2BootSettings): string {
 
 /** The name as init's watchdog_name gives it: one word. */
 const wordsOf = ({ identity, action, intervalSeconds }: WatchdogDuty): string =>
-  `${identity.replace(/[^A-Za-z0-9._-]/g, '_')} ${action} ${intervalSeconds}`;
+  `${identity.replace(/[^A-Za-z0-9._-]/g, '_').replace(/_+$/, '')} ${action} ${intervalSeconds}`;
 
 function isDuty({ identity, intervalSeconds }: WatchdogDuty): boolean {
-  return /^[\x20-\x7e]{1,64}$/.test(identity) && Number.isInteger(intervalSeconds) && intervalSeconds >= 1;
+  return (
+    /^(?=.*[A-Za-z0-9])[\x20-\x7e]{1,64}$/.test(identity) && Number.isInteger(intervalSeconds) && intervalSeconds >= 1
+  );
 }
 
 function checkedModuleName(name: string): string {

@@ -39,10 +39,11 @@ function httpSender({ url, authorization }: RemoteAddress & { kind: 'http' }, or
         (response) => {
           response.resume();
           response.once('end', () => resolve(response.statusCode ?? 0));
-          response.once('error', reject);
+          response.on('error', reject);
         },
       );
-      request.once('error', reject);
+      // Several may come; one without a listener would end the process.
+      request.on('error', reject);
       request.end(body);
     });
   return {
