@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { cached } from './cached.ts';
 import type { Machine } from './machine.ts';
-import { type PcOptions, startPc } from './pc.ts';
+import { type PcDisk, type PcOptions, startPc } from './pc.ts';
 
 export type Shape = 'bios-mbr' | 'bios-gpt' | 'uefi';
 
@@ -239,6 +239,13 @@ function optionsFor(shape: Shape, built: BuiltDisk, memoryMib: number): PcOption
   };
 }
 
+/** What a machine has beyond the usual; it is then started without a snapshot, which takes a minute. */
+export interface MoreHardware {
+  readonly disks: readonly PcDisk[];
+  readonly reachesHost: boolean;
+  readonly hasWatchdog: boolean;
+}
+
 export interface Brownfield {
   readonly machine: Machine;
   /** Its disk, to be looked at when the machine is off. */
@@ -251,18 +258,26 @@ export async function startBrownfield({
   memoryMib = 1024,
   directory,
   share,
+  more,
 }: {
   shape: Shape;
   memoryMib?: number;
   directory: string;
   share?: string;
+  more?: MoreHardware;
 }): Promise<Brownfield> {
-  const built = await copyDisk(await bootedDisk(shape, memoryMib), directory);
+  const source = more === undefined ? await bootedDisk(shape, memoryMib) : await debianDisk(shape);
+  const built = await copyDisk(source, directory);
+  const usual = optionsFor(shape, built, memoryMib);
   const machine = await startPc({
-    ...optionsFor(shape, built, memoryMib),
-    snapshot: snapshotName,
+    ...usual,
+    ...(more === undefined ? { snapshot: snapshotName } : { ...more, disks: [...usual.disks, ...more.disks] }),
     ...(share === undefined ? {} : { share }),
   });
+  if (more !== undefined) {
+    await machine.waitFor(/OLD-SYSTEM-UP/);
+    await machine.waitForAgent();
+  }
   if (share !== undefined) {
     await machine.runShell(
       'modprobe 9pnet_virtio && mkdir -p /mnt/share && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,ro share /mnt/share',

@@ -1,12 +1,24 @@
 // The initramfs of stage 2 on a real Debian kernel: what init does when stage 2 succeeds, fails, hangs, or is not there.
 
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { moduleClosure, parseModuleIndex } from '@migrate/core';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { debianKernel, init, type KernelTree, point, runStage2, type Scenario, uuid } from './stage2-machine.ts';
+import {
+  debianKernel,
+  init,
+  type KernelTree,
+  network,
+  networkMac,
+  point,
+  runStage2,
+  type Scenario,
+  uuid,
+} from './stage2-machine.ts';
 
 let work: string;
 let kernel: KernelTree;
@@ -21,8 +33,8 @@ afterAll(() => rm(work, { recursive: true, force: true }));
 const run = (scenario: Scenario, until?: RegExp) => runStage2({ kernel, work }, scenario, until);
 const showArguments = 'echo "STAGE2 $*"';
 
-test('ShellCheck finds nothing in init', async () => {
-  expect((await execa('shellcheck', [init])).stdout).toBe('');
+test.each([init, network])('ShellCheck finds nothing in %s', async (script) => {
+  expect((await execa('shellcheck', [script])).stdout).toBe('');
 });
 
 describe('init', () => {
@@ -126,6 +138,70 @@ exit 4`;
     const result = await run(scenario);
     expect(result.log).toMatch(reason);
     expect(result.log).toContain('the old system starts again; restarting');
+    expect(result).toMatchObject({ restarted: true, diskIsUnchanged: true });
+  });
+});
+
+describe('a hardware watchdog', () => {
+  // The kernel itself would restart a panicked machine; without that only the hardware can.
+  const kernelArguments = ['i6300esb.heartbeat=4', 'panic=0'];
+  const duty = { identity: 'i6300ESB timer', action: 'feed', intervalSeconds: 1 } as const;
+  const hang = 'echo HANGING; echo c >/proc/sysrq-trigger';
+  const scenario: Scenario = {
+    stage2: hang,
+    hasWatchdog: true,
+    kernelArguments,
+    settings: { watchdogs: [duty] },
+  };
+
+  test('resets a machine whose kernel hangs before the point of no return, so that the old system starts', async () => {
+    const result = await run(scenario);
+    expect(result.log).toContain('migrate: /dev/watchdog0, which resets the machine after 4 s, is fed every 1 s\n');
+    expect(result.log).toContain('HANGING\n');
+    expect(result).toMatchObject({ restarted: true, diskIsUnchanged: true });
+  });
+
+  test('is fed while stage 2 works, for longer than it would wait', async () => {
+    const result = await run({ ...scenario, stage2: `: >${point}; sleep 12; echo STILL-HERE; exit 0` });
+    expect(result.log).toContain('STILL-HERE\nmigrate: stage 2 is done; restarting\n');
+    expect(result.restarted).toBe(true);
+  });
+
+  test('that is stopped, or not started, does nothing', async () => {
+    const stopped = await run({ ...scenario, settings: { watchdogs: [{ ...duty, action: 'stop' }] } }, /HANGING/);
+    expect(stopped.log).toContain('migrate: /dev/watchdog0 is stopped\n');
+    expect(stopped.restarted).toBe(false);
+  });
+});
+
+describe('the network for the log', () => {
+  test('gets an address by DHCP and reaches a server', async () => {
+    const server = createServer((request, response) => response.end(`HELLO ${request.url}`));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    try {
+      // QEMU's 10.0.2.2 is the machine that it runs on.
+      const stage2 = `/migrate/network ${networkMac} && echo UP; cat /etc/resolv.conf; ip route
+wget -q -O - http://10.0.2.2:${port}/from-stage-2; echo; /migrate/network 02:00:00:00:00:99 || echo NO-SUCH-CARD`;
+      const { log } = await run({ stage2, hasNetwork: true });
+      expect(log).toContain('UP\nnameserver 10.0.2.3\ndefault via 10.0.2.2 dev eth0');
+      expect(log).toContain('HELLO /from-stage-2\nno interface has the address 02:00:00:00:00:99\nNO-SUCH-CARD\n');
+    } finally {
+      server.close();
+    }
+  });
+});
+
+describe('fail_mode: RescueShell', () => {
+  test('gives a shell to whoever answers, and then the old system', async () => {
+    const result = await run({
+      stage2: 'exit 3',
+      settings: { failMode: 'rescue-shell' },
+      type: { after: /press Enter within 300 s/, text: '\necho IN-THE-SHELL $((6 * 7))\nexit\n' },
+    });
+    expect(result.log).toMatch(
+      /press Enter within 300 s[\s\S]*IN-THE-SHELL 42[\s\S]*the old system starts again; restarting/,
+    );
     expect(result).toMatchObject({ restarted: true, diskIsUnchanged: true });
   });
 });

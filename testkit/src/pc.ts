@@ -21,6 +21,10 @@ export interface PcOptions {
   readonly share?: string;
   /** Internal snapshot of the disks to start from. */
   readonly snapshot?: string;
+  /** Whether the wired interface gets an address from QEMU and reaches the host at 10.0.2.2; else its cable leads nowhere. */
+  readonly reachesHost?: boolean;
+  /** A watchdog that resets the machine. */
+  readonly hasWatchdog?: boolean;
   /** End the process at a reboot. */
   readonly noReboot?: boolean;
 }
@@ -97,8 +101,7 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
     ...['-machine', isUefi ? 'q35' : 'pc', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-smp', '2'],
     ...['-m', String(options.memoryMib), '-serial', 'stdio'],
     ...['-qmp', `unix:${directory}/qmp,server=on,wait=off`],
-    // A wired interface whose cable leads nowhere.
-    ...['-netdev', 'hubport,id=net0,hubid=0'],
+    ...['-netdev', options.reachesHost === true ? 'user,id=net0' : 'hubport,id=net0,hubid=0'],
     ...['-device', `virtio-net-pci,netdev=net0,mac=${networkMac},romfile=`],
     ...['-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci'],
     ...['-chardev', `socket,id=agent,path=${directory}/agent,server=on,wait=off`],
@@ -117,6 +120,7 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
       '-virtfs',
       `local,path=${options.share ?? `${directory}/no-share`},mount_tag=share,security_model=none,readonly=on`,
     ],
+    ...(options.hasWatchdog === true ? ['-device', 'i6300esb', '-action', 'watchdog=reset'] : []),
     ...(options.snapshot === undefined ? [] : ['-loadvm', options.snapshot]),
     ...(options.noReboot === true ? ['-no-reboot'] : []),
   ];

@@ -5,7 +5,14 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { buildInitramfs, createNodeHost, type HostReader, stage2CommandLine, stage2Modules } from '@migrate/core';
+import {
+  buildInitramfs,
+  createNodeHost,
+  type HostReader,
+  type Stage2BootSettings,
+  stage2CommandLine,
+  stage2Modules,
+} from '@migrate/core';
 import { execa } from 'execa';
 import { cached } from './cached.ts';
 
@@ -13,9 +20,17 @@ export const uuid = '0f0e0d0c-0b0a-4908-8706-050403020100';
 export const planId = 'fedcba9876543210fedcba9876543210';
 export const payloadPath = '/var/lib/balena-migrate/payload';
 export const point = '/run/migrate/point-of-no-return';
-export const init = join(import.meta.dirname, '../../packages/cli-migrate/init/init.sh');
+const scripts = join(import.meta.dirname, '../../packages/cli-migrate/init');
+export const init = join(scripts, 'init.sh');
+export const network = join(scripts, 'network.sh');
+/** Of the wired interface that `hasNetwork` puts in. */
+export const networkMac = '02:00:00:00:00:01';
 /** How long a machine must stay up after the pattern that is waited for. */
 const lingerMs = 10_000;
+
+const networkHardware = '/sys/devices/pci0000:00/0000:00:06.0';
+/** QEMU's i6300esb where `hasWatchdog` puts it. */
+const watchdogHardware = '/sys/devices/pci0000:00/0000:00:05.0';
 
 /** A root directory with the kernel, its modules, and a sysfs that shows a virtio disk. */
 export interface KernelTree {
@@ -28,7 +43,7 @@ export async function debianKernel(): Promise<KernelTree> {
   const { stdout } = await execa('apt-cache', ['depends', 'linux-image-amd64']);
   const name = /Depends: (\S+)/.exec(stdout)?.[1];
   if (name === undefined) throw new Error('apt knows no kernel; run `apt-get update`');
-  const directory = await cached('initramfs-kernel', { name, recipe: 1 }, async (directory) => {
+  const directory = await cached('initramfs-kernel', { name, recipe: 3 }, async (directory) => {
     await execa('apt-get', ['-o', 'APT::Sandbox::User=root', 'download', name], { cwd: directory });
     const target = join(directory, 'root');
     for (const archive of await readdir(directory)) {
@@ -40,6 +55,16 @@ export async function debianKernel(): Promise<KernelTree> {
     await mkdir(join(virtio, 'block/vda'), { recursive: true });
     await writeFile(join(virtio, 'modalias'), 'virtio:d00000002v00001AF4\n');
     await writeFile(join(dirname(virtio), 'modalias'), 'pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00\n');
+    const card = join(target, networkHardware, 'virtio2');
+    await mkdir(card, { recursive: true });
+    await writeFile(join(card, 'modalias'), 'virtio:d00000001v00001AF4\n');
+    await writeFile(join(dirname(card), 'modalias'), 'pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00\n');
+    await mkdir(join(target, watchdogHardware), { recursive: true });
+    // Of drivers/watchdog/i6300esb.c: vendor 8086, device 25AB.
+    await writeFile(
+      join(target, watchdogHardware, 'modalias'),
+      'pci:v00008086d000025ABsv00001AF4sd00001100bc08sc80i00\n',
+    );
     await mkdir(join(target, 'sys/class/block'), { recursive: true });
     await symlink('../../devices/pci0000:00/0000:00:04.0/virtio1/block/vda', join(target, 'sys/class/block/vda'));
   });
@@ -66,7 +91,13 @@ export interface Scenario {
   readonly stage2: string;
   readonly timeoutSeconds?: number;
   readonly fileSystem?: 'ext4' | 'xfs' | 'vfat';
-  readonly settings?: { payloadUuid?: string; payloadPath?: string; planId?: string };
+  readonly settings?: Partial<Stage2BootSettings>;
+  /** Puts a watchdog into the machine that resets it, and its driver into stage 2. */
+  readonly hasWatchdog?: boolean;
+  /** Puts a wired interface into the machine, behind which QEMU serves DHCP, and its driver into stage 2. */
+  readonly hasNetwork?: boolean;
+  /** Typed on the console when the pattern shows up there. */
+  readonly type?: { readonly after: RegExp; readonly text: string };
   readonly payloadMib?: number;
   readonly kernelArguments?: readonly string[];
 }
@@ -88,11 +119,13 @@ export async function runStage2(
   const machineHost = hostIn(kernel.root);
   const directory = await mkdtemp(join(work, 'run-'));
   const disk = await makeDisk(directory, scenario);
-  const { modules, missing } = await stage2Modules(machineHost, {
+  const { modules, networkModules, missing } = await stage2Modules(machineHost, {
     release: kernel.release,
     blockDevices: ['vda'],
     fileSystems: ['ext4', 'xfs', 'vfat'],
     uefi: false,
+    devices: scenario.hasWatchdog === true ? [watchdogHardware] : [],
+    networkDevices: scenario.hasNetwork === true ? [`${networkHardware}/virtio2`] : [],
   });
   if (missing.length > 0) throw new Error(`Debian's kernel lacks ${missing.join(', ')}`);
   const initrd = join(directory, 'initrd');
@@ -109,9 +142,19 @@ export async function runStage2(
     readFile: (path, options) =>
       (path.startsWith('/lib/modules') ? machineHost : createNodeHost()).readFile(path, options),
   };
-  await writeFile(initrd, await buildInitramfs({ host, modules, busybox: '/bin/busybox', init, settings }));
+  await writeFile(
+    initrd,
+    await buildInitramfs({
+      host,
+      modules: [...modules, ...networkModules],
+      busybox: '/bin/busybox',
+      init,
+      ...(scenario.hasNetwork === true ? { network } : {}),
+      settings,
+    }),
+  );
   const before = await sha256(disk);
-  const result = await boot({ kernel, initrd, disk, kernelArguments: scenario.kernelArguments ?? [] }, until);
+  const result = await boot({ kernel, initrd, disk, scenario }, until);
   return { ...result, diskIsUnchanged: (await sha256(disk)) === before, disk };
 }
 
@@ -164,15 +207,15 @@ $
 }
 
 function boot(
-  {
-    kernel,
-    initrd,
-    disk,
-    kernelArguments,
-  }: { kernel: KernelTree; initrd: string; disk: string; kernelArguments: readonly string[] },
+  { kernel, initrd, disk, scenario }: { kernel: KernelTree; initrd: string; disk: string; scenario: Scenario },
   until: RegExp | undefined,
 ): Promise<Pick<Run, 'log' | 'restarted'>> {
-  const commandLine = stage2CommandLine('console=ttyS0 root=/dev/nowhere', ['quiet', ...kernelArguments]).join(' ');
+  const commandLine = stage2CommandLine('console=ttyS0 root=/dev/nowhere', [
+    'quiet',
+    // On a busy machine the emulated timer comes too late for the kernel's check of it.
+    'no_timer_check',
+    ...(scenario.kernelArguments ?? []),
+  ]).join(' ');
   const child = spawn(
     'qemu-system-x86_64',
     [
@@ -180,19 +223,28 @@ function boot(
       ...['-machine', 'pc', '-accel', 'tcg', '-cpu', 'qemu64', '-m', '256'],
       ...['-kernel', join(kernel.root, `boot/vmlinuz-${kernel.release}`), '-initrd', initrd, '-append', commandLine],
       ...['-drive', `file=${disk},format=raw,if=virtio,cache=unsafe`],
+      ...(scenario.hasNetwork === true
+        ? ['-netdev', 'user,id=net0', '-device', `virtio-net-pci,netdev=net0,mac=${networkMac},addr=6,romfile=`]
+        : []),
+      ...(scenario.hasWatchdog === true ? ['-device', 'i6300esb,addr=5', '-action', 'watchdog=reset'] : []),
     ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+    { stdio: ['pipe', 'pipe', 'inherit'] },
   );
   return new Promise((resolve, reject) => {
     let log = '';
     let wasSeen = false;
     let wasStopped = false;
+    let typing = scenario.type;
     const limit = setTimeout(() => {
       child.kill('SIGKILL');
       reject(new Error(`the machine neither restarted nor said ${until}; its console:\n${log}`));
     }, 240_000);
     child.stdout.on('data', (data: Buffer) => {
       log += data.toString('latin1').replaceAll('\r', '');
+      if (typing?.after.test(log) === true) {
+        child.stdin.write(typing.text);
+        typing = undefined;
+      }
       if (wasSeen || !until?.test(log)) return;
       wasSeen = true;
       setTimeout(() => {

@@ -16,16 +16,22 @@ state=/run/migrate
 point=$state/point-of-no-return
 resume_limit=3
 search_seconds=60
+# How long a console may stay silent before the machine restarts without a rescue shell.
+rescue_seconds=300
 # What stage 2 and the kernel take while the payload's own files are in RAM: Node's heap, stacks and page tables.
 work_kib=65536
 
 # boot.conf, written by stage 1, replaces these.
-PAYLOAD_UUID='' PAYLOAD_FILE_SYSTEM='' PAYLOAD_PATH='' TIMEOUT_SECONDS=600 PLAN_ID=''
+PAYLOAD_UUID='' PAYLOAD_FILE_SYSTEM='' PAYLOAD_PATH='' TIMEOUT_SECONDS=600 PLAN_ID='' FAIL_MODE=reboot
+# Three words for each watchdog: its name as watchdog_name gives it, "feed" or "stop", and the longest time between two feedings in seconds.
+WATCHDOGS=''
 # Only where the boot entry is no one-shot:
 RESTORE_UUID='' RESTORE_FILE_SYSTEM='' RESTORE_PATH='' RESTORE_SECTOR=0
 
+# Stage 2 takes what is said here into its log.
 say() {
   echo "migrate: $*"
+  [ ! -d "$state" ] || echo "$*" >>"$state/init.log"
 }
 
 # A disk that does not answer can hold up umount and sync for ever; the machine must come back all the same.
@@ -45,6 +51,7 @@ flush() {
 restart() {
   say "$1; restarting"
   flush
+  : >"$state/restarting"
   # Should a driver hang in its shutdown, the kernel restarts without asking the drivers.
   (
     sleep 60
@@ -54,14 +61,27 @@ restart() {
   while :; do sleep 60; done
 }
 
+# With migrate.fail_mode: RescueShell. A console where nobody answers must not keep the machine from restarting.
+offer_shell() {
+  [ "$FAIL_MODE" = rescue-shell ] || return 0
+  : >"$state/rescue"
+  [ ! -e "$state/feeders" ] || xargs kill -CONT <"$state/feeders"
+  say "press Enter within $rescue_seconds s for a shell; leave it with exit"
+  # shellcheck disable=SC3045 # busybox has read -t
+  ! read -r -t "$rescue_seconds" _ </dev/console || setsid cttyhack sh -i </dev/console >/dev/console 2>&1
+  rm -f "$state/rescue"
+}
+
 give_up() {
   say "FAILED: $1"
+  offer_shell
   restart 'nothing was changed, the old system starts again'
 }
 
 wait_for_help() {
   while :; do
     say "FAILED: $1; the disk is not complete, so the machine waits and does not restart"
+    offer_shell
     sleep 60
   done
 }
@@ -71,7 +91,7 @@ wait_for_help() {
 dead_man() {
   echo -1000 >/proc/self/oom_score_adj
   sleep "$TIMEOUT_SECONDS"
-  [ ! -e "$point" ] || return 0
+  [ ! -e "$point" ] && [ ! -e "$state/rescue" ] || return 0
   kill -STOP -1
   sleep 1
   if [ -e "$point" ]; then
@@ -79,6 +99,61 @@ dead_man() {
     return 0
   fi
   give_up "the point of no return was not reached within $TIMEOUT_SECONDS s"
+}
+
+# Keeps a watchdog from resetting the machine as long as the kernel lives and the point of no return was passed or may still be
+# reached. Nothing is ever closed: a kernel that hangs, also while it restarts, is then reset by the hardware.
+feed() {
+  echo -1000 >/proc/self/oom_score_adj
+  exec 9>"$1" || return
+  fed=0
+  while [ ! -e "$state/restarting" ] &&
+    { [ -e "$point" ] || [ -e "$state/rescue" ] || [ "$fed" -lt $((TIMEOUT_SECONDS + 120)) ]; }; do
+    printf . >&9
+    sleep "$2"
+    fed=$((fed + $2))
+  done
+  while :; do sleep 60; done
+}
+
+# The number of a watchdog depends on which driver came first, so it goes by what its driver calls it, where it has sysfs for that.
+watchdog_name() {
+  if [ -r "/sys/class/watchdog/$1/identity" ]; then
+    tr -c 'A-Za-z0-9._\n-' _ <"/sys/class/watchdog/$1/identity" | sed 's/_*$//'
+  else
+    echo "$1"
+  fi
+}
+
+start_watchdog() {
+  watchdog=/dev/${1##*/}
+  if [ "$2" = stop ]; then
+    # The magic close of Documentation/watchdog/watchdog-api.rst.
+    printf V >"$watchdog" && say "$watchdog is stopped"
+    return
+  fi
+  interval=$3
+  timeout=$(cat "$1/timeout" 2>/dev/null || echo 15)
+  [ "$interval" -le $((timeout / 3)) ] || interval=$((timeout / 3))
+  [ "$interval" -gt 0 ] || interval=1
+  say "$watchdog, which resets the machine after $timeout s, is fed every $interval s"
+  feed "$watchdog" "$interval" &
+  echo "$!" >>"$state/feeders"
+}
+
+start_watchdogs() {
+  # shellcheck disable=SC2086 # words
+  set -- $WATCHDOGS
+  while [ $# -ge 3 ]; do
+    found=
+    for entry in /sys/class/watchdog/*; do
+      [ "$(watchdog_name "${entry##*/}")" = "$1" ] || continue
+      found=yes
+      start_watchdog "$entry" "$2" "$3"
+    done
+    [ -n "$found" ] || say "the watchdog $1 was not found"
+    shift 3
+  done
 }
 
 mount_kernel_file_systems() {
@@ -230,6 +305,7 @@ say "stage 2 init, Linux $(uname -r)"
 . "$top/boot.conf"
 dead_man &
 load_modules
+start_watchdogs
 restore_boot
 load_payload
 main

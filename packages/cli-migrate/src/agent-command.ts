@@ -129,7 +129,8 @@ async function migrate({ host, setup, emit }: AgentContext, plan: Plan): Promise
   try {
     const tell = await cloudProgress(host, { ...setup, emit });
     await tell('preparing');
-    const outcome = await runStage1(host, plan, emit);
+    const address = setup.config.migrate.log.remote?.url;
+    const outcome = await runStage1(host, plan, emit, address === undefined ? {} : { 'log-address': address });
     await tell(outcome.kind === 'done' ? 'restarting' : 'failed');
     if (outcome.kind === 'done') return undefined;
     const state =

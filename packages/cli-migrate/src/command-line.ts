@@ -46,6 +46,7 @@ export function buildProgram(run: Run): Command {
     .option('-y, --yes', 'do not ask before changing anything')
     .option('--no-reboot', 'prepare this machine and leave the reboot to you; overrides migrate.reboot')
     .option('--json', 'print the result as JSON, events as JSON lines')
+    .option('--report <file>', 'write what became of the run to a file, as JSON')
     .addHelpText('after', examples)
     .action(run((options: MigrateOptions) => migrate(createBundleHost(), options)));
   program
@@ -79,6 +80,8 @@ export function buildProgram(run: Run): Command {
     .command('undo')
     .description('Take back exactly what stage 1 has prepared.')
     .option('--json', 'print events as JSON lines')
+    .option('--report <file>', 'write what became of it to a file, as JSON')
+    .option('-c, --config <file>', 'configuration, for its log server')
     .action(run((options: CommonOptions) => undo(createBundleHost(), merge(program, options))));
   program
     .command('status')

@@ -7,6 +7,8 @@ import {
   MigrateError,
   parseConfig,
   publicPlan,
+  redact,
+  redactData,
   renderFindings,
   renderLines,
   stateDirectory,
@@ -20,13 +22,17 @@ export async function validate(host: Host, file: string, options: CommonOptions)
   const text = await host.readText(file);
   if (text === undefined) throw new MigrateError('invalid-input', `${file} does not exist`);
   const { config, findings } = parseConfig(text, file);
-  if (options.json) process.stdout.write(`${JSON.stringify({ valid: config !== undefined, findings }, null, 2)}\n`);
+  if (options.json)
+    process.stdout.write(
+      `${JSON.stringify({ valid: config !== undefined, findings: redactData(findings) }, null, 2)}\n`,
+    );
   else process.stdout.write(`${renderFindings(findings)}${file}: ${config === undefined ? 'not valid' : 'valid'}\n`);
   return config === undefined ? exitCodes.usage : exitCodes.done;
 }
 
 export async function printFacts(host: Host): Promise<number> {
-  process.stdout.write(`${JSON.stringify(await inspectMachine(host, [stateDirectory]), null, 2)}\n`);
+  // They go to whoever plans for this machine: boot files and kernel arguments may hold passwords.
+  process.stdout.write(`${JSON.stringify(redactData(await inspectMachine(host, [stateDirectory])), null, 2)}\n`);
   return exitCodes.done;
 }
 
@@ -39,8 +45,10 @@ export async function explain(host: Host, options: CommonOptions & { facts: stri
   const all = [...findings, ...preparation.findings];
   if (preparation.plan === undefined) return refuse(all, options, exitCodes.refused);
   if (options.json)
-    process.stdout.write(`${JSON.stringify({ plan: publicPlan(preparation.plan), findings: all }, null, 2)}\n`);
-  else process.stdout.write(explainPlan(preparation.plan, { facts: captured, handlers: stepHandlers }));
+    process.stdout.write(
+      `${JSON.stringify(redactData({ plan: publicPlan(preparation.plan), findings: all }), null, 2)}\n`,
+    );
+  else process.stdout.write(redact(explainPlan(preparation.plan, { facts: captured, handlers: stepHandlers })));
   if (!options.json) process.stderr.write(renderFindings(all));
   return exitCodes.done;
 }

@@ -1,58 +1,123 @@
 import {
   askToGoOn,
   type Config,
+  createReporter,
   type Emit,
   exitCodeOf,
+  exitCodeOfThrown,
   exitCodes,
   explainPlan,
+  type Finding,
   type Host,
   messageOf,
   type Plan,
   publicPlan,
+  type ReportEnding,
+  type Reporter,
+  redact,
+  redactData,
   renderFindings,
   renderJson,
   renderLines,
+  reportName,
+  type Secret,
+  serializeReport,
+  stateDirectory,
 } from '@migrate/core';
 import { cloudProgress, type ReportProgress } from './cloud-progress.ts';
-import { choiceOf, type MigrateOptions, refuse } from './command-options.ts';
+import { choiceOf, type MigrateOptions, refuse, saveReport } from './command-options.ts';
 import { fetchFor } from './download-command.ts';
-import { findConfig } from './find-config.ts';
+import { type FoundConfig, findConfig } from './find-config.ts';
 import { prepare } from './prepare.ts';
 import { runStage1 } from './run-stage1.ts';
+import { alsoSent } from './send-log.ts';
 import { stepHandlers } from './step-handlers.ts';
+import { toolVersion } from './version.ts';
 
 export async function migrate(host: Host, options: MigrateOptions): Promise<number> {
-  const emit = options.json ? renderJson(process.stdout) : renderLines(process.stderr);
-  const { config, findings, workDirectory } = await findConfig(host, choiceOf(options));
-  if (config === undefined) return refuse(findings, options, exitCodes.usage);
-  const mode = options.mode ?? config.migrate.mode;
+  const found = await findConfig(host, choiceOf(options));
+  const mode = options.mode ?? found.config?.migrate.mode ?? 'pretend';
+  const command = mode === 'pretend' ? 'pretend' : 'immediate';
+  const reporter = createReporter({ toolVersion, stage: 1, command, now: host.now });
+  const terminal = options.json ? renderJson(process.stdout) : renderLines(process.stderr);
+  // In pretend the JSON on standard output is one document.
+  const shown: Emit = options.json && command === 'pretend' ? () => {} : terminal;
+  const sent = await alsoSent(host, shown, found.config?.migrate.log);
+  const emit: Emit = (event) => {
+    reporter.observe(event);
+    sent.emit(event);
+  };
+  const end = async (exitCode: number, ending: ReportEnding): Promise<void> => {
+    await saveReport(host, options, reporter.report({ exitCode, ...ending }));
+    const { result, message } = ending;
+    const text = message === undefined ? result : `${result}: ${message}`;
+    sent.sendOnly({ kind: 'note', level: exitCode === exitCodes.done ? 'info' : 'error', text: `migrate: ${text}` });
+    await sent.close();
+  };
+  try {
+    const { exitCode, reboots, ...ending } = await run(host, options, { found, mode, emit, reporter });
+    for (const finding of ending.findings ?? []) sent.sendOnly(noteOf(finding));
+    await end(exitCode, ending);
+    if (reboots === true) await host.reboot();
+    return exitCode;
+  } catch (thrown) {
+    await end(exitCodeOfThrown(thrown), { result: 'failed', message: messageOf(thrown) });
+    throw thrown;
+  }
+}
+
+interface Run {
+  readonly found: FoundConfig;
+  readonly mode: string;
+  readonly emit: Emit;
+  readonly reporter: Reporter;
+}
+
+interface Ending extends ReportEnding {
+  readonly exitCode: number;
+  readonly reboots?: true;
+}
+
+async function run(host: Host, options: MigrateOptions, { found, mode, emit, reporter }: Run): Promise<Ending> {
+  const { config, findings, workDirectory } = found;
+  if (config === undefined)
+    return { exitCode: refuse(findings, options, exitCodes.usage), result: 'refused', findings };
   const { image } = config.balena;
   if (mode === 'connected' && image?.kind === 'download')
     await fetchFor(host, { config, workDirectory, version: image.version, emit });
   const preparation = await prepare(host, {
     config: options.reboot === false ? withoutReboot(config) : config,
     workDirectory,
-    emit: options.json && mode === 'pretend' ? () => {} : emit,
+    emit,
   });
   const all = [...findings, ...preparation.findings];
   const { plan, facts } = preparation;
-  if (plan === undefined) return refuse(all, options, exitCodes.refused);
+  if (plan === undefined)
+    return { exitCode: refuse(all, options, exitCodes.refused), result: 'refused', facts, findings: all };
+  const known = { facts, plan, findings: all };
   if (mode === 'pretend' && options.json) {
-    process.stdout.write(`${JSON.stringify({ plan: publicPlan(plan), findings: all }, null, 2)}\n`);
-    return exitCodes.done;
+    const document = redactData({ plan: publicPlan(plan), findings: all });
+    process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+    return { exitCode: exitCodes.done, result: 'planned', ...known };
   }
-  if (!options.json) process.stdout.write(`${explainPlan(plan, { facts, handlers: stepHandlers })}\n`);
+  if (!options.json) process.stdout.write(`${redact(explainPlan(plan, { facts, handlers: stepHandlers }))}\n`);
   if (!options.json) process.stderr.write(renderFindings(all));
   if (mode === 'pretend') {
     process.stdout.write('Nothing was changed. Run with --mode immediate to migrate.\n');
-    return exitCodes.done;
+    return { exitCode: exitCodes.done, result: 'planned', ...known };
   }
   if (options.yes !== true && !(await confirm(plan))) {
     process.stderr.write('migrate: not confirmed, nothing was changed\n');
-    return exitCodes.refused;
+    return { exitCode: exitCodes.refused, result: 'not-confirmed', ...known };
   }
-  const report = await cloudProgress(host, { config, workDirectory, emit });
-  return prepareAndReboot(host, plan, { emit, json: options.json === true, report });
+  const address = config.migrate.log.remote?.url;
+  const tell = await cloudProgress(host, { config, workDirectory, emit });
+  const stage1 = await carryOut(host, plan, { emit, json: options.json === true, address, tell });
+  const ending = { ...known, ...stage1 };
+  const report = reporter.report(ending);
+  if (options.json) process.stdout.write(`${JSON.stringify({ kind: 'report', report })}\n`);
+  if (stage1.result === 'prepared') await keepReport(host, emit, report);
+  return ending;
 }
 
 function withoutReboot(config: Config): Config {
@@ -60,35 +125,46 @@ function withoutReboot(config: Config): Config {
   return { ...config, migrate };
 }
 
-async function prepareAndReboot(
+async function carryOut(
   host: Host,
   plan: Plan,
-  { emit, json, report }: { emit: Emit; json: boolean; report: ReportProgress },
-): Promise<number> {
-  await report('preparing');
-  const outcome = await runStage1(host, plan, emit);
-  await report(outcome.kind === 'done' ? 'restarting' : 'failed');
+  { emit, json, address, tell }: { emit: Emit; json: boolean; address: Secret | undefined; tell: ReportProgress },
+): Promise<Ending> {
+  await tell('preparing');
+  const outcome = await runStage1(host, plan, emit, address === undefined ? {} : { 'log-address': address });
+  await tell(outcome.kind === 'done' ? 'restarting' : 'failed');
   if (json) process.stdout.write(`${JSON.stringify({ kind: 'finished', outcome: outcome.kind, planId: plan.id })}\n`);
   if (outcome.kind !== 'done') {
-    const state =
-      outcome.kind === 'undone'
-        ? 'everything was taken back'
-        : `it could not be taken back: ${messageOf('undoCause' in outcome ? outcome.undoCause : outcome.cause)}; run "migrate undo"`;
-    process.stderr.write(`migrate: ${outcome.cause.message}; ${state}\n`);
-    return exitCodeOf(outcome);
+    const isUndone = outcome.kind === 'undone';
+    const state = isUndone
+      ? 'everything was taken back'
+      : `it could not be taken back: ${messageOf('undoCause' in outcome ? outcome.undoCause : outcome.cause)}; run "migrate undo"`;
+    const message = `${outcome.cause.message}; ${state}`;
+    process.stderr.write(`migrate: ${redact(message)}\n`);
+    return { exitCode: exitCodeOf(outcome), result: isUndone ? 'undone' : 'not-undone', message };
   }
+  const prepared = { exitCode: exitCodes.done, result: 'prepared' } as const;
   if (plan.rebootSeconds === undefined) {
-    emit({
-      kind: 'note',
-      level: 'info',
-      text: 'The machine is prepared: reboot it to migrate, or run "migrate undo".',
-    });
-    return exitCodes.done;
+    const text = 'The machine is prepared: reboot it to migrate, or run "migrate undo".';
+    emit({ kind: 'note', level: 'info', text });
+    return prepared;
   }
   emit({ kind: 'note', level: 'info', text: `The machine is prepared and reboots in ${plan.rebootSeconds} seconds.` });
   await new Promise((resolve) => setTimeout(resolve, (plan.rebootSeconds ?? 0) * 1000));
-  await host.reboot();
-  return exitCodes.done;
+  return { ...prepared, reboots: true };
+}
+
+/** For whoever looks at the machine before it reboots, or after it came back. It is not worth failing for. */
+async function keepReport(host: Host, emit: Emit, report: ReturnType<Reporter['report']>): Promise<void> {
+  try {
+    await host.writeDurable(`${stateDirectory}/${reportName}`, serializeReport(report), { mode: 0o600 });
+  } catch (thrown) {
+    emit({ kind: 'note', level: 'warn', text: `the report could not be kept: ${messageOf(thrown)}` });
+  }
+}
+
+function noteOf({ severity, where, message }: Finding) {
+  return { kind: 'note', level: severity === 'error' ? 'error' : 'warn', text: `${where}: ${message}` } as const;
 }
 
 async function confirm(plan: Plan): Promise<boolean> {

@@ -7,6 +7,8 @@ import {
   type Outcome,
   type Plan,
   readJournal,
+  reportName,
+  type StepContext,
   stage2LogName,
   stage2ResultName,
   stateDirectory,
@@ -18,9 +20,19 @@ import { stepHandlers } from './step-handlers.ts';
 const journalPath = `${stateDirectory}/${journalName}`;
 
 /** Carries out stage 1: afterwards the next boot starts stage 2, or everything is as it was. */
-export function runStage1(host: Host, plan: Plan, emit: Emit): Promise<Outcome> {
+export function runStage1(
+  host: Host,
+  plan: Plan,
+  emit: Emit,
+  secrets: NonNullable<StepContext['secrets']>,
+): Promise<Outcome> {
   return withLock(host, stateDirectory, () =>
-    execute({ steps: plan.stage1, handlers: stepHandlers, context: contextOf(host, plan, emit), journalPath }),
+    execute({
+      steps: plan.stage1,
+      handlers: stepHandlers,
+      context: { ...contextOf(host, plan, emit), secrets },
+      journalPath,
+    }),
   );
 }
 
@@ -31,7 +43,8 @@ export async function undoStage1(host: Host, emit: Emit): Promise<boolean> {
     const journal = await readJournal(host, journalPath);
     if (journal === undefined) throw new MigrateError('busy', 'another process has just undone it');
     await undoJournal(journal, { context: contextOf(host, undefined, emit), handlers: stepHandlers, journalPath });
-    for (const name of [stage2LogName, stage2ResultName]) await host.removeFile(`${stateDirectory}/${name}`);
+    for (const name of [reportName, stage2LogName, stage2ResultName])
+      await host.removeFile(`${stateDirectory}/${name}`);
   });
   return true;
 }

@@ -6,7 +6,15 @@ const progress = (done: number) => ({ kind: 'progress', text: 'flashing', done, 
 describe('the log of stage 2', () => {
   const log = (level: 'warn' | 'info') => {
     const printed: string[] = [];
-    return { printed, ...createStage2Log({ level, print: (line) => printed.push(line), uptimeSeconds: () => 1 }) };
+    return {
+      printed,
+      ...createStage2Log({
+        level,
+        print: (line) => printed.push(line),
+        uptimeSeconds: () => 1,
+        now: () => new Date(0),
+      }),
+    };
   };
 
   it('drops notes below its level, and progress within a tenth', () => {

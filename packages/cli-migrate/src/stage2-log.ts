@@ -1,43 +1,31 @@
-import { type Event, type LogLevel, lineOf, progressPace } from '@migrate/core';
+import { createEventLog, createLogRing, type Emit, type LogLevel, type LogSink, textLine } from '@migrate/core';
 
 const limitBytes = 1024 * 1024;
-const levels: readonly LogLevel[] = ['error', 'warn', 'info', 'debug', 'trace'];
+
+export interface Stage2Log {
+  readonly emit: Emit;
+  /** Gives a sink what was logged so far, and all that comes. */
+  readonly attach: (sink: LogSink) => void;
+  readonly bytes: () => Uint8Array;
+}
 
 /** The log of stage 2: lines in memory, bounded, oldest dropped first; each is printed to the console too. */
 export function createStage2Log({
   level,
   print,
   uptimeSeconds,
+  now,
 }: {
   level: LogLevel;
   print: (line: string) => void;
   uptimeSeconds: () => number;
-}) {
-  const lines: string[] = [];
-  let sizeBytes = 0;
-  let lastProgress = '';
-  const paceOf = progressPace(() => uptimeSeconds() * 1000);
-  const add = (text: string): void => {
-    const line = `[${uptimeSeconds().toFixed(1).padStart(7)}] ${text}\n`;
-    lines.push(line);
-    sizeBytes += Buffer.byteLength(line);
-    while (sizeBytes > limitBytes) sizeBytes -= Buffer.byteLength(lines.shift() ?? '');
-    print(line);
-  };
+  now: () => Date;
+}): Stage2Log {
+  const ring = createLogRing(limitBytes);
+  ring.attach((record) => print(textLine(record)));
   return {
-    emit: (event: Event): void => {
-      if (event.kind === 'note' && levels.indexOf(event.level) > levels.indexOf(level)) return;
-      if (event.kind !== 'progress') {
-        add(lineOf(event));
-        return;
-      }
-      const pace = paceOf(event);
-      // Every tenth is enough for a serial console.
-      const text = `${event.text} ${Math.floor((event.done / Math.max(event.total, 1)) * 10)}`;
-      if (text === lastProgress) return;
-      lastProgress = text;
-      add(`${lineOf(event)}${pace}`);
-    },
-    bytes: (): Uint8Array => new TextEncoder().encode(lines.join('')),
+    emit: createEventLog({ level, uptimeSeconds, now, sink: ring.add }),
+    attach: ring.attach,
+    bytes: () => new TextEncoder().encode(ring.text()),
   };
 }

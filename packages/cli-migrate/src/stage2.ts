@@ -3,6 +3,7 @@
 // program again after it.
 import { parseArgs } from 'node:util';
 import {
+  createReporter,
   type Disk,
   execute,
   findDisk,
@@ -14,16 +15,26 @@ import {
   type Outcome,
   type Plan,
   planVersion,
+  type Report,
+  type Reporter,
+  serializeReport,
   stage2LogName,
   stage2ResultName,
   surviveConsole,
 } from '@migrate/core';
 import { createBundleHost } from './bundle.ts';
-import { createStage2Log } from './stage2-log.ts';
+import { type LogDriveWriter, writeLogToDrive } from './log-drive-writer.ts';
+import { createStage2Log, type Stage2Log } from './stage2-log.ts';
+import { sendStage2Log } from './stage2-network.ts';
 import { stepHandlers } from './step-handlers.ts';
 import { toolVersion } from './version.ts';
 
 const ramDirectory = '/migrate/ram';
+const initLog = '/run/migrate/init.log';
+const kernelLines = 40;
+const logDriveDirectory = '/run/migrate/log-drive';
+/** What the end of stage 2 waits for a log at the most. */
+const logCloseMs = 15_000;
 const pointOfNoReturnMarker = '/run/migrate/point-of-no-return';
 
 interface Stage2Arguments {
@@ -38,11 +49,46 @@ async function runStage2(args: Stage2Arguments): Promise<number> {
   const plan = await readPlan(host, args.planPath);
   const log = createStage2Log({
     level: plan.logLevel,
-    print: (line) => process.stdout.write(line),
+    print: plan.isConsoleQuiet === true ? () => {} : (line) => process.stdout.write(line),
     uptimeSeconds: () => process.uptime(),
+    now: () => new Date(),
   });
+  const reporter = createReporter({ toolVersion, stage: 2, command: 'stage2', now: () => new Date() });
+  if ((await host.status(ramDirectory)) === undefined) await host.makeDirectory(ramDirectory, 0o700);
+  const drive = startLogDrive(host, plan, log);
+  const sender = await sendStage2Log(host, plan, { log, oldRoot: args.oldRoot, ramDirectory });
+  try {
+    return await migrate(host, plan, { args, log, reporter });
+  } finally {
+    // Whatever becomes of them, it changes nothing of the migration's end.
+    await Promise.allSettled([drive?.close(logCloseMs), sender?.close(logCloseMs)]);
+  }
+}
+
+/** Keeps the log on the drive that the plan names, if any. */
+function startLogDrive(host: Host, plan: Plan, log: Stage2Log): LogDriveWriter | undefined {
+  if (plan.logDrive === undefined) return undefined;
+  const writer = writeLogToDrive({
+    host,
+    drive: plan.logDrive,
+    mountPoint: logDriveDirectory,
+    say: (level, text) => log.emit({ kind: 'note', level, text }),
+  });
+  log.attach(writer.sink);
+  return writer;
+}
+
+interface Run {
+  readonly args: Stage2Arguments;
+  readonly log: Stage2Log;
+  readonly reporter: Reporter;
+}
+
+async function migrate(host: Host, plan: Plan, run: Run): Promise<number> {
+  const { log, reporter } = run;
   log.emit({ kind: 'note', level: 'info', text: `migrate ${toolVersion} stage 2, plan ${plan.id}` });
-  const outcome = await carryOut(host, plan, { args, log });
+  await logInitMessages(host, log);
+  const outcome = await carryOut(host, plan, run);
   log.emit({ kind: 'note', level: 'info', text: `peak memory of stage 2: ${await peakMemoryKib(host)} KiB` });
   if (outcome.kind === 'done') {
     const text =
@@ -50,25 +96,25 @@ async function runStage2(args: Stage2Arguments): Promise<number> {
         ? 'rehearsal complete: nothing was flashed, as debug.no_flash asks'
         : 'migration complete';
     log.emit({ kind: 'note', level: 'info', text });
-    if (plan.pointOfNoReturn === undefined) await leaveWord(host, plan, { args, message: text, log: log.bytes() });
+    if (plan.pointOfNoReturn === undefined)
+      await leaveWord(host, plan, run, reporter.report({ result: 'rehearsed', message: text, plan }));
     return 0;
   }
+  await logKernelMessages(host, log);
   log.emit({ kind: 'note', level: 'error', text: `stage 2 failed (${outcome.kind}): ${outcome.cause.message}` });
   if (outcome.kind !== 'failed-after-point-of-no-return') {
     // The marker may be there already where the step behind it could not even begin.
     await host.removeFile(pointOfNoReturnMarker);
-    await leaveWord(host, plan, { args, message: outcome.cause.message, log: log.bytes() });
+    const { message } = outcome.cause;
+    await leaveWord(host, plan, run, reporter.report({ result: 'gave-way', message, plan }));
   }
   return 1;
 }
 
-type Log = ReturnType<typeof createStage2Log>;
-
-async function carryOut(host: Host, plan: Plan, { args, log }: { args: Stage2Arguments; log: Log }): Promise<Outcome> {
+async function carryOut(host: Host, plan: Plan, { args, log, reporter }: Run): Promise<Outcome> {
   try {
     const target = await findTarget(host, plan, args.isResumed);
     log.emit({ kind: 'note', level: 'info', text: `the target disk is ${target.path}` });
-    if ((await host.status(ramDirectory)) === undefined) await host.makeDirectory(ramDirectory, 0o700);
     if (!args.isResumed) await new Promise((resolve) => setTimeout(resolve, plan.delaySeconds * 1000));
     return await execute({
       steps: plan.stage2,
@@ -76,11 +122,15 @@ async function carryOut(host: Host, plan: Plan, { args, log }: { args: Stage2Arg
       context: {
         host,
         plan,
-        emit: log.emit,
+        emit: (event) => {
+          reporter.observe(event);
+          log.emit(event);
+        },
         targetPath: target.path,
         ramDirectory,
         oldRoot: args.oldRoot,
         log: log.bytes,
+        report: () => serializeReport(reporter.report({ result: 'migrated', plan })),
       },
       journalPath: `${ramDirectory}/journal.json`,
       passPointOfNoReturn: async () => {
@@ -119,11 +169,7 @@ async function readPlan(host: Host, path: string): Promise<Plan> {
 }
 
 /** Leaves log and reason on the old system, which boots next. Failing to do so must not hide the failure itself. */
-async function leaveWord(
-  host: Host,
-  plan: Plan,
-  { args, message, log }: { args: Stage2Arguments; message: string; log: Uint8Array },
-): Promise<void> {
+async function leaveWord(host: Host, plan: Plan, { args, log }: Run, report: Report): Promise<void> {
   try {
     const mounted = ((await host.readText('/proc/self/mountinfo')) ?? '').includes(` ${args.oldRoot} `);
     if (mounted) await host.unmount(args.oldRoot);
@@ -134,12 +180,28 @@ async function leaveWord(
       options: ['rw'],
     });
     const directory = `${args.oldRoot}${plan.stateDirectoryInFileSystem}`;
-    const result = new TextEncoder().encode(`${JSON.stringify({ planId: plan.id, message })}\n`);
-    await host.writeDurable(`${directory}/${stage2LogName}`, log, { mode: 0o600 });
-    await host.writeDurable(`${directory}/${stage2ResultName}`, result, { mode: 0o600 });
+    await host.writeDurable(`${directory}/${stage2LogName}`, log.bytes(), { mode: 0o600 });
+    await host.writeDurable(`${directory}/${stage2ResultName}`, serializeReport(report), { mode: 0o600 });
     await host.unmount(args.oldRoot);
   } catch (thrown) {
     process.stdout.write(`the log could not be saved on the old system: ${messageOf(thrown)}\n`);
+  }
+}
+
+/** What init has said on the console before. */
+async function logInitMessages(host: Host, log: Stage2Log): Promise<void> {
+  for (const line of ((await host.readText(initLog)) ?? '').split('\n'))
+    if (line !== '') log.emit({ kind: 'note', level: 'info', text: `init: ${line}` });
+}
+
+/** The kernel knows more of a disk that fails than the error that a write ends with. */
+async function logKernelMessages(host: Host, log: Stage2Log): Promise<void> {
+  try {
+    const { stdout } = await host.run('dmesg', [], { timeoutMs: 5000 });
+    for (const line of stdout.trimEnd().split('\n').slice(-kernelLines))
+      log.emit({ kind: 'note', level: 'info', text: `kernel: ${line}` });
+  } catch (thrown) {
+    log.emit({ kind: 'note', level: 'warn', text: `the kernel's messages cannot be read: ${messageOf(thrown)}` });
   }
 }
 
@@ -166,11 +228,13 @@ function parseArguments(argv: readonly string[]): Stage2Arguments {
 }
 
 surviveConsole();
+let exitCode = 1;
 try {
-  process.exitCode = await runStage2(parseArguments(process.argv.slice(2)));
+  exitCode = await runStage2(parseArguments(process.argv.slice(2)));
 } catch (thrown) {
   process.stdout.write(
     `stage 2 failed: ${thrown instanceof MigrateError ? thrown.message : `this is a bug: ${thrown instanceof Error ? thrown.stack : thrown}`}\n`,
   );
-  process.exitCode = 1;
 }
+// Not left to Node: a log drive or a network that hangs must not keep the machine from restarting.
+process.exit(exitCode);

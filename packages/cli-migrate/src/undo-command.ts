@@ -1,49 +1,85 @@
 import {
+  createReporter,
+  type Emit,
+  exitCodeOfThrown,
   exitCodes,
   type FormerRun,
   findFormerRun,
   type Host,
   MigrateError,
   messageOf,
+  type ReportResult,
+  redact,
+  redactData,
   renderJson,
   renderLines,
+  reportName,
+  stage2ResultName,
   stateDirectory,
 } from '@migrate/core';
-import type { CommonOptions } from './command-options.ts';
+import { type CommonOptions, choiceOf, saveReport } from './command-options.ts';
+import { type FoundConfig, findConfig } from './find-config.ts';
 import { undoStage1 } from './run-stage1.ts';
+import { alsoSent } from './send-log.ts';
+import { toolVersion } from './version.ts';
 
 export async function undo(host: Host, options: CommonOptions): Promise<number> {
-  const emit = options.json ? renderJson(process.stdout) : renderLines(process.stderr);
   if (host.userId !== 0)
     throw new MigrateError('unsupported', 'only root can undo a migration; run the command with sudo');
+  const reporter = createReporter({ toolVersion, stage: 1, command: 'undo', now: host.now });
+  const shown = options.json ? renderJson(process.stdout) : renderLines(process.stderr);
+  const sent = await alsoSent(host, shown, (await configIfAny(host, options))?.config?.migrate.log);
+  const emit: Emit = (event) => {
+    reporter.observe(event);
+    sent.emit(event);
+  };
+  const end = async (exitCode: number, result: ReportResult, message?: string): Promise<number> => {
+    await saveReport(
+      host,
+      options,
+      reporter.report({ result, exitCode, ...(message === undefined ? {} : { message }) }),
+    );
+    await sent.close();
+    return exitCode;
+  };
   try {
+    const former = await findFormerRun(host, stateDirectory);
+    const reason = former.kind === 'fell-back' ? former.reason : undefined;
+    if (reason !== undefined) emit({ kind: 'note', level: 'warn', text: `The migration gave way: ${reason}` });
     const wasThere = await undoStage1(host, emit);
-    emit({
-      kind: 'note',
-      level: 'info',
-      text: wasThere ? 'Everything was taken back.' : 'There is nothing to take back.',
-    });
-    return exitCodes.done;
+    const text = wasThere ? 'Everything was taken back.' : 'There is nothing to take back.';
+    emit({ kind: 'note', level: 'info', text });
+    return await end(exitCodes.done, wasThere ? 'undone' : 'nothing-to-undo', reason);
   } catch (thrown) {
-    if (thrown instanceof MigrateError && thrown.code === 'locked') throw thrown;
-    emit({
-      kind: 'note',
-      level: 'error',
-      text: `It could not be taken back: ${messageOf(thrown)}. Cure that and run "migrate undo" again.`,
-    });
-    return exitCodes.notUndone;
+    if (thrown instanceof MigrateError && thrown.code === 'locked') {
+      await end(exitCodeOfThrown(thrown), 'failed', thrown.message);
+      throw thrown;
+    }
+    const text = `It could not be taken back: ${messageOf(thrown)}. Cure that and run "migrate undo" again.`;
+    emit({ kind: 'note', level: 'error', text });
+    return end(exitCodes.notUndone, 'not-undone', messageOf(thrown));
+  }
+}
+
+/** Undo needs no configuration; one that is there names the log server. */
+async function configIfAny(host: Host, options: CommonOptions): Promise<FoundConfig | undefined> {
+  try {
+    return await findConfig(host, choiceOf(options));
+  } catch (thrown) {
+    if (thrown instanceof MigrateError && options.config === undefined) return undefined;
+    throw thrown;
   }
 }
 
 export async function status(host: Host, options: CommonOptions): Promise<number> {
   const run = await findFormerRun(host, stateDirectory);
   if (options.json) {
-    process.stdout.write(
-      `${JSON.stringify({ state: run.kind, ...('reason' in run ? { reason: run.reason } : {}) })}\n`,
-    );
+    const reports = { report: await readReport(host, reportName), stage2: await readReport(host, stage2ResultName) };
+    const reason = 'reason' in run ? { reason: run.reason } : {};
+    process.stdout.write(`${JSON.stringify(redactData({ state: run.kind, ...reason, ...reports }))}\n`);
     return exitCodes.done;
   }
-  process.stdout.write(`${formerRunText(run)}\n`);
+  process.stdout.write(`${redact(formerRunText(run))}\n`);
   return exitCodes.done;
 }
 
@@ -56,4 +92,13 @@ export function formerRunText(run: FormerRun): string {
     armed: 'the machine is prepared: the next boot starts stage 2',
     'fell-back': `the migration gave way to this system: ${'reason' in run ? run.reason : ''}`,
   }[run.kind];
+}
+
+/** Undefined, and so left out, where there is none or it is damaged. */
+async function readReport(host: Host, name: string): Promise<unknown> {
+  try {
+    return JSON.parse((await host.readText(`${stateDirectory}/${name}`)) ?? '');
+  } catch {
+    return undefined;
+  }
 }

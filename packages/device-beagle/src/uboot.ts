@@ -1,4 +1,4 @@
-import { type BootManager, type Facts, MigrateError, type Step } from '@migrate/core';
+import { type BootManager, type Disk, error, type Facts, type Finding, MigrateError, type Step } from '@migrate/core';
 import {
   areasToRead,
   boardOf,
@@ -27,6 +27,7 @@ export const beagleUboot: BootManager = {
   bootFiles: (facts) => (mayBeBeagle(facts) ? [...flowPaths(facts), ...mmcDisks(facts).map(mediumTypePath)] : []),
   isInCharge: (facts) => boardOf(facts) !== undefined,
   check: checkUboot,
+  checkTarget,
   bootDirectory: (facts) => {
     const disk = rootDisk(facts);
     const first = disk === undefined ? undefined : firstPartitionOf(facts, disk);
@@ -39,6 +40,20 @@ export const beagleUboot: BootManager = {
   // Raw copies of MLO and U-Boot lie before the first partition.
   bootsFromPartitions: () => false,
 };
+
+/** The card comes before the eMMC for U-Boot, the eMMC before the card for the ROM: what would start another medium is not certain. */
+function checkTarget(target: Disk, facts: Facts): readonly Finding[] {
+  const disk = rootDisk(facts);
+  if (disk === undefined || disk.path === target.path) return [];
+  return [
+    error(
+      'beagle-other-disk',
+      'migrate.force_flash_device',
+      `the board starts from ${disk.path}, and it is not certain that it would start what is flashed to ${target.path}`,
+      `Remove the setting, or start this system from ${target.path} first, without another medium in the board`,
+    ),
+  ];
+}
 
 /** Before the EEPROM was read, it is not known which board it is. */
 function mayBeBeagle(facts: Facts): boolean {

@@ -1,4 +1,13 @@
-import { type BootManager, type BootRestore, type Facts, MigrateError, type Step } from '@migrate/core';
+import {
+  type BootManager,
+  type BootRestore,
+  type Disk,
+  error,
+  type Facts,
+  type Finding,
+  MigrateError,
+  type Step,
+} from '@migrate/core';
 import {
   bootPartitionOf,
   directoriesToList,
@@ -26,6 +35,7 @@ export const piFirmware: BootManager = {
     isPi(facts) ? [...textFilesOf(facts), trybootProperty, partitionProperty, serialProperty] : [],
   isInCharge: isPi,
   check: checkFirmware,
+  checkTarget,
   bootDirectory: (facts) => {
     const decision = decisionFor(facts);
     const directory = bootPartitionOf(facts)?.directory ?? '/boot';
@@ -38,6 +48,20 @@ export const piFirmware: BootManager = {
   bootTarget: () => [],
   bootsFromPartitions: () => true,
 };
+
+/** The board starts from the medium that its firmware reads, whatever is flashed elsewhere. */
+function checkTarget(target: Disk, facts: Facts): readonly Finding[] {
+  const bootDisk = bootPartitionOf(facts)?.disk;
+  if (bootDisk === undefined || bootDisk.path === target.path) return [];
+  return [
+    error(
+      'rpi-other-disk',
+      'migrate.force_flash_device',
+      `the board starts from ${bootDisk.path} and would not start what is flashed to ${target.path}`,
+      `Remove the setting, or start this system from ${target.path} first`,
+    ),
+  ];
+}
 
 function isPi(facts: Facts): boolean {
   return facts.firmware.kind === 'device-tree' && modelNamed(facts.hardware.deviceTreeModel) !== undefined;

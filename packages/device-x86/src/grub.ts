@@ -1,7 +1,7 @@
-import type { BootManager, Facts, Step } from '@migrate/core';
+import { type BootManager, type Disk, type Facts, type Finding, type Step, warning } from '@migrate/core';
 import { checkGrub } from './grub-checks.ts';
 import { quoteForGrub } from './grub-menu.ts';
-import { type BootPlace, directoryOf, grubDirectories, grubPath, menuFile, stubPaths } from './grub-places.ts';
+import { type BootPlace, directoryOf, grubDirectories, grubPath, menuFile, placeOf, stubPaths } from './grub-places.ts';
 
 /** GRUB 2 on BIOS and UEFI: boots once by `next_entry` in the environment block, which GRUB clears before it boots. */
 export const grub: BootManager = {
@@ -16,6 +16,7 @@ export const grub: BootManager = {
   ],
   isInCharge: (facts) => menuFile(facts) !== undefined,
   check: checkGrub,
+  checkTarget,
   bootDirectory: () => '/boot/balena-migrate',
   bootOnce,
   restoreBoot,
@@ -23,6 +24,20 @@ export const grub: BootManager = {
   // Boot code of BIOS lies in sector 0 and behind it.
   bootsFromPartitions: (facts) => facts.firmware.kind === 'uefi',
 };
+
+/** UEFI gets a boot entry for the new system; a BIOS has to be set up to start another disk than before. */
+function checkTarget(target: Disk, facts: Facts): readonly Finding[] {
+  const bootDisk = placeOf(facts, directoryOf(facts))?.disk;
+  if (facts.firmware.kind === 'uefi' || bootDisk === undefined || bootDisk.path === target.path) return [];
+  return [
+    warning(
+      'bios-other-disk',
+      'migrate.force_flash_device',
+      `GRUB lies on ${bootDisk.path}: the BIOS starts the old system again unless ${target.path} comes first in its boot order`,
+      'Make sure that its setup says so before you migrate',
+    ),
+  ];
+}
 
 function bootOnce(payload: Parameters<BootManager['bootOnce']>[0], facts: Facts): readonly Step[] {
   const directory = directoryOf(facts);

@@ -433,6 +433,62 @@ function onOwnBootPartition({ availableBytes }: { availableBytes: number }): Fac
   );
 }
 
+describe('another disk than the one that the machine starts from', () => {
+  const other = { ...pcDisk, name: 'sdb', path: '/dev/sdb', device: '8:16', serial: 'DISK2', partitions: [] };
+  const force = (c: Config): Config => ({ ...c, migrate: { ...c.migrate, forceFlashDevice: '/dev/sdb' } });
+  const codes = (facts: Partial<Facts>) =>
+    plan({ facts: { disks: [pcDisk, other], ...facts }, config: force }).findings.map(({ code }) => code);
+
+  it('is flashed where the setting names it, with a word on what the BIOS will do', () => {
+    const { plan: made } = plan({ facts: { disks: [pcDisk, other] }, config: force });
+    expect(made?.target).toMatchObject({ pathInStage1: '/dev/sdb', serial: 'DISK2' });
+    expect(codes({})).toEqual(['bios-other-disk']);
+  });
+});
+
+describe('what stage 2 is told', () => {
+  const settingsOf = (config: (c: Config) => Config, facts: Partial<Facts> = {}) => {
+    const { plan: made, findings } = plan({ config, facts });
+    expect(findings).toEqual([]);
+    const step = made?.stage1.find(({ kind }) => kind === 'build-initramfs');
+    return { plan: made, settings: step?.kind === 'build-initramfs' ? step.settings : undefined };
+  };
+  const withMigrate = (changes: Partial<Config['migrate']>) => (c: Config) => ({
+    ...c,
+    migrate: { ...c.migrate, ...changes },
+  });
+  const watchdogs = [{ path: '/dev/watchdog0', identity: 'iTCO_wdt', isRunning: true, timeoutSeconds: 30 }];
+
+  it('feeds a running watchdog unasked', () => {
+    const { settings } = settingsOf((c) => c, { watchdogs });
+    expect(settings?.watchdogs).toEqual([{ identity: 'iTCO_wdt', action: 'feed', intervalSeconds: 10 }]);
+  });
+
+  it('waits and falls back as asked', () => {
+    const { plan: made, settings } = settingsOf(withMigrate({ delaySeconds: 60, failMode: 'rescue-shell' }));
+    expect(made?.delaySeconds).toBe(60);
+    expect(settings).toMatchObject({ failMode: 'rescue-shell', timeoutSeconds: 1860 });
+  });
+
+  it('logs to the drive and not to the console where that is asked', () => {
+    const stick = {
+      ...pcDisk,
+      name: 'sdb',
+      path: '/dev/sdb',
+      serial: 'STICK',
+      fileSystem: { type: 'vfat', uuid: 'ABCD-1234' },
+      partitions: [],
+    };
+    const log = { level: 'debug', drive: '/dev/sdb', console: false } as const;
+    const { plan: made } = settingsOf(withMigrate({ log }), { disks: [pcDisk, stick] });
+    expect(made).toMatchObject({
+      logDrive: { path: '/dev/sdb', uuid: 'ABCD-1234', fileSystem: 'vfat' },
+      logLevel: 'debug',
+      isConsoleQuiet: true,
+    });
+  });
+});
+
 describe('the arithmetic of space', () => {
   it('counts the initramfs where it is written', () => {
     const items = (places: Facts['places']) =>

@@ -25,6 +25,7 @@ async function place(built: string, app: string): Promise<void> {
   await mkdir(app, { recursive: true });
   for (const program of ['migrate.js', 'stage2.js']) await copyFile(join(built, program), join(app, program));
   await copyFile(join(cli, 'init/init.sh'), join(app, 'init'));
+  await copyFile(join(cli, 'init/network.sh'), join(app, 'network'));
   // Makes Node take the files for ES modules at once.
   await writeFile(join(app, 'package.json'), '{ "type": "module" }\n');
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { type BalenaImage, balenaImage, configJson } from '../balena-image.ts';
 import { makeBundle } from '../bundle/bundle.ts';
-import { type Shape, startBrownfield } from '../debian-disk.ts';
+import { type MoreHardware, type Shape, startBrownfield } from '../debian-disk.ts';
 import type { Machine, RunResult } from '../machine.ts';
 import { networkMac } from '../pc.ts';
 
@@ -55,6 +55,8 @@ export interface RoadOptions {
   readonly payloadMib?: number;
   /** What the image is packed with; gzip where it is left out. */
   readonly packing?: 'gzip' | 'zstd';
+  /** Given the directory for its files. */
+  readonly more?: (directory: string) => Promise<MoreHardware>;
   /** Puts more files for the work directory beside the image. */
   readonly addFiles?: (share: string, image: BalenaImage) => Promise<void>;
   readonly onPhase?: (text: string) => void;
@@ -129,7 +131,14 @@ export async function startRoad(options: RoadOptions): Promise<Road> {
   await writeFile(join(share, connectionName), connection);
   await options.addFiles?.(share, image);
   onPhase('starting a Debian 12 machine (the first time it is installed and booted)');
-  const { machine, disk } = await startBrownfield({ shape, memoryMib, directory, share });
+  const more = await options.more?.(directory);
+  const { machine, disk } = await startBrownfield({
+    shape,
+    memoryMib,
+    directory,
+    share,
+    ...(more === undefined ? {} : { more }),
+  });
   onPhase('copying the bundle and the image into it');
   await machine.runShell(
     `mkdir ${workDirectory} && cp -r /mnt/share/* ${workDirectory}/ && chmod 600 ${workDirectory}/config.json && umount /mnt/share && sync`,

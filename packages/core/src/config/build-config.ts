@@ -1,4 +1,6 @@
 // From the form of the file to the form that the program works with: camelCase, defaults filled in from the schema.
+
+import { Secret } from '../secret.ts';
 import type {
   AgentSetting,
   AgentSource,
@@ -53,6 +55,7 @@ function buildMigrate(form: MigrateForm): Config['migrate'] {
       level: form.log?.level ?? defaults.log.properties.level.default,
       ...given('drive', form.log?.drive),
       console: form.log?.console ?? defaults.log.properties.console.default,
+      ...given('remote', buildRemote(form.log?.remote)),
     },
     ...given('kernel', buildFile(form.kernel)),
     ...given('initrd', buildFile(form.initrd)),
@@ -74,6 +77,12 @@ function buildMigrate(form: MigrateForm): Config['migrate'] {
     failMode: (form.fail_mode ?? defaults.fail_mode.default) === 'Reboot' ? 'reboot' : 'rescue-shell',
     ...given('uboot', form.uboot === null || form.uboot === undefined ? undefined : buildUboot(form.uboot)),
   };
+}
+
+function buildRemote(form: Present<MigrateForm['log']>['remote']): Config['migrate']['log']['remote'] {
+  if (form === null || form === undefined) return undefined;
+  const { stage2 } = settings.migrate.log.properties.remote.properties;
+  return { url: new Secret(form.url), inStage2: form.stage2 ?? stage2.default };
 }
 
 function buildBalena(form: BalenaForm): Config['balena'] {

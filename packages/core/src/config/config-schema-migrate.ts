@@ -6,9 +6,33 @@ import {
   devicePath,
   fileReference,
   fileReferenceItem,
+  logServerUrl,
   longestWaitSeconds,
   oneLine,
 } from './config-schema-values.ts';
+
+const remote = {
+  type: ['object', 'null'],
+  description: 'Server that the log is sent to while migrate works, so that a machine without a screen can be watched.',
+  properties: {
+    url: {
+      type: 'string',
+      pattern: logServerUrl,
+      description:
+        '`http://` or `https://`: JSON lines are posted there; `syslog+udp://`, `syslog+tcp://` or `syslog+tls://` with host and port: RFC 5424. User and password in it are never shown; keep the file to yourself (mode 0600).',
+      examples: ['https://logs.example.com/migrate'],
+    },
+    stage2: {
+      type: ['boolean', 'null'],
+      default: true,
+      description:
+        'Whether stage 2 sends its log too. It gets an address by DHCP on a wired interface that is in use when the plan is made; Wi-Fi is not possible there. No network is no reason to fail.',
+      examples: [false],
+    },
+  },
+  required: ['url'],
+  additionalProperties: false,
+} as const;
 
 const log = {
   type: ['object', 'null'],
@@ -25,17 +49,16 @@ const log = {
       type: ['string', 'null'],
       pattern: devicePath,
       description:
-        'Partition that keeps the log of stage 2 whatever happens. It must not lie on the disk that is flashed.',
+        'Partition with FAT or ext4, or a disk with one such partition, that keeps the log of stage 2 whatever happens, as `migrate.log`. It must not lie on the disk that is flashed. Names in `/dev/disk/by-uuid`, `by-label`, `by-partuuid` and `by-partlabel` are understood.',
       examples: ['/dev/sdb1'],
-      'x-support': 'refused',
     },
     console: {
       type: ['boolean', 'null'],
       default: true,
-      description: 'Whether stage 2 shows its log on the console. This version always does.',
+      description: 'Whether stage 2 shows its log on the console. What comes before and after it is always shown.',
       examples: [true],
-      'x-support': 'ignored',
     },
+    remote,
   },
   additionalProperties: false,
 } as const;
@@ -43,8 +66,8 @@ const log = {
 const watchdogs = {
   type: ['array', 'null'],
   default: [],
-  description: 'Hardware watchdogs that stage 2 must close or keep fed.',
-  'x-support': 'refused',
+  description:
+    'Hardware watchdogs that stage 2 feeds or stops. Those that run when the plan is made are fed without being listed here.',
   items: {
     type: 'object',
     properties: {
@@ -58,12 +81,14 @@ const watchdogs = {
         type: ['integer', 'null'],
         minimum: 1,
         maximum: longestWaitSeconds,
-        description: 'Seconds between two kicks; left out: as the device tells.',
+        description:
+          'Most seconds between two feedings; left out: 10. A third of what the device tells counts where that is less.',
         examples: [10],
       },
       close: {
         type: ['boolean', 'null'],
-        description: '`false`: do not close the device but kick it; left out: as the device tells.',
+        description:
+          '`true`: stop the watchdog when stage 2 starts. Left out or `false`: start it and feed it, so that a stage 2 that hangs is reset into the old system.',
         examples: [false],
       },
     },
@@ -170,23 +195,24 @@ export const migrateSection = {
     log,
     kernel: {
       ...fileReference,
-      description: "Kernel for stage 2; left out: this machine's own.",
+      description:
+        "Kernel that the original migrator starts. This one starts this machine's own, which is known to drive it.",
       examples: [{ path: 'balena.zImage' }],
-      'x-support': 'refused',
+      'x-support': 'ignored',
     },
     initrd: {
       ...fileReference,
-      description: "Initramfs for stage 2; left out: one made for this machine's kernel.",
+      description: "Initramfs that goes with it. This migrator makes one of its own for this machine's kernel.",
       examples: [{ path: 'balena.initramfs.cpio.gz' }],
-      'x-support': 'refused',
+      'x-support': 'ignored',
     },
     device_tree: {
       type: ['array', 'null'],
       default: [],
-      description: 'Device tree blobs for stage 2.',
+      description: "Device tree blobs that go with it. This migrator uses this machine's own.",
       items: fileReferenceItem,
       examples: [[{ path: 'balena.dtb' }]],
-      'x-support': 'refused',
+      'x-support': 'ignored',
     },
     kernel_opts: {
       type: ['string', 'null'],
@@ -198,7 +224,8 @@ export const migrateSection = {
     force_flash_device: {
       type: ['string', 'null'],
       pattern: devicePath,
-      description: 'Disk to flash; left out: the one that this system boots from.',
+      description:
+        'Disk to flash; left out: the one that this system boots from. Another one is only of use where the firmware can start from it: a Raspberry Pi refuses it, a PC with a BIOS warns.',
       examples: ['/dev/sda'],
     },
     delay: {
@@ -214,7 +241,7 @@ export const migrateSection = {
       enum: ['Reboot', 'RescueShell', null],
       default: 'Reboot',
       description:
-        'What stage 2 does when it fails: `Reboot`, or `RescueShell` on the console. This version refuses `RescueShell`.',
+        'What stage 2 does when it fails: `Reboot`; or `RescueShell`, which first offers a shell on the console for five minutes, and again and again where the disk is not complete.',
       examples: ['Reboot'],
     },
     backup,

@@ -9,6 +9,8 @@ export const commandLine = '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u00
 export const absolutePath = '^/[^\\u0000-\\u001f\\u007f]+$';
 export const httpsAddress = '^https://[^\\u0000-\\u0020\\u007f/?#@]+([/?][^\\u0000-\\u0020\\u007f]*)?$';
 export const devicePath = '^/dev/[^\\u0000-\\u001f\\u007f]+$';
+/** Spaces and control characters are refused; what else makes a URL is checked when it is parsed. */
+export const logServerUrl = '^(https?|syslog\\+(udp|tcp|tls))://[^\\u0000-\\u0020\\u007f]+$';
 const sha256Digits = '^[0-9a-fA-F]{64}$';
 const sha1Digits = '^[0-9a-fA-F]{40}$';
 const md5Digits = '^[0-9a-fA-F]{32}$';
@@ -26,6 +28,7 @@ export const patternMeanings: Readonly<Record<string, string>> = {
   [devicePath]: 'a path that starts with /dev/',
   [httpsAddress]: 'an https address without a user name',
   [versionSpecPattern]: 'a version like 5.1.20, ^5.1, ~5.1.20 or latest',
+  [logServerUrl]: 'an http, https, syslog+udp, syslog+tcp or syslog+tls URL',
   [sha256Digits]: '64 hexadecimal digits',
   [sha1Digits]: '40 hexadecimal digits',
   [md5Digits]: '32 hexadecimal digits',

@@ -1,5 +1,7 @@
 // What a user asked for, after parsing: camelCase, defaults filled in, hashes typed. The YAML form is config-schema.ts.
 
+import type { Secret } from '../secret.ts';
+
 export type Mode = 'pretend' | 'immediate' | 'connected' | 'extract';
 export type HashAlgorithm = 'sha256' | 'sha1' | 'md5';
 
@@ -132,6 +134,11 @@ export interface Config {
       readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
       readonly drive?: string;
       readonly console: boolean;
+      readonly remote?: {
+        /** May hold user and password. */
+        readonly url: Secret;
+        readonly inStage2: boolean;
+      };
     };
     readonly kernel?: FileReference;
     readonly initrd?: FileReference;

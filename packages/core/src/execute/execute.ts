@@ -1,6 +1,7 @@
 import { MigrateError, messageOf } from '../error.ts';
 import type { Host } from '../host/host.ts';
 import type { Plan, Step, StepKind, StepOf } from '../plan/plan.ts';
+import type { Secret } from '../secret.ts';
 import type { Emit } from './event.ts';
 import { type Journal, type JournalEntry, newJournal, readJournal, type Saved, writeJournal } from './journal.ts';
 
@@ -15,8 +16,12 @@ export interface StepContext {
   readonly ramDirectory?: string;
   /** Where stage 2 found the payload's file system mounted. */
   readonly oldRoot?: string;
+  /** What `write-secret` writes; only stage 1 has it. */
+  readonly secrets?: Readonly<Partial<Record<StepOf<'write-secret'>['secret'], Secret>>>;
   /** The log so far. */
   readonly log: () => Uint8Array;
+  /** The report for the new system, which only one that was flashed can read. */
+  readonly report?: () => Uint8Array;
 }
 
 interface StepHandlerBase<S extends Step> {

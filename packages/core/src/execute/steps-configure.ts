@@ -24,6 +24,8 @@ interface FileToWrite {
 }
 
 const compareBytes = 1024 * 1024;
+/** Beside the log on resin-data. */
+const reportPath = '/migrate-report.json';
 
 const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
   describe: ({ files }) => {
@@ -38,7 +40,11 @@ const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
         .map(({ path, mode, payload }) => ({ path, mode, contents: { ramPath: payloadPath(context, payload) } }));
     await place(context, bootPartition, filesOf(bootPartition));
     await placeIfPossible(context, dataPartition, filesOf(dataPartition));
-    await place(context, dataPartition, [{ path: step.logPath, mode: 0o600, contents: context.log() }]);
+    const { log, report } = context;
+    await place(context, dataPartition, [
+      { path: step.logPath, mode: 0o600, contents: log() },
+      ...(report === undefined ? [] : [{ path: reportPath, mode: 0o600, contents: report() }]),
+    ]);
   },
   redo: true,
 };

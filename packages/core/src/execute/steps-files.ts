@@ -14,6 +14,7 @@ type FileStepKind =
   | 'copy-files'
   | 'write-config-json'
   | 'write-plan'
+  | 'write-secret'
   | 'build-initramfs'
   | 'write-file';
 
@@ -65,6 +66,16 @@ const writePlan = newFile<StepOf<'write-plan'>>(
   0o600,
 );
 
+const writeSecret = newFile<StepOf<'write-secret'>>(
+  (step) => `write the address of the log server to ${step.path}`,
+  async (step, { secrets }) => {
+    const secret = secrets?.[step.secret];
+    if (secret === undefined) throw new Error(`the ${step.secret} is not known`);
+    return new TextEncoder().encode(secret.reveal());
+  },
+  0o600,
+);
+
 const buildInitramfsStep = newFile<StepOf<'build-initramfs'>>(
   (step) => `build the stage-2 initramfs ${step.path} with ${step.modules.length} kernel modules`,
   (step, { host, plan }) =>
@@ -73,6 +84,7 @@ const buildInitramfsStep = newFile<StepOf<'build-initramfs'>>(
       modules: step.modules,
       busybox: step.busybox,
       init: step.init,
+      ...(step.network === undefined ? {} : { network: step.network }),
       settings: { ...step.settings, planId: plan.id },
     }),
   0o600,
@@ -90,6 +102,7 @@ export const fileSteps: Pick<StepHandlers, FileStepKind> = {
   'copy-files': copyFiles,
   'write-config-json': writeConfigJson,
   'write-plan': writePlan,
+  'write-secret': writeSecret,
   'build-initramfs': buildInitramfsStep,
   'write-file': writeFile,
 };

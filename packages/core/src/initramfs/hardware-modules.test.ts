@@ -165,6 +165,47 @@ describe('stage2Modules', () => {
 
   it('misses everything where the modules of this kernel are gone', async () => {
     const found = await stage2Modules(createMemoryHost(), { ...request, blockDevices: [] });
-    expect(found).toEqual({ modules: [], missing: ['ext4', 'xfs', 'vfat', 'nls_cp437', 'loop'] });
+    expect(found).toMatchObject({ modules: [], missing: ['ext4', 'xfs', 'vfat', 'nls_cp437', 'loop'] });
+  });
+
+  describe('beyond the disks', () => {
+    const adapter = `${pciHost}/0000:00:19.0`;
+    const tree = sysfs([[adapter, 'pci:v00008086d00001502', 'e1000e']], {});
+    const files = [
+      ['ext4', 'kernel/fs'],
+      ['e1000e', 'kernel/drivers/net'],
+      ['ptp', 'kernel/drivers/ptp'],
+      ['af_packet', 'kernel/net/packet'],
+      ['iTCO_wdt', 'kernel/drivers/watchdog'],
+      ['softdog', 'kernel/drivers/watchdog'],
+      ['sp5100_tco', 'kernel/drivers/watchdog'],
+    ] as const;
+    const host = createMemoryHost({
+      files: {
+        ...tree.files,
+        '/sys/module/iTCO_wdt/refcnt': '1',
+        '/sys/module/softdog/refcnt': '1',
+        '/sys/module/ext4/refcnt': '1',
+        [`/lib/modules/${release}/modules.dep`]: files
+          .map(([name, path]) => `${path}/${name}.ko:${name === 'e1000e' ? ' kernel/drivers/ptp/ptp.ko' : ''}\n`)
+          .join(''),
+        ...Object.fromEntries(files.map(([name, path]) => [`/lib/modules/${release}/${path}/${name}.ko`, 'module'])),
+      },
+      links: tree.links,
+    });
+    const find = (networkDevices: readonly string[]) =>
+      stage2Modules(host, { ...request, blockDevices: [], fileSystems: ['ext4'], networkDevices });
+    const names = (modules: readonly { readonly name: string }[]) => modules.map(({ name }) => name);
+
+    it('takes the drivers of watchdogs that are loaded, but not of one made of software', async () => {
+      expect(names((await find([])).modules)).toEqual(['iTCO_wdt', 'ext4']);
+    });
+
+    it('gives apart what a network interface needs', async () => {
+      const { modules, networkModules } = await find([`/sys/devices/${adapter}`]);
+      expect(names(networkModules)).toEqual(['ptp', 'e1000e', 'af_packet']);
+      expect(names(modules)).toEqual(['iTCO_wdt', 'ext4']);
+      expect((await find([])).networkModules).toEqual([]);
+    });
   });
 });

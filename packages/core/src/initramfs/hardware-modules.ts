@@ -33,6 +33,9 @@ const alwaysWanted: Wanted = { required: ['loop'], optional: ['crc32c', 'crc32c_
 /** Firmware variables, for the boot entry of the new system. */
 const wantedOnUefi: Wanted = { required: ['efivarfs'], optional: [] };
 
+/** Raw sockets for udhcpc, where the kernel has them as a module. */
+const wantedForDhcp: readonly string[] = ['af_packet'];
+
 const indexLimitBytes = 32 * 1024 * 1024;
 const moduleFileLimitBytes = 64 * 1024 * 1024;
 
@@ -44,16 +47,25 @@ export interface Stage2ModulesRequest {
   /** As mount -t takes them. */
   readonly fileSystems: readonly string[];
   readonly uefi: boolean;
+  /** Real paths in sysfs of other hardware whose drivers stage 2 needs. */
+  readonly devices?: readonly string[];
+  /** The same for network interfaces, whose modules are given apart. */
+  readonly networkDevices?: readonly string[];
+}
+
+export interface Stage2Modules {
+  /** In load order. */
+  readonly modules: readonly KernelModule[];
+  /** To be loaded after them. */
+  readonly networkModules: readonly KernelModule[];
+  readonly missing: readonly string[];
 }
 
 /**
  * All modules of the running kernel for stage 2, in load order with their size once unpacked, and what is needed but lies
  * neither in /lib/modules nor in the kernel itself. Throws `invalid-input` for damaged module files.
  */
-export async function stage2Modules(
-  host: HostReader,
-  request: Stage2ModulesRequest,
-): Promise<{ readonly modules: readonly KernelModule[]; readonly missing: readonly string[] }> {
+export async function stage2Modules(host: HostReader, request: Stage2ModulesRequest): Promise<Stage2Modules> {
   const { directory, index } = await readModuleIndex(host, request.release);
   const lists = [
     ...request.fileSystems.map((name) => wantedForFileSystem[name] ?? { required: [name], optional: [] }),
@@ -63,12 +75,20 @@ export async function stage2Modules(
   const optional = lists.flatMap((list) => list.optional);
   const closure = moduleClosure(index, [
     ...(await wantedForBlockDevices(host, request.blockDevices)),
+    ...(await wantedForDevices(host, request.devices ?? [])),
+    ...(await watchdogDrivers(host, index)),
     ...optional,
     ...lists.flatMap((list) => list.required),
   ]);
   const modules: KernelModule[] = [];
   for (const file of closure.modules) modules.push(await withSize(host, directory, file));
-  return { modules, missing: closure.missing.filter((name) => !optional.includes(name)) };
+  const network = moduleClosure(index, [
+    ...(await wantedForDevices(host, request.networkDevices ?? [])),
+    ...((request.networkDevices ?? []).length === 0 ? [] : wantedForDhcp),
+  ]).modules.filter((file) => closure.modules.every(({ name }) => name !== file.name));
+  const networkModules: KernelModule[] = [];
+  for (const file of network) networkModules.push(await withSize(host, directory, file));
+  return { modules, networkModules, missing: closure.missing.filter((name) => !optional.includes(name)) };
 }
 
 /**
@@ -79,25 +99,41 @@ export async function wantedForBlockDevices(
   host: HostReader,
   deviceNames: readonly string[],
 ): Promise<readonly string[]> {
-  const drivers = new Set<string>();
-  const aliases = new Set<string>();
-  const visited = new Set<string>();
+  const devices: string[] = [];
   for (const name of deviceNames) {
     // A '/' in a device name is a '!' in sysfs.
     const path = await host.realPath(`/sys/class/block/${name.replaceAll('/', '!')}`);
     if (path === undefined)
       throw new MigrateError('not-found', `/sys/class/block/${name}: there is no such block device`);
-    for (const device of [path, ...(await nvmeControllers(host, path))]) {
-      for (let current = device; isDevice(current) && !visited.has(current); current = parentOf(current)) {
-        visited.add(current);
-        const driver = await host.realPath(`${current}/driver/module`);
-        if (driver !== undefined) drivers.add(baseName(driver));
-        const alias = (await host.readText(`${current}/modalias`))?.trim();
-        if (alias !== undefined && alias !== '') aliases.add(alias);
-      }
+    devices.push(path, ...(await nvmeControllers(host, path)));
+  }
+  return wantedForDevices(host, devices);
+}
+
+/** The same for devices by their real paths in sysfs. */
+async function wantedForDevices(host: HostReader, paths: readonly string[]): Promise<readonly string[]> {
+  const drivers = new Set<string>();
+  const aliases = new Set<string>();
+  const visited = new Set<string>();
+  for (const path of paths) {
+    for (let current = path; isDevice(current) && !visited.has(current); current = parentOf(current)) {
+      visited.add(current);
+      const driver = await host.realPath(`${current}/driver/module`);
+      if (driver !== undefined) drivers.add(baseName(driver));
+      const alias = (await host.readText(`${current}/modalias`))?.trim();
+      if (alias !== undefined && alias !== '') aliases.add(alias);
     }
   }
   return [...drivers, ...aliases];
+}
+
+/**
+ * Loaded drivers of watchdogs: one that counts down must be served in stage 2 too. Not every driver says in sysfs which device it
+ * serves. softdog watches only the kernel that it runs in.
+ */
+async function watchdogDrivers(host: HostReader, index: ModuleIndex): Promise<readonly string[]> {
+  const loaded = await host.list('/sys/module');
+  return loaded.filter((name) => name !== 'softdog' && index.files.get(name)?.path.includes('/drivers/watchdog/'));
 }
 
 /** A disk of NVMe multipath lies below a virtual subsystem, which links to the controllers that lead to it. */

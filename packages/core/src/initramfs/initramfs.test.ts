@@ -121,6 +121,26 @@ describe('what init restores at once', () => {
   });
 });
 
+describe('the words for watchdogs', () => {
+  const duty = { identity: 'i6300ESB timer', action: 'feed', intervalSeconds: 10 } as const;
+  it('are three for each, whatever its driver calls itself', () => {
+    const watchdogs = [duty, { ...duty, identity: "it's $(reboot)\\", action: 'stop' as const }];
+    expect(renderBootSettings({ ...settings, watchdogs, failMode: 'rescue-shell' })).toContain(
+      "FAIL_MODE='rescue-shell'\nWATCHDOGS='i6300ESB_timer feed 10 it_s___reboot stop 10'\n",
+    );
+  });
+
+  it.each([
+    { identity: '' },
+    { identity: ' $ ' },
+    { identity: 'a\nb' },
+    { intervalSeconds: 0 },
+    { intervalSeconds: 1.5 },
+  ])('are refused with %j', (change) => {
+    expect(() => renderBootSettings({ ...settings, watchdogs: [{ ...duty, ...change }] })).toThrow(/WATCHDOGS/);
+  });
+});
+
 describe('renderBootSettings', () => {
   it.each([settings, { ...settings, payloadUuid: 'ABCD-1234', payloadPath: '/a b/c+d=e~f' }])(
     'is read by a shell as it was meant: %j',

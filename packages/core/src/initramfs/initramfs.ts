@@ -19,8 +19,22 @@ export interface Stage2BootSettings {
   readonly timeoutSeconds: number;
   /** Id of the plan in the payload; init refuses any other. */
   readonly planId: string;
+  /** Left out: init restarts the machine when it gives up. */
+  readonly failMode?: 'rescue-shell';
+  /** What init does with watchdogs that run. */
+  readonly watchdogs?: readonly WatchdogDuty[];
   /** What init puts back first, where the boot manager knows no one-shot. */
   readonly restore?: BootRestore;
+}
+
+/** What init does with one watchdog from its start on. */
+export interface WatchdogDuty {
+  /** What its driver calls it in sysfs; its device's name where the driver has no such attribute: "watchdog0". */
+  readonly identity: string;
+  /** `feed`: keep it from resetting the machine; `stop`: end it with the magic character. */
+  readonly action: 'feed' | 'stop';
+  /** The longest time between two feedings. */
+  readonly intervalSeconds: number;
 }
 
 /** A change of a file within one sector of 512 bytes: a power cut leaves the old or the new one, also on FAT. */
@@ -49,6 +63,8 @@ export interface InitramfsParts {
   readonly busybox: string;
   /** Path of the init script. */
   readonly init: string;
+  /** Path of the script that gets an address for the log; left out: there is none. */
+  readonly network?: string;
   readonly settings: Stage2BootSettings;
 }
 
@@ -78,6 +94,7 @@ async function* initramfsEntries({
   modules,
   busybox,
   init,
+  network,
   settings,
 }: InitramfsParts): AsyncGenerator<CpioEntry> {
   const text = (path: string, contents: string): CpioEntry => ({
@@ -100,6 +117,7 @@ async function* initramfsEntries({
   yield text(`${top}/boot.conf`, renderBootSettings(settings));
   yield await program(`${top}/busybox`, busybox);
   yield await program(`${top}/init`, init);
+  if (network !== undefined) yield await program(`${top}/network`, network);
   if (settings.restore !== undefined) {
     yield binary(`${top}/boot-armed`, settings.restore.armed);
     yield binary(`${top}/boot-original`, settings.restore.original);
@@ -132,7 +150,9 @@ export function renderBootSettings(settings: Stage2BootSettings): string {
     ['TIMEOUT_SECONDS', String(timeoutSeconds), true],
     ['PLAN_ID', settings.planId, /^[A-Za-z0-9-]{1,64}$/.test(settings.planId)],
   ];
-  const { restore } = settings;
+  if (settings.failMode !== undefined) values.push(['FAIL_MODE', settings.failMode, true]);
+  const { restore, watchdogs = [] } = settings;
+  if (watchdogs.length > 0) values.push(['WATCHDOGS', watchdogs.map(wordsOf).join(' '), watchdogs.every(isDuty)]);
   if (restore !== undefined) {
     const sector = restore.offsetBytes / 512;
     values.push(
@@ -148,6 +168,16 @@ export function renderBootSettings(settings: Stage2BootSettings): string {
       return `${name}='${value}'\n`;
     })
     .join('');
+}
+
+/** The name as init's watchdog_name gives it: one word. */
+const wordsOf = ({ identity, action, intervalSeconds }: WatchdogDuty): string =>
+  `${identity.replace(/[^A-Za-z0-9._-]/g, '_').replace(/_+$/, '')} ${action} ${intervalSeconds}`;
+
+function isDuty({ identity, intervalSeconds }: WatchdogDuty): boolean {
+  return (
+    /^(?=.*[A-Za-z0-9])[\x20-\x7e]{1,64}$/.test(identity) && Number.isInteger(intervalSeconds) && intervalSeconds >= 1
+  );
 }
 
 function checkedModuleName(name: string): string {

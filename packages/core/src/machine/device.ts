@@ -2,7 +2,7 @@ import type { TargetImage } from '../assets/image.ts';
 import type { BootRestore } from '../initramfs/initramfs.ts';
 import type { Finding } from '../plan/finding.ts';
 import type { Step } from '../plan/plan.ts';
-import type { Architecture, AreaPlace, Facts } from './facts.ts';
+import type { Architecture, AreaPlace, Disk, Facts } from './facts.ts';
 
 /** A board or class of machines that can be migrated: plain data and pure functions. */
 export interface Device {
@@ -39,6 +39,8 @@ export interface BootManager {
   isInCharge(facts: Facts): boolean;
   /** All that stands against booting once through it. */
   check(facts: Facts): readonly Finding[];
+  /** What stands against the firmware starting the new system from the disk to flash. */
+  checkTarget(target: Disk, facts: Facts): readonly Finding[];
   /** Directory for the initramfs, readable by the boot manager. */
   bootDirectory(facts: Facts): string;
   /** Stage-1 steps that make the payload boot exactly once, in order; the last one arms. */

@@ -1,5 +1,7 @@
 import type { PartitionTable } from '../disk/partition.ts';
 import type { FileSystemSignature } from '../disk/signature-fields.ts';
+import type { Watchdog } from '../watchdog/watchdogs.ts';
+import type { WiredInterface } from './wired.ts';
 
 /** A plain, serializable snapshot of a machine: all that planning may know of it. */
 export interface Facts {
@@ -32,6 +34,10 @@ export interface Facts {
   readonly bootAreas?: readonly BootArea[];
   /** Modules of the running kernel that stage 2 needs on this machine, in load order, and wanted names not found. */
   readonly modules: { readonly needed: readonly KernelModule[]; readonly missing: readonly string[] };
+  /** Wired interfaces that are up, and the modules that they need beyond those of the disks; absent where none is up. */
+  readonly wired?: { readonly interfaces: readonly WiredInterface[]; readonly modules: readonly KernelModule[] };
+  /** Absent where no driver serves one. */
+  readonly watchdogs?: readonly Watchdog[];
   /** True where this process sees a container instead of the machine. */
   readonly inContainer: boolean;
 }

@@ -1,6 +1,7 @@
 import { MigrateError } from '../error.ts';
 import type { HostReader } from '../host/host.ts';
-import { stage2Modules } from '../initramfs/hardware-modules.ts';
+import { type Stage2Modules, stage2Modules } from '../initramfs/hardware-modules.ts';
+import { inspectWatchdogs, type Watchdog } from '../watchdog/watchdogs.ts';
 import { inspectDisks } from './disks.ts';
 import {
   type AreaPlace,
@@ -18,6 +19,7 @@ import { architectureOfElf, inspectKernel, parseProcessorFeatures } from './kern
 import { parseMountInfo, parseSwaps } from './mount-table.ts';
 import { parseOsRelease } from './os-release.ts';
 import { inspectFirmware } from './uefi.ts';
+import { inspectWired } from './wired.ts';
 
 /** A menu of this size is no menu; its text is then left empty, which no boot manager accepts. */
 const bootFileLimitBytes = 1024 * 1024;
@@ -44,7 +46,17 @@ export async function inspect(host: HostReader, inspection: Inspection): Promise
     inspectOperatingSystem(host),
   ]);
   const mounts = parseMountInfo((await host.readText('/proc/self/mountinfo')) ?? '');
+  const watchdogs = await inspectWatchdogs(host);
+  const wired = await inspectWired(host);
   const places = await Promise.all(inspection.places.map((path) => inspectPlace(host, mounts, path)));
+  const { modules, networkModules, missing } = await inspectModules(host, {
+    release: kernel.release,
+    disks,
+    uefi: firmware.kind === 'uefi',
+    watchdogs,
+    networkDevices: wired.map(({ device }) => device),
+    placeFileSystems: places.map((place) => mountOf(mounts, place.existing)?.fileSystem ?? ''),
+  });
   const facts: Facts = {
     version: 1,
     userId: host.userId,
@@ -60,12 +72,11 @@ export async function inspect(host: HostReader, inspection: Inspection): Promise
     swaps: parseSwaps((await host.readText('/proc/swaps')) ?? ''),
     places,
     bootFiles: [],
-    modules: await inspectModules(host, {
-      release: kernel.release,
-      disks,
-      uefi: firmware.kind === 'uefi',
-      placeFileSystems: places.map((place) => mountOf(mounts, place.existing)?.fileSystem ?? ''),
-    }),
+    modules: { needed: modules, missing },
+    ...(wired.length === 0
+      ? {}
+      : { wired: { interfaces: wired.map(({ name, mac }) => ({ name, mac })), modules: networkModules } }),
+    ...(watchdogs.length === 0 ? {} : { watchdogs }),
     inContainer: await isContainer(host),
   };
   const areas = await readBootAreas(host, inspection.bootAreas?.(facts) ?? []);
@@ -107,17 +118,25 @@ const payloadFileSystems: readonly string[] = ['xfs'];
 
 async function inspectModules(
   host: HostReader,
-  request: { release: string; disks: readonly Disk[]; uefi: boolean; placeFileSystems: readonly string[] },
-): Promise<Facts['modules']> {
-  const { release, disks, uefi } = request;
+  request: {
+    release: string;
+    disks: readonly Disk[];
+    uefi: boolean;
+    watchdogs: readonly Watchdog[];
+    networkDevices: readonly string[];
+    placeFileSystems: readonly string[];
+  },
+): Promise<Stage2Modules> {
+  const { release, disks, uefi, networkDevices } = request;
   const ofPlaces = payloadFileSystems.filter((name) => request.placeFileSystems.includes(name));
-  const { modules, missing } = await stage2Modules(host, {
+  return stage2Modules(host, {
     release,
     blockDevices: disks.map((disk) => disk.name),
     fileSystems: [...targetFileSystems, ...ofPlaces],
     uefi,
+    networkDevices,
+    devices: request.watchdogs.flatMap(({ hardware }) => (hardware === undefined ? [] : [hardware])),
   });
-  return { needed: modules, missing };
 }
 
 async function inspectPlace(host: HostReader, mounts: readonly Mount[], path: string): Promise<Place> {

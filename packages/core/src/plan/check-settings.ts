@@ -9,20 +9,6 @@ export function checkSettings({ migrate }: Config): readonly Finding[] {
       'migrate.mode: extract',
       'Extract images on a desk machine; use pretend or immediate here',
     ],
-    [migrate.kernel !== undefined, 'migrate.kernel', "Remove it: stage 2 runs on this machine's own kernel"],
-    [migrate.initrd !== undefined, 'migrate.initrd', "Remove it: stage 2 is built for this machine's own kernel"],
-    [migrate.deviceTree.length > 0, 'migrate.device_tree', 'Remove it: a PC has no device tree'],
-    [migrate.watchdogs.length > 0, 'migrate.watchdogs', 'Remove it and stop the watchdog before migrating'],
-    [
-      migrate.log.drive !== undefined,
-      'migrate.log.drive',
-      'Remove it: the log is kept on resin-data, or on this system after a failure',
-    ],
-    [
-      migrate.failMode === 'rescue-shell',
-      'migrate.fail_mode: RescueShell',
-      'Remove it: a failing stage 2 boots this system again',
-    ],
   ];
   const refused: Finding[] = asked
     .filter(([isAsked]) => isAsked)
@@ -33,7 +19,11 @@ export function checkSettings({ migrate }: Config): readonly Finding[] {
       message: 'this version cannot do what the setting asks',
       hint,
     }));
+  const ownKernel = "Stage 2 runs on this machine's own kernel, modules and device tree, which are known to drive it";
   const ignored: [boolean, string, string][] = [
+    [migrate.kernel !== undefined, 'migrate.kernel', ownKernel],
+    [migrate.initrd !== undefined, 'migrate.initrd', ownKernel],
+    [migrate.deviceTree.length > 0, 'migrate.device_tree', ownKernel],
     [
       !migrate.gzipInternal,
       'migrate.gzip_internal: false',

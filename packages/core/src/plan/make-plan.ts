@@ -3,9 +3,13 @@ import { configJsonPath, connectionPath } from '../assets/boot-files.ts';
 import { digestOf, filesOf, type ImageFacts, isArchived, type TargetImage, writtenBytes } from '../assets/image.ts';
 import { backupPath } from '../backup/backup-request.ts';
 import type { Config } from '../config/config.ts';
+import type { WatchdogDuty } from '../initramfs/initramfs.ts';
+import { checkRemoteLog } from '../log/check-remote-log.ts';
+import { logDrive } from '../log/log-drive.ts';
 import { type BootManager, bootManagerOf, type Device } from '../machine/device.ts';
 import type { Facts, Place } from '../machine/facts.ts';
 import { networkChoice } from '../network/choose-profiles.ts';
+import { watchdogDuties } from '../watchdog/watchdog-duties.ts';
 import { dataBudgets, memoryBudget, spaceBudgets } from './budget.ts';
 import { checkArchives, writerDirectory } from './check-archives.ts';
 import { checkAssets, checkFirmwareFit } from './check-image.ts';
@@ -47,14 +51,20 @@ export interface PlanResult {
 
 /** Decides everything, changes nothing: the plan, or all that stands against it at once. */
 export function makePlan(request: PlanRequest): PlanResult {
-  const { config, facts, assets, devices } = request;
+  const { config, assets, devices } = request;
+  const sendsInStage2 = config.migrate.log.remote?.inStage2 === true && request.facts.wired !== undefined;
+  const facts = sendsInStage2 ? withNetworkModules(request.facts) : request.facts;
   const device = devices.find((candidate) => candidate.matches(facts));
   const manager = device === undefined ? undefined : bootManagerOf(device, facts);
   const target = targetDisk(facts, config.migrate.forceFlashDevice);
   const disk = 'path' in target && 'partitions' in target ? target : undefined;
   const state = placeNamed(facts, stateDirectory);
+  const { log } = config.migrate;
+  const drive = log.drive === undefined ? undefined : logDrive(facts, log.drive, disk);
+  const watchdogs = watchdogDuties(facts, config.migrate.watchdogs);
   const findings: Finding[] = [
     ...checkSettings(config),
+    ...checkRemoteLog(config, facts),
     ...assets.findings,
     ...checkMachine(facts, device),
     ...(disk === undefined ? [target as Finding] : []),
@@ -64,6 +74,9 @@ export function makePlan(request: PlanRequest): PlanResult {
     ...checkRuntime(facts, assets.runtime),
     ...checkArchives(assets, { facts, manager }),
     ...checkNetwork(assets, config),
+    ...watchdogs.findings,
+    ...(disk === undefined || manager === undefined ? [] : manager.checkTarget(disk, facts)),
+    ...(drive !== undefined && 'code' in drive ? [drive] : []),
   ];
   const { image } = assets;
   if (image === undefined || assets.runtime === undefined || 'code' in state) return { findings };
@@ -82,7 +95,17 @@ export function makePlan(request: PlanRequest): PlanResult {
     ...(data?.findings ?? []),
   );
   if (refuses(findings) || device === undefined || manager === undefined || disk === undefined) return { findings };
-  const steps = orderSteps({ ...request, manager, image, runtime, state, layout });
+  const steps = orderSteps({
+    ...request,
+    facts,
+    sendsInStage2,
+    manager,
+    image,
+    runtime,
+    state,
+    layout,
+    watchdogs: watchdogs.duties,
+  });
   const plan = identifyPlan({
     version: planVersion,
     toolVersion: request.toolVersion,
@@ -97,7 +120,18 @@ export function makePlan(request: PlanRequest): PlanResult {
     ...(data === undefined ? {} : { dataSpaces: data.budgets }),
     ...(config.migrate.rebootSeconds === undefined ? {} : { rebootSeconds: config.migrate.rebootSeconds }),
     delaySeconds: config.migrate.delaySeconds,
-    logLevel: config.migrate.log.level,
+    logLevel: log.level,
+    ...(drive === undefined || 'code' in drive ? {} : { logDrive: drive }),
+    ...(sendsInStage2
+      ? {
+          remoteLog: {
+            addressPathInFileSystem: `${state.pathInFileSystem}/payload/${logAddressName}`,
+            hostname: facts.hostname,
+            interfaces: (facts.wired?.interfaces ?? []).map(({ mac }) => mac),
+          },
+        }
+      : {}),
+    ...(log.console ? {} : { isConsoleQuiet: true }),
     stateDirectory,
     stateDirectoryInFileSystem: state.pathInFileSystem,
     payloadFileSystem: { uuid: state.uuid, type: state.mount.fileSystem },
@@ -110,6 +144,12 @@ export function makePlan(request: PlanRequest): PlanResult {
 function neededRuntime(runtime: RuntimeAsset, image: TargetImage): RuntimeAsset {
   if (isArchived(image)) return runtime;
   return { ...runtime, files: runtime.files.filter(({ path }) => !path.startsWith(`${writerDirectory}/`)) };
+}
+
+/** The same machine, as if its wired interfaces were as necessary as its disks. */
+function withNetworkModules(facts: Facts): Facts {
+  const needed = [...facts.modules.needed, ...(facts.wired?.modules ?? [])];
+  return { ...facts, modules: { ...facts.modules, needed } };
 }
 
 function placeAt(facts: Facts, path: string): Place | Finding {
@@ -136,6 +176,7 @@ interface Layout {
 const backupName = 'backup.tgz';
 const sealName = 'backup.json';
 const filesDirectory = `${stateDirectory}/payload/files`;
+const logAddressName = 'log-address';
 
 /** Decides what is copied into the payload directory and what stage 2 takes from where it lies. */
 function layOut({
@@ -199,6 +240,8 @@ interface Ordering extends PlanRequest {
   readonly runtime: RuntimeAsset;
   readonly state: PlacedPath;
   readonly layout: Layout;
+  readonly watchdogs: readonly WatchdogDuty[];
+  readonly sendsInStage2: boolean;
 }
 
 function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'pointOfNoReturn'> {
@@ -264,7 +307,18 @@ function imageSteps(image: ImageFacts): WritingSteps {
 }
 
 /** All that stage 2 needs is durable before the boot manager is told of it; arming is the last step. */
-function orderStage1({ config, facts, assets, manager, runtime, state, layout, image }: Ordering): readonly Step[] {
+function orderStage1({
+  config,
+  facts,
+  assets,
+  manager,
+  runtime,
+  state,
+  layout,
+  image,
+  watchdogs,
+  sendsInStage2,
+}: Ordering): readonly Step[] {
   const payloadDirectory = `${stateDirectory}/payload`;
   const bootDirectory = manager.bootDirectory(facts);
   const initramfsPath = `${bootDirectory}/stage2.img`;
@@ -304,6 +358,16 @@ function orderStage1({ config, facts, assets, manager, runtime, state, layout, i
           } satisfies Step,
         ]),
     ...writtenByStage1(assets),
+    ...(sendsInStage2
+      ? [
+          {
+            kind: 'write-secret',
+            id: 'write-log-address',
+            path: `${payloadDirectory}/${logAddressName}`,
+            secret: 'log-address',
+          } satisfies Step,
+        ]
+      : []),
     { kind: 'write-plan', id: 'write-plan', path: `${payloadDirectory}/plan.json` },
     {
       kind: 'build-initramfs',
@@ -311,6 +375,7 @@ function orderStage1({ config, facts, assets, manager, runtime, state, layout, i
       path: initramfsPath,
       busybox: `${runtime.directory}/runtime/busybox`,
       init: `${runtime.directory}/app/init`,
+      ...(sendsInStage2 ? { network: `${runtime.directory}/app/network` } : {}),
       modules: facts.modules.needed,
       settings: {
         payloadUuid: state.uuid,
@@ -318,6 +383,8 @@ function orderStage1({ config, facts, assets, manager, runtime, state, layout, i
         payloadPath: `${state.pathInFileSystem}/payload`,
         timeoutSeconds: stage2TimeoutSeconds + config.migrate.delaySeconds,
         planId: '',
+        ...(config.migrate.failMode === 'reboot' ? {} : { failMode: config.migrate.failMode }),
+        ...(watchdogs.length === 0 ? {} : { watchdogs }),
         ...(restore === undefined ? {} : { restore }),
       },
     },

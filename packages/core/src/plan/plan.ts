@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { TargetImage } from '../assets/image.ts';
 import type { SurveyedVolume } from '../backup/survey-backup.ts';
 import type { BootRestore, SectorChange, Stage2BootSettings } from '../initramfs/initramfs.ts';
+import type { LogDrive } from '../log/log-drive.ts';
 import type { NetworkChoice } from '../network/choose-profiles.ts';
 
 export const planVersion = 1;
@@ -90,6 +91,13 @@ export type Step =
       /** Most bytes that the archive may have: more would not fit where it is to go. */
       readonly limitBytes: number;
     }
+  | {
+      /** A secret that the operator's configuration holds, by its name; the plan has nothing of it. */
+      readonly kind: 'write-secret';
+      readonly id: string;
+      readonly path: string;
+      readonly secret: 'log-address';
+    }
   | { readonly kind: 'write-plan'; readonly id: string; readonly path: string }
   | {
       readonly kind: 'build-initramfs';
@@ -97,6 +105,8 @@ export type Step =
       readonly path: string;
       readonly busybox: string;
       readonly init: string;
+      /** Path of the script that gets an address. */
+      readonly network?: string;
       readonly modules: readonly { readonly name: string; readonly path: string; readonly sizeBytes: number }[];
       readonly settings: Stage2BootSettings;
     }
@@ -240,6 +250,19 @@ export interface Plan {
   readonly rebootSeconds?: number;
   readonly delaySeconds: number;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+  /** Where stage 2 writes its log while it runs. */
+  readonly logDrive?: LogDrive;
+  /** Stage 2 sends its log where the file says, by DHCP on the first of these interfaces that works. */
+  readonly remoteLog?: {
+    /** Path on the payload's file system; the address may hold a password. */
+    readonly addressPathInFileSystem: string;
+    /** Of the old system. */
+    readonly hostname: string;
+    /** Hardware addresses of wired interfaces. */
+    readonly interfaces: readonly string[];
+  };
+  /** Stage 2 then shows nothing of its log on the console; init still does. */
+  readonly isConsoleQuiet?: true;
   readonly stateDirectory: string;
   /** State directory inside the file system that holds it, for stage 2. */
   readonly stateDirectoryInFileSystem: string;

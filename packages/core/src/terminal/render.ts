@@ -1,4 +1,5 @@
 import type { Emit, Event } from '../execute/event.ts';
+import { redact, redactData } from '../log/redact.ts';
 import type { Finding } from '../plan/finding.ts';
 import { progressPace } from './progress-pace.ts';
 
@@ -16,7 +17,7 @@ export function renderLines(output: Output, now: () => number = () => performanc
   let isLineOpen = false;
   const paceOf = progressPace(now);
   const line = (text: string): void => {
-    output.write(`${isLineOpen ? '\r\x1b[K' : ''}${text}\n`);
+    output.write(`${isLineOpen ? '\r\x1b[K' : ''}${redact(text)}\n`);
     isLineOpen = false;
   };
   return (event) => {
@@ -37,7 +38,7 @@ export function renderLines(output: Output, now: () => number = () => performanc
 /** One JSON object a line. */
 export function renderJson(output: Output): Emit {
   return (event) => {
-    output.write(`${JSON.stringify(event)}\n`);
+    output.write(`${JSON.stringify(redactData(event))}\n`);
   };
 }
 
@@ -67,9 +68,8 @@ function percentOf({ done, total }: { done: number; total: number }): string {
 export function renderFindings(findings: readonly Finding[]): string {
   const ordered = [...findings].sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'));
   return ordered
-    .map(
-      (finding) =>
-        `${finding.severity}: ${finding.where}: ${finding.message} [${finding.code}]\n       ${finding.hint}\n`,
+    .map((finding) =>
+      redact(`${finding.severity}: ${finding.where}: ${finding.message} [${finding.code}]\n       ${finding.hint}\n`),
     )
     .join('');
 }

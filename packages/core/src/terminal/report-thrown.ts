@@ -1,4 +1,5 @@
 import { MigrateError, messageOf } from '../error.ts';
+import { redact } from '../log/redact.ts';
 import { exitCodeOfThrown } from './exit-code.ts';
 import type { Output } from './render.ts';
 
@@ -6,6 +7,6 @@ import type { Output } from './render.ts';
 export function reportThrown(program: string, thrown: unknown, output: Output): number {
   const isBug = !(thrown instanceof MigrateError);
   const text = isBug && thrown instanceof Error ? `this is a bug: ${thrown.stack}` : messageOf(thrown);
-  output.write(`${program}: ${text}\n`);
+  output.write(`${program}: ${redact(text ?? '')}\n`);
   return exitCodeOfThrown(thrown);
 }

@@ -1,0 +1,73 @@
+// The log on its way to the server that the operator named.
+import {
+  type Config,
+  createEventLog,
+  createRemoteLog,
+  createRemoteSender,
+  describeRemote,
+  type Emit,
+  type HostReader,
+  type LogOrigin,
+  parseRemoteUrl,
+  type RemoteLog,
+  type Secret,
+} from '@migrate/core';
+import { toolVersion } from './version.ts';
+
+/** What the end of a command waits for a log at the most. */
+const closeMs = 5000;
+
+export interface SendRequest {
+  readonly url: Secret;
+  readonly origin: LogOrigin;
+  /** Told where sending fails first. */
+  readonly say: (text: string) => void;
+}
+
+/** Undefined for a URL that no server can have; the planner refuses those. */
+export function sendLog({ url, origin, say }: SendRequest): RemoteLog | undefined {
+  const address = parseRemoteUrl(url);
+  if (address === undefined) return undefined;
+  return createRemoteLog({
+    sender: createRemoteSender(address, origin),
+    onTrouble: (text) => say(`the log cannot be sent to ${describeRemote(address)}: ${text}`),
+  });
+}
+
+export interface SentEvents {
+  readonly emit: Emit;
+  /** For the server only: what the terminal shows in another form. */
+  readonly sendOnly: Emit;
+  close(): Promise<void>;
+}
+
+/** Gives the events of stage 1 to `shown` and, as lines, to the server of the configuration, if there is one. */
+export async function alsoSent(
+  host: HostReader,
+  shown: Emit,
+  log: Config['migrate']['log'] | undefined,
+): Promise<SentEvents> {
+  const hostname = ((await host.readText('/proc/sys/kernel/hostname')) ?? '').trim();
+  const say = (text: string): void => shown({ kind: 'note', level: 'warn', text });
+  const remote =
+    log?.remote === undefined
+      ? undefined
+      : sendLog({ url: log.remote.url, origin: { hostname, stage: 1, toolVersion }, say });
+  if (log === undefined || remote === undefined) return { emit: shown, sendOnly: () => {}, close: async () => {} };
+  const send = createEventLog({
+    level: log.level,
+    uptimeSeconds: () => process.uptime(),
+    now: host.now,
+    sink: remote.sink,
+  });
+  return {
+    emit: (event) => {
+      shown(event);
+      send(event);
+    },
+    sendOnly: send,
+    close: async () => {
+      await remote.close(closeMs);
+    },
+  };
+}
