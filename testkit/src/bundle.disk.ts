@@ -5,13 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { bundleName, makeBundle, packBundle } from './bundle/bundle.ts';
+import { makeBundle, bundleName as nameOf, packBundle } from './bundle/bundle.ts';
 
 const repository = join(import.meta.dirname, '../..');
 
 /** First system call numbers that a kernel lacks; see bundle/old-kernel.c. */
 const withoutGetrandom = 318;
 const linux313 = 314;
+
+const bundleName = nameOf('x64');
 
 let work: string;
 /** A root directory that holds the unpacked archive and nothing else. */
@@ -104,7 +106,7 @@ describe('in a root directory without any library', () => {
   test('an idle Node stays below 64 MiB', async () => {
     const libraries = `/${bundleName}/runtime/lib`;
     const script = 'console.log(process.resourceUsage().maxRSS * 1024)';
-    const loader = `/${bundleName}/runtime/ld-linux-x86-64.so.2`;
+    const loader = `/${bundleName}/runtime/ld.so`;
     const node = `/${bundleName}/runtime/node`;
     const { stdout } = await inRoot(root, [loader, '--library-path', libraries, node, '-e', script]);
     console.log(`Node's peak resident size: ${(Number(stdout) / 2 ** 20).toFixed(1)} MiB`);
@@ -150,7 +152,7 @@ describe.each([['dash'], ['bash', '--posix'], ['busybox', 'sh']])('launcher unde
     ['10.1.0', false],
   ])('kernel %s: shim %s', async (release, expected) => {
     const copy = await copyBundle(release, 'machine');
-    await replace(join(copy, 'runtime/ld-linux-x86-64.so.2'), '#!/bin/sh\necho "$@"\n');
+    await replace(join(copy, 'runtime/ld.so'), '#!/bin/sh\necho "$@"\n');
     const { stdout } = await execa(shell[0] ?? '', [...shell.slice(1), join(copy, 'migrate'), 'x']);
     expect(stdout.includes(` --preload ${copy}/runtime/getentropy.so `)).toBe(expected);
     expect(stdout).toMatch(/^--library-path \S+\/lib .*\/runtime\/node .* \S+\/app\/migrate\.js x$/);

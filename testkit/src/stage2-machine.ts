@@ -119,7 +119,7 @@ async function makeDisk(directory: string, scenario: Scenario): Promise<string> 
   const tree = join(directory, 'tree');
   const payload = join(tree, payloadPath);
   for (const name of ['runtime/lib', 'app']) await mkdir(join(payload, name), { recursive: true });
-  await writeFile(join(payload, 'runtime/ld-linux-x86-64.so.2'), `#!/migrate/busybox sh\n${scenario.stage2}\n`, {
+  await writeFile(join(payload, 'runtime/ld.so'), `#!/migrate/busybox sh\n${scenario.stage2}\n`, {
     mode: 0o755,
   });
   await writeFile(join(payload, 'runtime/node'), Buffer.alloc((scenario.payloadMib ?? 0) * 2 ** 20, 'node'));
@@ -146,7 +146,7 @@ async function prototypeFile(directory: string, payload: string): Promise<string
 d--755 0 0
 ${directories.map((name) => `${name} d--755 0 0`).join('\n')}
 runtime d--755 0 0
-ld-linux-x86-64.so.2 ---755 0 0 ${payload}/runtime/ld-linux-x86-64.so.2
+ld.so ---755 0 0 ${payload}/runtime/ld.so
 node ---755 0 0 ${payload}/runtime/node
 lib d--755 0 0
 $

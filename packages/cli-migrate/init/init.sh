@@ -185,10 +185,7 @@ run_stage2() {
   if [ -f "$payload/runtime/getentropy.so" ] && lacks_getrandom; then
     set -- --preload "$payload/runtime/getentropy.so" "$@"
   fi
-  for loader in "$payload"/runtime/ld-linux*.so.*; do
-    env -i PATH="$PATH" HOME=/ "$loader" --library-path "$payload/runtime/lib" "$@" </dev/null
-    return
-  done
+  env -i PATH="$PATH" HOME=/ "$payload/runtime/ld.so" --library-path "$payload/runtime/lib" "$@" </dev/null
 }
 
 main() {

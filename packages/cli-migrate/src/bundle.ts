@@ -8,6 +8,6 @@ export const bundleDirectory = dirname(dirname(fileURLToPath(import.meta.url)));
 /** The machine that this process runs on, with the bundle's own zstd, which the machine may be without. */
 export function createBundleHost(): Host {
   const runtime = `${bundleDirectory}/runtime`;
-  const loader = [`${runtime}/ld-linux-x86-64.so.2`, '--library-path', `${runtime}/lib`];
+  const loader = [`${runtime}/ld.so`, '--library-path', `${runtime}/lib`];
   return createNodeHost({ zstd: [...loader, `${runtime}/zstd`] });
 }

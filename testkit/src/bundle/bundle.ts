@@ -1,30 +1,36 @@
-// The self-contained bundle: what a machine needs to run migrate, whatever its libraries and kernel (from 3.2 on).
+// The self-contained bundle: what a machine needs to run migrate, whatever its libraries and kernel (from 3.2 on, 3.17 on 64-bit ARM).
 
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { appPart } from './app-part.ts';
+import { architectures, type BundleArchitecture, type BundleArchitectureName } from './architectures.ts';
 import { type DebianPackage, debianPackages } from './debian-part.ts';
-import { nodePackage } from './parts.ts';
 import { runtimePart } from './runtime-part.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 const cli = join(repository, 'packages/cli-migrate');
 
-export const bundleName = 'migrate-linux-x64';
+/** Name of the bundle's directory, and of its archive without `.tar.gz`. */
+export function bundleName(architecture: BundleArchitectureName): string {
+  return `migrate-linux-${architecture}`;
+}
 
-/** Makes `<parent>/migrate-linux-x64` anew from source and returns its path. */
-export async function makeBundle(parent: string): Promise<string> {
-  const bundle = join(parent, bundleName);
+/** Makes `<parent>/migrate-linux-…` anew from source and returns its path. */
+export async function makeBundle(parent: string, name: BundleArchitectureName = 'x64'): Promise<string> {
+  const architecture = architectures[name];
+  const bundle = join(parent, bundleName(name));
   await rm(bundle, { recursive: true, force: true });
   await mkdir(join(bundle, 'runtime'), { recursive: true });
   const licenses = join(bundle, 'LICENSES');
-  const packages = await debianPackages();
-  await runtimePart(packages, join(bundle, 'runtime'), licenses);
+  const packages = await debianPackages(architecture);
+  await runtimePart(architecture, packages, join(bundle, 'runtime'), licenses);
   await appPart(join(bundle, 'app'), licenses);
   await copyFile(join(cli, 'runtime/migrate'), join(bundle, 'migrate'));
-  await writeFile(join(bundle, 'VERSION'), await versions(packages));
-  await writeFile(join(licenses, 'SOURCES'), sources(packages));
+  // The launcher reads it to say which bundle would be right where this one does not run.
+  await writeFile(join(bundle, 'runtime/architecture'), `${name}\n`);
+  await writeFile(join(bundle, 'VERSION'), await versions(architecture, packages));
+  await writeFile(join(licenses, 'SOURCES'), sources(architecture, packages));
   await copyFile(join(repository, 'LICENSE'), join(licenses, 'migrate.txt')).catch((thrown: NodeJS.ErrnoException) => {
     if (thrown.code !== 'ENOENT') throw thrown;
   });
@@ -45,30 +51,30 @@ export async function packBundle(bundle: string): Promise<string> {
   ];
   // pigz gives the same bytes however many processors there are; -9 would take thrice the time for 1 % less.
   const compressor = ['--use-compress-program', 'pigz --no-name'];
-  await execa('tar', ['-cf', archive, ...sameAlways, ...compressor, '-C', join(bundle, '..'), bundleName]);
+  await execa('tar', ['-cf', archive, ...sameAlways, ...compressor, '-C', dirname(bundle), basename(bundle)]);
   return archive;
 }
 
-async function versions(packages: readonly DebianPackage[]): Promise<string> {
+async function versions({ node }: BundleArchitecture, packages: readonly DebianPackage[]): Promise<string> {
   const { version } = JSON.parse(await readFile(join(cli, 'package.json'), 'utf8')) as { version: string };
-  const parts = [{ name: 'migrate', version }, { name: 'node', version: nodePackage.version }, ...packages];
+  const parts = [{ name: 'migrate', version }, { name: 'node', version: node.version }, ...packages];
   return parts.map((part) => `${part.name} ${part.version}\n`).join('');
 }
 
-function sources(packages: readonly DebianPackage[]): string {
+function sources({ node, debian }: BundleArchitecture, packages: readonly DebianPackage[]): string {
   const lines = packages.map(({ name, version }) => `${name} ${version}: apt-get source ${name}=${version}\n`);
-  return `The runtime holds unchanged files of these packages of Debian 12. Their source code is in Debian's archive,
+  return `The runtime holds unchanged files of these packages of Debian 12 (${debian}). Their source code is in Debian's archive,
 kept for ever at https://snapshot.debian.org/:
 
 ${lines.join('')}
-Node.js ${nodePackage.version} is the official build (npm package ${nodePackage.name}), stripped; its source code is at
-https://nodejs.org/dist/v${nodePackage.version}/
+Node.js ${node.version} is the official build (npm package ${node.name}), stripped; its source code is at
+https://nodejs.org/dist/v${node.version}/
 `;
 }
 
 /** The umask of who builds must not show. */
 async function normalizeModes(bundle: string): Promise<void> {
   await execa('chmod', ['-R', 'u=rwX,go=rX', bundle]);
-  const programs = ['migrate', 'app/init', 'runtime/node', 'runtime/busybox', 'runtime/ld-linux-x86-64.so.2'];
+  const programs = ['migrate', 'app/init', 'runtime/node', 'runtime/busybox', 'runtime/ld.so'];
   for (const program of programs) await execa('chmod', ['755', join(bundle, program)]);
 }

@@ -4,7 +4,9 @@ import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { cached } from '../cached.ts';
-import { debianParts } from './parts.ts';
+import { aptOptions } from './apt.ts';
+import type { BundleArchitecture } from './architectures.ts';
+import { type DebianPart, debianParts } from './debian-packages.ts';
 
 export interface DebianPackage {
   readonly name: string;
@@ -12,43 +14,52 @@ export interface DebianPackage {
 }
 
 /** What apt would download now; the cure is in the message where apt knows no suitable version. */
-export async function debianPackages(): Promise<readonly DebianPackage[]> {
-  const names = debianParts.map((part) => part.name);
+export async function debianPackages(architecture: BundleArchitecture): Promise<readonly DebianPackage[]> {
+  const parts = debianParts(architecture);
+  const options = await aptOptions(architecture.debian);
   // apt leaves out what lies in the current directory already, so not the caller's.
   const here = { cwd: import.meta.dirname };
-  const { stdout } = await execa('apt-get', ['download', '--print-uris', ...names], here).catch((cause: unknown) => {
-    throw new Error('apt-get knows no package to download; run `apt-get update`', { cause });
-  });
-  const files = [...stdout.matchAll(/^'[^']+' (\S+?)_(\S+)_amd64\.deb /gm)];
-  return debianParts.map(({ name, version: wanted }) => {
-    const version = files.find((match) => match[1] === name)?.[2]?.replaceAll('%3a', ':');
+  const names = parts.map((part) => part.name);
+  const { stdout } = await execa('apt-get', [...options, 'download', '--print-uris', ...names], here).catch(
+    (cause: unknown) => {
+      throw new Error('apt-get knows no package to download; run `apt-get update`', { cause });
+    },
+  );
+  const files = [...stdout.matchAll(/^'[^']+' (\S+?)_(\S+)_([^_\s]+)\.deb /gm)];
+  return parts.map(({ name, version: wanted }) => {
+    const found = files.find((match) => match[1] === name && match[3] === architecture.debian);
+    const version = found?.[2]?.replaceAll('%3a', ':');
     if (version === undefined || !wanted.test(version)) {
-      throw new Error(`the bundle needs Debian 12's ${name} (${wanted.source}), apt offers ${version ?? 'none'}`);
+      throw new Error(
+        `the bundle needs Debian 12's ${name}:${architecture.debian} (${wanted.source}), apt offers ${version ?? 'none'}`,
+      );
     }
     return { name, version };
   });
 }
 
 /** Directory with `runtime/` and `licenses/` filled from the given packages; made on first use. */
-export async function debianPart(packages: readonly DebianPackage[]): Promise<string> {
+export async function debianPart(
+  architecture: BundleArchitecture,
+  packages: readonly DebianPackage[],
+): Promise<string> {
   const wanted = packages.map(({ name, version }) => `${name}=${version}`);
-  return cached(
-    'bundle-debian',
-    [wanted, debianParts.map((part) => [part.files, part.copyright])],
-    async (directory) => {
-      const downloads = join(directory, 'downloads');
-      await mkdir(downloads);
-      // apt checks what it downloads against the signed package lists; a "404" means that they are old (apt-get update).
-      await execa('apt-get', ['-o', 'APT::Sandbox::User=root', 'download', ...wanted], { cwd: downloads });
-      for (const archive of await readdir(downloads)) await extract(join(downloads, archive), directory);
-      await execa('rm', ['-r', downloads]);
-    },
-  );
+  const parts = debianParts(architecture);
+  const inputs = [architecture.debian, wanted, parts.map((part) => [part.files, part.copyright])];
+  return cached('bundle-debian', inputs, async (directory) => {
+    const downloads = join(directory, 'downloads');
+    await mkdir(downloads);
+    const options = [...(await aptOptions(architecture.debian)), '-o', 'APT::Sandbox::User=root'];
+    // apt checks what it downloads against the signed package lists; a "404" means that they are old (apt-get update).
+    await execa('apt-get', [...options, 'download', ...wanted], { cwd: downloads });
+    for (const archive of await readdir(downloads)) await extract(join(downloads, archive), parts, directory);
+    await execa('rm', ['-r', downloads]);
+  });
 }
 
-async function extract(archive: string, directory: string): Promise<void> {
+async function extract(archive: string, parts: readonly DebianPart[], directory: string): Promise<void> {
   const { stdout: name } = await execa('dpkg-deb', ['--field', archive, 'Package']);
-  const part = debianParts.find((candidate) => candidate.name === name);
+  const part = parts.find((candidate) => candidate.name === name);
   if (part === undefined) throw new Error(`${archive} holds ${name}, which was not asked for`);
   const tree = `${archive}.d`;
   await execa('dpkg-deb', ['--extract', archive, tree]);

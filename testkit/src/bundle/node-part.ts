@@ -5,19 +5,19 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { cached } from '../cached.ts';
-import { nodePackage } from './parts.ts';
+import type { BundleArchitecture, NodePackage } from './architectures.ts';
 
 /** Directory with `node` and `LICENSE`; made on first use. Throws where the download does not match its pin. */
-export async function nodePart(): Promise<string> {
-  return cached('bundle-node', [nodePackage, 'strip-all'], async (directory) => {
+export async function nodePart({ node, triplet }: BundleArchitecture): Promise<string> {
+  return cached('bundle-node', [node, 'strip-all'], async (directory) => {
     await execa(
       'npm',
-      ['pack', `${nodePackage.name}@${nodePackage.version}`, '--silent', '--pack-destination', directory],
+      ['pack', `${node.name}@${node.version}`, '--silent', '--pack-destination', directory],
       // Away from the project, whose packageManager field npm would complain about.
       { cwd: directory },
     );
-    const archive = join(directory, `${nodePackage.name}-${nodePackage.version}.tgz`);
-    await checkIntegrity(archive);
+    const archive = join(directory, `${node.name}-${node.version}.tgz`);
+    await checkIntegrity(archive, node);
     await execa('tar', [
       '-xzf',
       archive,
@@ -27,16 +27,16 @@ export async function nodePart(): Promise<string> {
       'package/bin/node',
       'package/LICENSE',
     ]);
-    await execa('strip', ['--strip-all', '-o', join(directory, 'node'), join(directory, 'bin/node')]);
+    await execa(`${triplet}-strip`, ['--strip-all', '-o', join(directory, 'node'), join(directory, 'bin/node')]);
     await execa('rm', ['-r', archive, join(directory, 'bin')]);
   });
 }
 
-async function checkIntegrity(archive: string): Promise<void> {
+async function checkIntegrity(archive: string, { integrity }: NodePackage): Promise<void> {
   const actual = `sha512-${createHash('sha512')
     .update(await readFile(archive))
     .digest('base64')}`;
-  if (actual !== nodePackage.integrity) {
-    throw new Error(`${archive} is ${actual}, expected ${nodePackage.integrity}`);
+  if (actual !== integrity) {
+    throw new Error(`${archive} is ${actual}, expected ${integrity}`);
   }
 }
