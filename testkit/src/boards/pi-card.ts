@@ -58,7 +58,8 @@ export async function makePiCard(
 ): Promise<PiCard> {
   const system = oldSystems[name];
   const parts = await oldSystemParts(name);
-  const tree = await mkdtemp(join(tmpdir(), 'migrate-pi-root-'));
+  // Beside its source, as links must lie on the same file system.
+  const tree = await mkdtemp(`${parts}.tree-`);
   const card = join(directory, 'card.img');
   const root = join(directory, 'root.ext4');
   try {

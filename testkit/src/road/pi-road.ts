@@ -50,7 +50,7 @@ export async function startPiRoad(name: PiSystemName, deviceType: string): Promi
   };
 
   const road = await roadWith(built, { trybootFlag: false });
-  await road.machine.waitForAgent({ timeoutMs: 600_000 });
+  await road.machine.waitForAgent();
   return {
     ...road,
     close: async () => {
