@@ -75,14 +75,11 @@ describe('a Raspberry Pi 3 with 64-bit Debian 12 and firmware that knows tryboot
       mend: `cat /root/kept >${path} && rm /root/kept`,
     });
 
-    it('starts the old system again when the kernel panics', () =>
-      fallsBack({
-        ...replaced(
-          '/boot/firmware/balena-migrate/cmdline.txt',
-          'sed -i s,rdinit=/migrate/init,rdinit=/nowhere, /boot/firmware/balena-migrate/cmdline.txt',
-        ),
-        sign: /Kernel panic/,
-      }));
+    it('starts the old system again when the kernel panics', () => {
+      const file = `${road.bootDirectory}/balena-migrate/cmdline.txt`;
+      const command = `sed -i 's,rdinit=/migrate/init panic=10,rdinit=/nowhere panic=1,' ${file}`;
+      return fallsBack({ ...replaced(file, command), sign: /Kernel panic/ });
+    });
 
     it('starts the old system again when stage 2 throws', () =>
       fallsBack({
