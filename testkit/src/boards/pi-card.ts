@@ -137,26 +137,34 @@ async function fillRoot({ bootDirectory, files, programs, links }: OldSystem, ro
   }
 }
 
-/** The boot partition; the kernel leaves the tree's /boot, where the partition is mounted or a packed copy lies. */
+/**
+ * The texts of the captured machine, for this card. Stand-ins lie where firmware would. The serial console comes last, so that
+ * what init programs print is seen.
+ */
+function bootTexts({ machine, bootDirectory }: OldSystem): Readonly<Record<string, string>> {
+  const { bootFiles } = piFacts(machine);
+  const text = (name: string): string => bootFiles.find(({ path }) => path === `${bootDirectory}/${name}`)?.text ?? '';
+  const config = text('config.txt');
+  const commandLine = text('cmdline.txt').replace(/(console=serial0,\S+) (console=tty1)/, '$2 $1 quiet');
+  if (config === '' || !commandLine.includes(`root=PARTUUID=${diskId}-02`))
+    throw new Error(`the boot files of ${machine} do not fit this card`);
+  return {
+    'config.txt': config,
+    'cmdline.txt': commandLine,
+    'overlays/README': 'Stands for the overlays, which nothing here applies.\n',
+    ...Object.fromEntries(['bootcode.bin', 'start.elf', 'fixup.dat'].map((name) => [name, 'no firmware\n'])),
+  };
+}
+
+/** Makes the boot partition. Of what the tree has of the kernel only /boot/vmlinuz-… stays, where Raspberry Pi OS has it. */
 async function fillBoot(
   system: OldSystem,
   { root, release, initrd, image }: { root: string; release: string; initrd: string; image: string },
 ): Promise<void> {
   const tree = await mkdtemp(join(tmpdir(), 'migrate-pi-boot-'));
   const kernel = join(root, 'boot', `vmlinuz-${release}`);
-  const { bootFiles } = piFacts(system.machine);
-  const text = (name: string): string =>
-    bootFiles.find(({ path }) => path === `${system.bootDirectory}/${name}`)?.text ?? '';
-  const files: Record<string, string> = {
-    'config.txt': text('config.txt'),
-    'cmdline.txt': text('cmdline.txt').replace(/(console=serial0,\S+) (console=tty1)/, '$2 $1 quiet'),
-    'overlays/README': 'Stands for the overlays, which nothing here applies.\n',
-    ...Object.fromEntries(['bootcode.bin', 'start.elf', 'fixup.dat'].map((name) => [name, 'no firmware\n'])),
-  };
-  if (files['config.txt'] === '' || files['cmdline.txt']?.includes(`root=PARTUUID=${diskId}-02`) !== true)
-    throw new Error(`the boot files of ${system.machine} do not fit this card`);
   await mkdir(join(tree, 'overlays'));
-  for (const [name, contents] of Object.entries(files)) await writeFile(join(tree, name), contents);
+  for (const [name, contents] of Object.entries(bootTexts(system))) await writeFile(join(tree, name), contents);
   const { name, upstream } = system.deviceTree;
   await copyFile(join(root, `usr/lib/linux-image-${release}`, upstream), join(tree, name));
   // The 64-bit kernel is packed, as Raspberry Pi OS does it.
