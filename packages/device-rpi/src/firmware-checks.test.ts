@@ -54,6 +54,14 @@ describe('checking a sound board', () => {
     expect(piFirmware.check(bookworm)).toEqual([]);
   });
 
+  it('tells of a kernel that cannot restart the board before its modules are loaded', () => {
+    const watchdog = { name: 'bcm2835_wdt', path: '/lib/modules/x/bcm2835_wdt.ko', sizeBytes: 1 };
+    const modules = { ...bookworm.modules, needed: [...bookworm.modules.needed, watchdog] };
+    expect(piFirmware.check({ ...bookworm, modules })).toMatchObject([
+      { severity: 'warning', code: 'rpi-watchdog-module' },
+    ]);
+  });
+
   it('tells what is missing where there is no one-shot', () => {
     expect(piFirmware.check(stretch)).toMatchObject([{ severity: 'warning', code: 'rpi-no-one-shot' }]);
   });

@@ -32,7 +32,12 @@ export function checkFirmware(facts: Facts): readonly Finding[] {
     ...checkPartition(facts, partition),
     ...checkAutoboot(facts, partition),
     ...('way' in decision
-      ? [...checkKernel(facts, decision), ...checkCommandLine(facts, decision), ...tellOfOldFirmware(decision)]
+      ? [
+          ...checkKernel(facts, decision),
+          ...checkCommandLine(facts, decision),
+          ...tellOfOldFirmware(decision),
+          ...tellOfWatchdog(facts),
+        ]
       : decision),
   ];
 }
@@ -45,6 +50,21 @@ function tellOfOldFirmware({ partition, way }: BootDecision): Finding[] {
       partition.directory,
       'this firmware does not know tryboot: should the kernel die before stage 2 has put config.txt back, it is started again and again until that is done by hand',
       'Update the firmware to one that knows tryboot, where the system has one (Debian 10 or newer)',
+    ),
+  ];
+}
+
+/** What restarts the board; downstream kernels have it built in, those of Debian as a module. */
+const watchdogModule = 'bcm2835_wdt';
+
+function tellOfWatchdog({ kernel, modules }: Facts): Finding[] {
+  if (!modules.needed.some(({ name }) => name === watchdogModule)) return [];
+  return [
+    warning(
+      'rpi-watchdog-module',
+      `Linux ${kernel.release}`,
+      `it restarts this board through the module ${watchdogModule}: should it die before stage 2 has loaded that, it stands still until the power is cut`,
+      'Have somebody near who can do that, or start the kernel of Raspberry Pi OS',
     ),
   ];
 }
