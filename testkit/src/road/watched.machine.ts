@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { oldSystemUp } from '../debian-disk.ts';
 import { networkMac } from '../pc.ts';
 import { configYaml, failure, oldNetworks, type Road, startRoad } from './road.ts';
 
@@ -88,8 +89,7 @@ for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done; ip ro
     timeoutMs,
   });
   await machine.waitFor(/rehearsal complete/, { unless: failure, timeoutMs });
-  await machine.waitFor(/OLD-SYSTEM-UP/, { timeoutMs });
-  await machine.waitForAgent({ timeoutMs });
+  await oldSystemUp(machine);
 
   const status = JSON.parse(await run('status', '--json')) as Record<string, unknown>;
   expect(status).toMatchObject({
