@@ -246,6 +246,25 @@ export interface MoreHardware {
   readonly hasWatchdog: boolean;
 }
 
+/**
+ * Waits for the old system after a start. Where the machine is slow, answers to pings that were given up come later and would be
+ * taken for those of commands; so it is tried until a command is answered.
+ */
+export async function oldSystemUp(machine: Machine): Promise<void> {
+  const timeoutMs = 600_000;
+  await machine.waitFor(/OLD-SYSTEM-UP/, { timeoutMs });
+  for (let round = 1; ; round += 1) {
+    await machine.waitForAgent({ timeoutMs });
+    try {
+      await machine.runShell('true');
+      return;
+    } catch (thrown) {
+      if (round >= 20) throw thrown;
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+    }
+  }
+}
+
 export interface Brownfield {
   readonly machine: Machine;
   /** Its disk, to be looked at when the machine is off. */
@@ -274,10 +293,7 @@ export async function startBrownfield({
     ...(more === undefined ? { snapshot: snapshotName } : { ...more, disks: [...usual.disks, ...more.disks] }),
     ...(share === undefined ? {} : { share }),
   });
-  if (more !== undefined) {
-    await machine.waitFor(/OLD-SYSTEM-UP/);
-    await machine.waitForAgent();
-  }
+  if (more !== undefined) await oldSystemUp(machine);
   if (share !== undefined) {
     await machine.runShell(
       'modprobe 9pnet_virtio && mkdir -p /mnt/share && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,ro share /mnt/share',

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { oldSystemUp } from '../debian-disk.ts';
 import { networkMac } from '../pc.ts';
 import { configYaml, failure, oldNetworks, type Road, startRoad } from './road.ts';
 
@@ -88,8 +89,7 @@ for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done; ip ro
     timeoutMs,
   });
   await machine.waitFor(/rehearsal complete/, { unless: failure, timeoutMs });
-  await machine.waitFor(/OLD-SYSTEM-UP/, { timeoutMs });
-  await machine.waitForAgent({ timeoutMs });
+  await oldSystemUp(machine);
 
   const status = JSON.parse(await run('status', '--json')) as Record<string, unknown>;
   expect(status).toMatchObject({
@@ -109,8 +109,10 @@ for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done; ip ro
   const { stdout: onOldSystem } = await machine.runShell('cd /var/lib/balena-migrate && cat stage2.log *.json');
 
   // Files with passwords are for root alone, and the plan and the journal have none.
+  // By a file, for the agent's commands are in the system's journal.
+  await machine.writeFile('/root/canaries', `${canaries.join('\n')}\n`);
   const { stdout: readable } = await machine.runShell(
-    `find / -xdev -type f -newer /root/before -perm /044 -print0 | xargs -0 grep -lE '${canaries.join('|')}' || true`,
+    'chmod 600 /root/canaries; find / -xdev -type f -newer /root/before -perm /044 -print0 | xargs -0 grep -lFf /root/canaries || true',
   );
   expect(readable).toBe('');
   const { stdout: plan } = await machine.runShell('cat /var/lib/balena-migrate/payload/plan.json');

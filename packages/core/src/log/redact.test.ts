@@ -6,6 +6,7 @@ describe('redact', () => {
   it.each([
     ['psk=hunter22secret', 'psk=[secret]'],
     ['  psk="a b\\"c d"\n', '  psk=[secret]\n'],
+    ['Type=wPassphrase=joined', 'Type=wPassphrase=[secret]'],
     ['wep-key0=12345', 'wep-key0=[secret]'],
     ["password: 'top secret'", 'password: [secret]'],
     ['private_key_passwd=x private-key-password=y', 'private_key_passwd=[secret] private-key-password=[secret]'],

@@ -12,13 +12,10 @@ const rules: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"'<>]*@/gi, `$1${mask}@`],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, mask],
   // GRUB's menu (GRUB manual, 17.1): the command, a user, the password or its hash.
-  [/^([ \t]*password(?:_pbkdf2)?[ \t]+\S+[ \t]+)\S+[ \t]*$/gm, `$1${mask}`],
+  [/^([ \t]*password(?:_pbkdf2)?[ \t]+(?![=:])\S+[ \t]+)\S+(?=[ \t]*$)/gm, `$1${mask}`],
   [/\b((?:proxy-)?authorization["']?\s*[:=]\s*["']?)(?:(?:basic|bearer|token)\s+)?[^\s"',]+/gi, `$1${mask}`],
   [
-    new RegExp(
-      `(?<![\\w-])(["']?${names}["']?\\s*[=:]\\s*)(?!\\[secret\\])("(?:[^"\\\\]|\\\\.)*"|'[^']*'|[^\\s,;}\\]]+)`,
-      'gi',
-    ),
+    new RegExp(`(["']?${names}["']?\\s*[=:]\\s*)(?!\\[secret\\])("(?:[^"\\\\]|\\\\.)*"|'[^']*'|[^\\s,;}\\]]+)`, 'gi'),
     `$1${mask}`,
   ],
 ];
