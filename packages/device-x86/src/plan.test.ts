@@ -294,7 +294,7 @@ describe('refusals', () => {
         },
       },
     ],
-    ['setting-unsupported', { config: (c) => ({ ...c, migrate: { ...c.migrate, failMode: 'rescue-shell' } }) }],
+    ['setting-unsupported', { config: (c) => ({ ...c, migrate: { ...c.migrate, mode: 'extract' } }) }],
   ])('%s', (code, changes) => {
     expect(refusals(changes)).toContain(code);
   });

@@ -15,8 +15,8 @@ test('the key is that of the device where it is registered, else that of the fle
   expect(access).toMatchObject({ apiEndpoint: 'https://api.example.com:8443', deviceType: 'intel-nuc' });
   expect(access.key.reveal()).toBe('canary-provisioning');
   expect(access).not.toHaveProperty('uuid');
-  const registered = parseCloudAccess(file({ uuid: 'abc', deviceApiKey: 'canary-device' }), 'config.json');
-  expect(registered.uuid).toBe('abc');
+  const registered = parseCloudAccess(file({ uuid: 'ab'.repeat(16), deviceApiKey: 'canary-device' }), 'config.json');
+  expect(registered.uuid).toBe('ab'.repeat(16));
   expect(registered.key.reveal()).toBe('canary-device');
   expect(JSON.stringify([access, registered])).not.toContain('canary');
 });

@@ -118,6 +118,7 @@ const api = {
     },
     key: {
       type: ['string', 'null'],
+      'x-support': 'ignored',
       description: 'Accepted for old files and never read: the key in config.json is the one that counts.',
     },
   },

@@ -48,7 +48,7 @@ describe('readSettings', () => {
     ['keys that every object has', ['__proto__.polluted=1', 'migrate.constructor=1'], ['kit-set', 'kit-set']],
     ['a value of the wrong kind', ['migrate.delay=soon'], ['config-type']],
     ['a value that is no YAML', ['migrate.wifis=[a'], ['kit-set']],
-    ['what this version cannot do', ['migrate.fail_mode=RescueShell'], ['setting-unsupported']],
+    ['what this version cannot do', ['migrate.mode=extract'], ['setting-unsupported', 'kit-setting']],
     ['a setting that the kit itself has', ['balena.config.path=other.json'], ['kit-setting']],
   ])('refuses %s', (_, assignments, expected) => {
     expect(codes(assignments)).toEqual(expected);

@@ -18,9 +18,10 @@ export function parsePaxRecords(bytes: Buffer): PaxRecords {
     const length = Number(digits);
     const record = text.slice(start + digits.length + 1, start + length);
     const equals = record.indexOf('=');
-    if (length === 0 || start + length > text.length || equals < 1 || !record.endsWith('\n'))
-      throw damaged('an extended header is malformed');
     const keyword = record.slice(0, equals);
+    // To GNU tar a keyword ends at a zero, and the record is malformed.
+    const isWhole = length > 0 && start + length <= text.length && equals > 0 && record.endsWith('\n');
+    if (!isWhole || keyword.includes('\0')) throw damaged('an extended header is malformed');
     if (records.has(keyword)) throw damaged(`an extended header has ${keyword} twice`);
     if (!knownKeywords.test(keyword)) throw damaged(`it has the extended header ${keyword}, which would be lost`);
     records.set(keyword, record.slice(equals + 1, -1));

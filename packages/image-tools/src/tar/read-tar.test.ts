@@ -284,7 +284,8 @@ describe('an archive', () => {
         const bare = (name: string): string => name.replace(/\/+$/, '');
         expect(stdout.split('\n').slice(0, -1).map(bare)).toEqual(ours.map(({ path }) => bare(path)));
       }),
-      { numRuns: 150 },
+      // A keyword with a zero in it: GNU tar leaves out all records of that header.
+      { numRuns: 150, examples: [[[[1040, 0]]]] },
     );
     expect(compared).toBeGreaterThan(20);
   });
