@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Machine, RunOptions, RunResult, WaitOptions } from './machine.ts';
+import type { Machine, RunOptions, RunResult } from './machine.ts';
 import { type JsonChannel, openJsonChannel } from './qmp.ts';
+import { serialLog } from './serial-log.ts';
 
 export interface PcDisk {
   readonly path: string;
@@ -39,7 +40,17 @@ export async function startPc(options: PcOptions): Promise<Machine> {
   await mkdir(join(directory, 'no-share'));
   const child = spawn('qemu-system-x86_64', qemuArguments(options, directory), { stdio: ['ignore', 'pipe', 'pipe'] });
   running.add(child);
-  const serial = serialLog(child);
+  const errors: string[] = [];
+  child.stderr.on('data', (data: Buffer) => errors.push(data.toString()));
+  const serial = serialLog(() => errors.join(''));
+  child.stdout.on('data', (data: Buffer) => serial.append(data.toString('latin1')));
+  const diesEarly = new Promise<never>((_resolve, reject) => {
+    child.once('exit', (code) =>
+      reject(new Error(`the machine went off with exit status ${code}: ${errors.join('')}`)),
+    );
+  });
+  // Most machines go off when nobody waits for this any more.
+  diesEarly.catch(() => {});
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => {
       running.delete(child);
@@ -47,7 +58,7 @@ export async function startPc(options: PcOptions): Promise<Machine> {
       void rm(directory, { recursive: true, force: true }).then(resolve);
     });
   });
-  const qmp = await Promise.race([openJsonChannel(join(directory, 'qmp'), { greets: true }), serial.diesEarly]);
+  const qmp = await Promise.race([openJsonChannel(join(directory, 'qmp'), { greets: true }), diesEarly]);
   const agent = guestAgent(join(directory, 'agent'));
   const run = (command: string, args: readonly string[] = [], runOptions: RunOptions = {}) =>
     agent.run(command, args, runOptions);
@@ -120,65 +131,6 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
     ...(options.snapshot === undefined ? [] : ['-loadvm', options.snapshot]),
     ...(options.noReboot === true ? ['-no-reboot'] : []),
   ];
-}
-
-function serialLog(child: ChildProcess) {
-  let text = '';
-  let position = 0;
-  let isOff = false;
-  const listeners = new Set<(text: string) => void>();
-  const checks = new Set<() => void>();
-  const errors: string[] = [];
-  child.stderr?.on('data', (data: Buffer) => errors.push(data.toString()));
-  const diesEarly = new Promise<never>((_resolve, reject) => {
-    child.once('exit', (code) =>
-      reject(new Error(`the machine went off with exit status ${code}: ${errors.join('')}`)),
-    );
-  });
-  // Most machines go off when nobody waits for this any more.
-  diesEarly.catch(() => {});
-  child.stdout?.on('data', (data: Buffer) => {
-    const added = data.toString('latin1');
-    text += added;
-    for (const listener of listeners) listener(added);
-    for (const check of [...checks]) check();
-  });
-  return {
-    diesEarly,
-    text: () => text,
-    end: () => {
-      isOff = true;
-      for (const check of [...checks]) check();
-    },
-    onText: (listener: (text: string) => void) => {
-      listeners.add(listener);
-    },
-    waitFor: (pattern: RegExp, { timeoutMs = 240_000, unless }: WaitOptions = {}) =>
-      new Promise<RegExpExecArray>((resolve, reject) => {
-        const finish = (settle: () => void): void => {
-          clearTimeout(timer);
-          checks.delete(check);
-          settle();
-        };
-        const fail = (why: string): void => {
-          const tail = text.split('\n').slice(-40).join('\n');
-          finish(() =>
-            reject(new Error(`${why} waiting for ${pattern}; the console ended with\n${tail}\n${errors.join('')}`)),
-          );
-        };
-        const check = (): void => {
-          const match = pattern.exec(text.slice(position));
-          if (match !== null) {
-            position += match.index + match[0].length;
-            finish(() => resolve(match));
-          } else if (unless?.test(text.slice(position)) === true) fail(`${unless} came`);
-          else if (isOff) fail('the machine went off');
-        };
-        const timer = setTimeout(() => fail(`${timeoutMs} ms passed`), timeoutMs);
-        checks.add(check);
-        check();
-      }),
-  };
 }
 
 interface ExecStatus {
