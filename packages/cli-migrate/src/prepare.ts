@@ -58,6 +58,8 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
 export function inspectMachine(host: HostReader, places: readonly string[]): Promise<Facts> {
   return inspect(host, {
     places,
+    bootAreas: (facts) =>
+      devices.flatMap((device) => device.bootManagers.flatMap((manager) => manager.bootAreas?.(facts) ?? [])),
     bootListing: (facts) =>
       devices.flatMap((device) => device.bootManagers.flatMap((manager) => manager.bootListing?.(facts) ?? [])),
     bootFiles: (facts) =>

@@ -1,4 +1,5 @@
 import { configureSteps, fileSteps, networkSteps, type StepHandlers, stage2Steps, uefiSteps } from '@migrate/core';
+import { beagleSteps } from '@migrate/device-beagle';
 import { rpiSteps } from '@migrate/device-rpi';
 import { grubSteps } from '@migrate/device-x86';
 import { imageSteps } from '@migrate/image-tools';
@@ -9,6 +10,7 @@ export const stepHandlers: StepHandlers = {
   ...networkSteps,
   ...grubSteps,
   ...rpiSteps,
+  ...beagleSteps,
   ...stage2Steps,
   ...uefiSteps,
   ...imageSteps,

@@ -1,5 +1,5 @@
 // How stage 2 can be started on this machine: everything is decided here, from facts, and the rest only carries it out.
-import { error, type Facts, type Finding, type SectorChange } from '@migrate/core';
+import { error, type Facts, type Finding, type SectorChange, withSectorChange } from '@migrate/core';
 import {
   type BootPartition,
   bootFile,
@@ -10,7 +10,7 @@ import {
   trybootProperty,
   vcmailboxPaths,
 } from './boot-partition.ts';
-import { bootLines, type Request, sectorChanges, trybootText, withChange } from './boot-request.ts';
+import { bootLines, type Request, sectorChanges, trybootText } from './boot-request.ts';
 import { argumentValue, parseCommandLine } from './cmdline-txt.ts';
 import { checkClarity, unreadable } from './config-clarity.ts';
 import { type ConfigTxt, parseConfigTxt, safeLineBytes } from './config-txt.ts';
@@ -167,7 +167,15 @@ function trybootWay({ facts, partition, config, request, evaluate, evaluation }:
 }
 
 /** Older firmware: one sector of config.txt in place, where it has comments enough. */
-function switchWay({ facts, partition, request, words, evaluate, evaluation }: Given): BootWay | readonly Finding[] {
+function switchWay({
+  facts,
+  partition,
+  config,
+  request,
+  words,
+  evaluate,
+  evaluation,
+}: Given): BootWay | readonly Finding[] {
   const path = `${partition.directory}/config.txt`;
   const findings: Finding[] = [...checkLineLength(partition.directory, request)];
   const update = 'Update the firmware to one that knows tryboot (apt full-upgrade on Debian 10 or newer) and reboot';
@@ -195,8 +203,8 @@ function switchWay({ facts, partition, request, words, evaluate, evaluation }: G
   if (findings.length > 0) return findings;
   const bytes = Buffer.from(bootFile(facts, path)?.text ?? '', 'utf8');
   const block = ['[all]\n', ...bootLines(request)].join('');
-  const change = sectorChanges(bytes, block).find((candidate) =>
-    evaluate(parseConfigTxt(withChange(bytes, candidate)), 'config.txt', false).every((each, index) =>
+  const change = sectorChanges(config, block).find((candidate) =>
+    evaluate(parseConfigTxt(withSectorChange(bytes, candidate)), 'config.txt', false).every((each, index) =>
       startsStage2(each, evaluation[index], { request, decided: ofSwitch }),
     ),
   );

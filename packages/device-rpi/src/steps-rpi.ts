@@ -1,9 +1,9 @@
 import {
   type BootRestore,
+  exchangeSector,
   type Host,
   MigrateError,
   type ReadingHandler,
-  type SectorChange,
   type StepContext,
   type StepHandlers,
   type StepOf,
@@ -17,6 +17,8 @@ import { trybootProperty } from './boot-partition.ts';
 const setRebootFlags = '0x00038064';
 const getRebootFlags = '0x00030064';
 const trybootFlag = 1;
+
+const cure = 'remove the lines "initramfs balena-migrate/…" and "cmdline=balena-migrate/…" from it, if they are there';
 
 const setTryboot: UndoableHandler<StepOf<'set-rpi-tryboot'>> = {
   describe: () => 'tell the firmware to start with tryboot.txt once',
@@ -37,11 +39,11 @@ const switchConfig: UndoableHandler<StepOf<'switch-rpi-config'>> = {
   describe: (step) => `change one sector of ${step.path} so that the next boot starts stage 2`,
   prepare: (step, { host }) => saveFile(host, step.path),
   apply: async (step, { host }) => {
-    await exchange(host, step.path, { change: step.change, from: 'original', to: 'armed' });
+    await exchangeSector(host, step.path, { change: step.change, from: 'original', to: 'armed', cure });
   },
   undo: async (step, saved, { host }) => {
     const before = savedFile(step.path, saved);
-    await exchange(host, step.path, { change: step.change, from: 'armed', to: 'original' });
+    await exchangeSector(host, step.path, { change: step.change, from: 'armed', to: 'original', cure });
     // The time only where nobody else wrote to it.
     if (Buffer.from(await host.readFile(step.path)).equals(Buffer.from(before.contents)))
       await host.setAttributes(step.path, before.attributes);
@@ -56,7 +58,7 @@ const restoreConfig: ReadingHandler<StepOf<'restore-rpi-config'>> = {
     const root = await mountBoot(step.restore, context);
     try {
       const path = `${root}${step.restore.path}`;
-      await exchange(context.host, path, { change: step.restore, from: 'armed', to: 'original' });
+      await exchangeSector(context.host, path, { change: step.restore, from: 'armed', to: 'original', cure });
     } finally {
       await context.host.unmount(root);
     }
@@ -88,28 +90,6 @@ export const rpiSteps: Pick<
   'restore-rpi-config': restoreConfig,
   'confirm-rpi-tryboot': confirmTryboot,
 };
-
-/** Replaces one state of a sector by the other, in place; does nothing where the other is there already. */
-async function exchange(
-  host: Host,
-  path: string,
-  { change, from, to }: { change: SectorChange; from: 'original' | 'armed'; to: 'original' | 'armed' },
-): Promise<void> {
-  const [before, after] = [Buffer.from(change[from], 'base64'), Buffer.from(change[to], 'base64')];
-  const bytes = Buffer.from(await host.readFile(path));
-  const place = (contents: Buffer): Buffer => contents.subarray(change.offsetBytes, change.offsetBytes + before.length);
-  if (place(bytes).equals(after)) return;
-  if (!place(bytes).equals(before)) {
-    throw new MigrateError(
-      'busy',
-      `${path} was changed by someone else: remove the lines "initramfs balena-migrate/…" and "cmdline=balena-migrate/…" from it, if they are there`,
-    );
-  }
-  bytes.set(after, change.offsetBytes);
-  await host.overwriteInPlace(path, bytes);
-  const found = Buffer.from(await host.readFile(path));
-  if (!found.equals(bytes)) throw new MigrateError('verify-mismatch', `${path} did not keep what was written`);
-}
 
 /** Asks the firmware by vcmailbox and gives the value it answers with. */
 async function rebootFlags(

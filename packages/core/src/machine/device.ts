@@ -2,7 +2,7 @@ import type { ImageFacts } from '../assets/image.ts';
 import type { BootRestore } from '../initramfs/initramfs.ts';
 import type { Finding } from '../plan/finding.ts';
 import type { Step } from '../plan/plan.ts';
-import type { Architecture, Facts } from './facts.ts';
+import type { Architecture, AreaPlace, Facts } from './facts.ts';
 
 /** A board or class of machines that can be migrated: plain data and pure functions. */
 export interface Device {
@@ -31,6 +31,8 @@ export interface BootManager {
    * nothing new, at most three times, as what is found may lead further.
    */
   bootListing?(facts: Facts): readonly string[];
+  /** Places of disks and files to capture as facts (`bootAreas`), 64 KiB each at most. Asked before the listing is known. */
+  bootAreas?(facts: Facts): readonly AreaPlace[];
   /** Files to capture as facts, so that `check` and `bootOnce` can be pure. Chosen when the listing is known. */
   bootFiles(facts: Facts): readonly string[];
   /** True where this boot manager, and no other, starts the machine. */

@@ -26,6 +26,8 @@ export interface Facts {
   readonly bootFiles: readonly BootFile[];
   /** What lies where a boot manager looks for its files, without contents; absent where none asks for it. */
   readonly bootListing?: readonly ListedFile[];
+  /** What lies at places that a boot manager asked for, outside of file systems or in files that are no text. */
+  readonly bootAreas?: readonly BootArea[];
   /** Modules of the running kernel that stage 2 needs on this machine, in load order, and wanted names not found. */
   readonly modules: { readonly needed: readonly KernelModule[]; readonly missing: readonly string[] };
   /** True where this process sees a container instead of the machine. */
@@ -156,6 +158,19 @@ export interface ListedFile {
   readonly path: string;
   readonly kind: 'file' | 'directory' | 'device';
   readonly sizeBytes: number;
+}
+
+/** A place in a block device or a file, in bytes. */
+export interface AreaPlace {
+  readonly path: string;
+  readonly startByte: number;
+  readonly sizeBytes: number;
+}
+
+/** Bytes that decide how the machine boots, or that must be free. */
+export interface BootArea extends AreaPlace {
+  /** base64; absent where every byte is zero. Shorter than asked where the device or file ends before. */
+  readonly contents?: string;
 }
 
 /** The mount that holds an absolute path without symbolic links: the longest target that is a prefix of it. */

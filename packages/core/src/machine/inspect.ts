@@ -1,7 +1,10 @@
+import { MigrateError } from '../error.ts';
 import type { HostReader } from '../host/host.ts';
 import { stage2Modules } from '../initramfs/hardware-modules.ts';
 import { inspectDisks } from './disks.ts';
 import {
+  type AreaPlace,
+  type BootArea,
   type BootFile,
   type Disk,
   type Facts,
@@ -22,6 +25,8 @@ const bootFileLimitBytes = 1024 * 1024;
 export interface Inspection {
   /** Paths whose file system the plan depends on: work directory, state directory, image. */
   readonly places: readonly string[];
+  /** Places of disks and files whose bytes decide how the machine boots. */
+  readonly bootAreas?: (facts: Facts) => readonly AreaPlace[];
   /** Directories and files whose presence decides how the machine boots. */
   readonly bootListing?: (facts: Facts) => readonly string[];
   /** Boot configuration files to capture, chosen by the device packages once the rest is known. */
@@ -63,7 +68,9 @@ export async function inspect(host: HostReader, inspection: Inspection): Promise
     }),
     inContainer: await isContainer(host),
   };
-  const listed = await listBootPlaces(host, facts, inspection.bootListing);
+  const areas = await readBootAreas(host, inspection.bootAreas?.(facts) ?? []);
+  const withAreas: Facts = areas.length === 0 ? facts : { ...facts, bootAreas: areas };
+  const listed = await listBootPlaces(host, withAreas, inspection.bootListing);
   const withBootFiles: Facts = { ...listed, bootFiles: await readBootFiles(host, inspection.bootFiles(listed)) };
   const bootPlaces = inspection.bootPlaces(withBootFiles).map((path) => inspectPlace(host, mounts, path));
   return { ...withBootFiles, places: [...places, ...(await Promise.all(bootPlaces))] };
@@ -148,6 +155,42 @@ async function readBootFiles(host: HostReader, paths: readonly string[]): Promis
     files.push({ path, sizeBytes: status.sizeBytes, mode: status.mode, text });
   }
   return files;
+}
+
+const bootAreaLimitBytes = 64 * 1024;
+
+/** Places that cannot be read are left out, which no boot manager takes for free or known. */
+async function readBootAreas(host: HostReader, places: readonly AreaPlace[]): Promise<readonly BootArea[]> {
+  const areas = new Map<string, BootArea>();
+  for (const { path, startByte, sizeBytes } of places) {
+    const key = `${path} ${startByte} ${sizeBytes}`;
+    if (areas.has(key) || sizeBytes > bootAreaLimitBytes || (await host.status(path)) === undefined) continue;
+    const bytes = await readAt(host, path, { startByte, sizeBytes });
+    if (bytes === undefined) continue;
+    const isZero = bytes.length === sizeBytes && bytes.every((byte) => byte === 0);
+    const contents = isZero ? {} : { contents: Buffer.from(bytes).toString('base64') };
+    areas.set(key, { path, startByte, sizeBytes, ...contents });
+  }
+  return [...areas.values()];
+}
+
+async function readAt(
+  host: HostReader,
+  path: string,
+  { startByte, sizeBytes }: { startByte: number; sizeBytes: number },
+): Promise<Uint8Array | undefined> {
+  try {
+    const reader = await host.openRead(path);
+    try {
+      const bytes = new Uint8Array(sizeBytes);
+      return bytes.subarray(0, await reader.read(bytes, startByte));
+    } finally {
+      await reader.close();
+    }
+  } catch (thrown) {
+    if (thrown instanceof MigrateError) return undefined;
+    throw thrown;
+  }
 }
 
 /** As often as asking leads to new places, within reason. */

@@ -54,6 +54,11 @@ export interface PlacedFile {
   readonly mode: number;
 }
 
+/** One sector that U-Boot clears before it starts stage 2: outside of all partitions, or a file of our own. */
+export type UbootFlag =
+  | { readonly place: 'gap'; readonly disk: DiskIdentity; readonly offsetBytes: number }
+  | { readonly place: 'file'; readonly uuid: string; readonly fileSystem: string; readonly path: string };
+
 /** The closed union of everything a migration does. A kind without a handler does not compile (see execute.ts). */
 export type Step =
   // Stage 1, on the living system: each of these is undone exactly.
@@ -103,6 +108,20 @@ export type Step =
       /** Path of vcmailbox. */
       readonly command: string;
     }
+  | {
+      /** The whole file is written in place with the same size; only one sector of it differs. */
+      readonly kind: 'switch-uboot-environment';
+      readonly id: string;
+      readonly path: string;
+      readonly change: SectorChange;
+    }
+  | {
+      readonly kind: 'set-uboot-flag';
+      readonly id: string;
+      readonly flag: UbootFlag;
+      /** Path of the disk or the file in stage 1. */
+      readonly path: string;
+    }
   // Stage 2, before the point of no return: nothing on the old system's disk is changed but what arming changed there.
   | {
       readonly kind: 'confirm-grub-variable-cleared';
@@ -119,6 +138,7 @@ export type Step =
       readonly restore: BootRestore;
     }
   | { readonly kind: 'confirm-rpi-tryboot'; readonly id: string }
+  | { readonly kind: 'confirm-uboot-flag-cleared'; readonly id: string; readonly flag: UbootFlag }
   | { readonly kind: 'load-payload'; readonly id: string; readonly files: readonly PayloadFile[] }
   | { readonly kind: 'prove-image'; readonly id: string; readonly payload: string }
   | { readonly kind: 'release-target'; readonly id: string }

@@ -1,0 +1,90 @@
+import { type BootManager, type Facts, MigrateError, type Step } from '@migrate/core';
+import {
+  areasToRead,
+  boardOf,
+  bootMediumOf,
+  firstPartitionOf,
+  mediumTypePath,
+  mmcDisks,
+  rootDisk,
+  ubootFile,
+} from './boot-medium.ts';
+import { flagSectorBytes, initramfsName, scriptName, scriptText } from './boot-script.ts';
+import {
+  type BootDecision,
+  decideBoot,
+  deviceTreePaths,
+  directoryOf,
+  fatKernelName,
+  flagFileName,
+} from './boot-way.ts';
+import { flowPaths } from './stock-flow.ts';
+import { checkUboot } from './uboot-checks.ts';
+
+/**
+ * U-Boot on a Beagle board. Its /uEnv.txt gets a hook that loads a script of ours, and that one starts stage 2 where one sector says
+ * so, which it clears before. The running kernel and its device tree are started from where they lie.
+ */
+export const beagleUboot: BootManager = {
+  kind: 'beagle-u-boot',
+  bootAreas: (facts) => (mayBeBeagle(facts) ? areasToRead(facts) : []),
+  bootListing: (facts) => (mayBeBeagle(facts) ? namesToList(facts) : []),
+  bootFiles: (facts) => (mayBeBeagle(facts) ? [...flowPaths(facts), ...mmcDisks(facts).map(mediumTypePath)] : []),
+  isInCharge: (facts) => boardOf(facts) !== undefined,
+  check: checkUboot,
+  bootDirectory: (facts) => {
+    const disk = rootDisk(facts);
+    const first = disk === undefined ? undefined : firstPartitionOf(facts, disk);
+    return first === undefined ? '/boot/balena-migrate' : directoryOf(facts, first);
+  },
+  bootOnce,
+  restoreBoot: (facts) => [{ kind: 'confirm-uboot-flag-cleared', id: 'confirm-one-shot', flag: decided(facts).flag }],
+  // The image brings its own loaders, and the ROM reads them from where the old ones were.
+  bootTarget: () => [],
+};
+
+/** Before the EEPROM was read, it is not known which board it is. */
+function mayBeBeagle(facts: Facts): boolean {
+  return facts.firmware.kind === 'device-tree' && /Beagle/.test(facts.hardware.deviceTreeModel ?? '');
+}
+
+function namesToList(facts: Facts): readonly string[] {
+  const board = boardOf(facts);
+  const disk = rootDisk(facts);
+  if (board === undefined || disk === undefined) return flowPaths(facts);
+  const first = firstPartitionOf(facts, disk);
+  const ofFirst =
+    first === undefined ? [] : [fatKernelName, flagFileName].map((name) => `${first.mount.target}${name}`);
+  return [
+    ...flowPaths(facts),
+    ...deviceTreePaths(facts, board, first),
+    ...(first?.mount.target === '/' ? [] : ofFirst),
+  ];
+}
+
+/** Only called where `check` found nothing. */
+function decided(facts: Facts): BootDecision {
+  const [board, medium] = [boardOf(facts), bootMediumOf(facts)];
+  const decision = board === undefined || medium === undefined ? [] : decideBoot(facts, board, medium);
+  if ('length' in decision) throw new MigrateError('unsupported', 'there is no way to boot this board once');
+  return decision;
+}
+
+function bootOnce(payload: Parameters<BootManager['bootOnce']>[0], facts: Facts): readonly Step[] {
+  const { medium, directory, environmentPath, hook, flag, flagPath, kernel, deviceTree } = decided(facts);
+  const initramfs = ubootFile(facts, medium.disk, payload.initramfsPath);
+  if (initramfs === undefined || payload.initramfsPath !== `${directory}/${initramfsName}`)
+    throw new Error(`the initramfs is expected in ${directory}, not ${payload.initramfsPath}`);
+  const text = scriptText({ flag, kernel, deviceTree, initramfs, commandLine: payload.commandLine });
+  const emptyFlag = '\0'.repeat(flagSectorBytes);
+  return [
+    { kind: 'write-file', id: 'write-boot-script', path: `${directory}/${scriptName}`, text, mode: 0o600 },
+    ...(flag.place === 'file'
+      ? [{ kind: 'write-file', id: 'write-flag', path: flagPath, text: emptyFlag, mode: 0o600 } satisfies Step]
+      : []),
+    hook.kind === 'write'
+      ? { kind: 'write-file', id: 'write-hook', path: environmentPath, text: hook.text, mode: hook.mode }
+      : { kind: 'switch-uboot-environment', id: 'write-hook', path: environmentPath, change: hook.change },
+    { kind: 'set-uboot-flag', id: 'arm-u-boot', flag, path: flagPath },
+  ];
+}
