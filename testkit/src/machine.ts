@@ -31,7 +31,6 @@ export interface Machine {
   writeFile(path: string, contents: string | Uint8Array): Promise<void>;
   /** Number of write requests that the disks have taken since power-on, by device id. */
   writeCounts(): Promise<Readonly<Record<string, number>>>;
-  saveSnapshot(name: string): Promise<void>;
   /** Pulls the plug. */
   kill(): Promise<void>;
   /** Settles when the machine is off. */

@@ -26,6 +26,11 @@ export interface PcOptions {
   readonly noReboot?: boolean;
 }
 
+export interface Pc extends Machine {
+  /** Keeps disks and memory under a name, in the disks themselves. */
+  saveSnapshot(name: string): Promise<void>;
+}
+
 /** Of the wired interface that every PC has. */
 export const networkMac = '02:00:00:00:00:01';
 const ovmfCode = '/usr/share/OVMF/OVMF_CODE_4M.fd';
@@ -35,7 +40,7 @@ process.on('exit', () => {
 });
 
 /** Starts a PC under software emulation. qemu64 is the fastest processor there: newer features cost much. */
-export async function startPc(options: PcOptions): Promise<Machine> {
+export async function startPc(options: PcOptions): Promise<Pc> {
   const directory = await mkdtemp(join(tmpdir(), 'migrate-pc-'));
   await mkdir(join(directory, 'no-share'));
   const child = spawn('qemu-system-x86_64', qemuArguments(options, directory), { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -62,7 +67,7 @@ export async function startPc(options: PcOptions): Promise<Machine> {
   const agent = guestAgent(join(directory, 'agent'));
   const run = (command: string, args: readonly string[] = [], runOptions: RunOptions = {}) =>
     agent.run(command, args, runOptions);
-  const machine: Machine = {
+  const machine: Pc = {
     log: serial.text,
     onSerial: serial.onText,
     waitFor: serial.waitFor,

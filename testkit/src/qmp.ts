@@ -11,8 +11,18 @@ interface Reply {
   readonly error?: { readonly desc: string };
 }
 
-/** Connects to a socket that may not be there yet. Commands are answered in order; events are passed over. */
-export async function openJsonChannel(path: string, { greets }: { greets: boolean }): Promise<JsonChannel> {
+interface EventMessage {
+  readonly event?: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+export interface ChannelOptions {
+  readonly greets: boolean;
+  readonly onEvent?: (name: string, data: Readonly<Record<string, unknown>>) => void;
+}
+
+/** Connects to a socket that may not be there yet. Commands are answered in order. */
+export async function openJsonChannel(path: string, { greets, onEvent }: ChannelOptions): Promise<JsonChannel> {
   const socket = await connectWithin(path, 10_000);
   const waiting: ((reply: Reply) => void)[] = [];
   let buffered = '';
@@ -22,7 +32,8 @@ export async function openJsonChannel(path: string, { greets }: { greets: boolea
     for (let end = buffered.indexOf('\n'); end >= 0; end = buffered.indexOf('\n')) {
       const line = buffered.slice(0, end).replace(/^\xff/, '');
       buffered = buffered.slice(end + 1);
-      const message = JSON.parse(line) as Reply;
+      const message = JSON.parse(line) as Reply & EventMessage;
+      if (message.event !== undefined) onEvent?.(message.event, message.data ?? {});
       if (message.return !== undefined || message.error !== undefined) waiting.shift()?.(message);
     }
   });

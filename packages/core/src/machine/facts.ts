@@ -17,6 +17,8 @@ export interface Facts {
     readonly product?: string;
     readonly board?: string;
     readonly deviceTreeModel?: string;
+    /** As /proc/cpuinfo names them; on ARM only. */
+    readonly processorFeatures?: readonly string[];
   };
   readonly disks: readonly Disk[];
   readonly mounts: readonly Mount[];

@@ -14,7 +14,7 @@ import {
   type OperatingSystem,
   type Place,
 } from './facts.ts';
-import { architectureOfElf, inspectKernel } from './kernel.ts';
+import { architectureOfElf, inspectKernel, parseProcessorFeatures } from './kernel.ts';
 import { parseMountInfo, parseSwaps } from './mount-table.ts';
 import { parseOsRelease } from './os-release.ts';
 import { inspectFirmware } from './uefi.ts';
@@ -90,11 +90,13 @@ async function inspectHardware(host: HostReader): Promise<Facts['hardware']> {
   const product = await read('/sys/class/dmi/id/product_name');
   const board = await read('/sys/class/dmi/id/board_name');
   const deviceTreeModel = await read('/proc/device-tree/model');
+  const processorFeatures = parseProcessorFeatures((await host.readText('/proc/cpuinfo')) ?? '');
   return {
     ...(vendor === undefined ? {} : { vendor }),
     ...(product === undefined ? {} : { product }),
     ...(board === undefined ? {} : { board }),
     ...(deviceTreeModel === undefined ? {} : { deviceTreeModel }),
+    ...(processorFeatures === undefined ? {} : { processorFeatures }),
   };
 }
 

@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { createMemoryHost } from '../host/memory-host.ts';
-import { architectureNamed, architectureOfElf, inspectKernel, releaseOfBzImage } from './kernel.ts';
+import {
+  architectureNamed,
+  architectureOfElf,
+  inspectKernel,
+  isKernelOlder,
+  parseProcessorFeatures,
+  releaseOfBzImage,
+} from './kernel.ts';
 
 /** The part of a kernel image that its boot protocol defines. */
 function bzImage(version: string): Uint8Array {
@@ -49,6 +56,7 @@ describe('architectures', () => {
     ['i686', 'i386'],
     ['aarch64', 'aarch64'],
     ['armv7l', 'arm'],
+    ['armv8l', 'aarch64'],
     ['riscv64', 'unknown'],
   ])('%s is %s', (machine, architecture) => {
     expect(architectureNamed(machine)).toBe(architecture);
@@ -60,4 +68,28 @@ describe('architectures', () => {
     const found = await Promise.all(['/a', '/b', '/c', '/d', '/none'].map((path) => architectureOfElf(host, path)));
     expect(found).toEqual(['x86_64', 'arm', 'unknown', 'unknown', 'unknown']);
   });
+});
+
+describe('isKernelOlder', () => {
+  it.each([
+    ['3.8.13-bone85', true],
+    ['3.16+', true],
+    ['3.17-rc1', false],
+    ['3.17.0', false],
+    ['4.4.0-210-generic', false],
+    ['10.1', false],
+    ['', true],
+  ])('%j before 3.17: %s', (release, expected) => {
+    expect(isKernelOlder(release, [3, 17])).toBe(expected);
+  });
+});
+
+describe('parseProcessorFeatures', () => {
+  it('takes the first processor of an ARM kernel', () => {
+    const text =
+      'processor\t: 0\nmodel name\t: ARMv7 Processor rev 2 (v7l)\nFeatures\t: half thumb neon vfpv3 \n\nFeatures\t: x\n';
+    expect(parseProcessorFeatures(text)).toEqual(['half', 'thumb', 'neon', 'vfpv3']);
+  });
+
+  it('finds none on a PC', () => expect(parseProcessorFeatures('flags\t\t: fpu vme\n')).toBeUndefined());
 });

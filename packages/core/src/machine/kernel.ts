@@ -28,7 +28,20 @@ export function architectureNamed(machine: string): Architecture {
   if (machine === 'x86_64' || machine === 'aarch64') return machine;
   if (/^i[3-6]86$/.test(machine)) return 'i386';
   if (/^armv[67]/.test(machine)) return 'arm';
+  // What a 64-bit kernel says to programs that asked to be told of a 32-bit one (arch/arm64/include/asm/compat.h).
+  if (machine === 'armv8l') return 'aarch64';
   return 'unknown';
+}
+
+/** True where a release as of `uname -r` comes before the given version. */
+export function isKernelOlder(release: string, [major, minor]: readonly [number, number]): boolean {
+  const [releaseMajor = 0, releaseMinor = 0] = release.split('.').map((part) => Number.parseInt(part, 10) || 0);
+  return releaseMajor < major || (releaseMajor === major && releaseMinor < minor);
+}
+
+/** Features that /proc/cpuinfo of an ARM kernel names (arch/arm/kernel/setup.c); undefined elsewhere, where it has no such line. */
+export function parseProcessorFeatures(cpuInfo: string): readonly string[] | undefined {
+  return /^Features[ \t]*:(.*)$/m.exec(cpuInfo)?.[1]?.trim().split(/ +/);
 }
 
 async function findKernelImage(host: HostReader, release: string): Promise<Kernel['image']> {

@@ -1,8 +1,8 @@
-import type { Assets, RuntimeAsset } from '../assets/assets.ts';
+import type { Assets } from '../assets/assets.ts';
 import type { ImageFacts } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import type { Device } from '../machine/device.ts';
-import type { Architecture, Disk, Facts } from '../machine/facts.ts';
+import type { Disk, Facts } from '../machine/facts.ts';
 import { error } from './check-machine.ts';
 import type { Finding } from './finding.ts';
 
@@ -168,24 +168,6 @@ export function checkFirmwareFit(facts: Facts, image: ImageFacts | undefined): r
       image.path,
       'this machine boots by UEFI, for which the image needs a GPT',
       'Download the image for a UEFI device type',
-    ),
-  ];
-}
-
-/** Programs that a kernel starts besides those of its own architecture. */
-const alsoStarts: Readonly<Record<string, Architecture>> = { x86_64: 'i386', aarch64: 'arm' };
-
-/** Stage 2 is started by the running kernel: one that cannot run its programs would panic instead. */
-export function checkRuntimeFit(facts: Facts, runtime: RuntimeAsset | undefined): readonly Finding[] {
-  const kernel = facts.kernel.architecture;
-  const built = runtime?.architecture;
-  if (runtime === undefined || built === undefined || built === kernel || alsoStarts[kernel] === built) return [];
-  return [
-    error(
-      'runtime-architecture',
-      runtime.directory,
-      `its programs are for ${built}, but the running kernel is for ${kernel}`,
-      'Use the bundle for this machine',
     ),
   ];
 }

@@ -8,6 +8,7 @@ import {
   type Place,
   partitionOf,
 } from '../machine/facts.ts';
+import { isKernelOlder } from '../machine/kernel.ts';
 import { isTested, testedSystems } from '../machine/operating-systems.ts';
 import type { Finding } from './finding.ts';
 
@@ -75,9 +76,7 @@ function checkDevice(facts: Facts, device: Device | undefined): Finding[] {
 }
 
 function checkKernelAge(facts: Facts): Finding[] {
-  const [major = 0, minor = 0] = facts.kernel.release.split(/[.-]/).map(Number);
-  const isOldEnough = major > oldestKernel[0] || (major === oldestKernel[0] && minor >= oldestKernel[1]);
-  if (isOldEnough) return [];
+  if (!isKernelOlder(facts.kernel.release, oldestKernel)) return [];
   return [
     error(
       'kernel-too-old',

@@ -6,9 +6,10 @@ import { type BootManager, bootManagerOf, type Device } from '../machine/device.
 import type { Facts, Place } from '../machine/facts.ts';
 import { networkChoice } from '../network/choose-profiles.ts';
 import { memoryBudget, spaceBudgets } from './budget.ts';
-import { checkAssets, checkFirmwareFit, checkRuntimeFit } from './check-image.ts';
+import { checkAssets, checkFirmwareFit } from './check-image.ts';
 import { checkMachine, error, type PlacedPath, placedPath, targetDisk } from './check-machine.ts';
 import { checkNetwork } from './check-network.ts';
+import { checkRuntime } from './check-runtime.ts';
 import { checkSettings } from './check-settings.ts';
 import { type Finding, refuses } from './finding.ts';
 import {
@@ -60,7 +61,7 @@ export function makePlan(request: PlanRequest): PlanResult {
     ...('code' in state ? [state] : []),
     ...checkAssets(assets, { config, device, disk }),
     ...checkFirmwareFit(facts, assets.image),
-    ...checkRuntimeFit(facts, assets.runtime),
+    ...checkRuntime(facts, assets.runtime),
     ...checkNetwork(assets, config),
   ];
   const { image, runtime } = assets;

@@ -1,0 +1,36 @@
+// The files of the partition that a Pi's firmware reads, taken off a card with other tools than those that are tested.
+import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { execa } from 'execa';
+import type { BootFiles } from './pi-firmware.ts';
+
+/** MBR types of FAT. */
+const fatTypes = new Set([0x01, 0x04, 0x06, 0x0b, 0x0c, 0x0e]);
+
+/** Undefined where the card has no FAT among its four primary partitions, or none that can be read. */
+export async function readBootPartition(card: string, directory: string): Promise<BootFiles | undefined> {
+  const startByte = await firstFat(card);
+  if (startByte === undefined) return undefined;
+  const target = join(directory, 'boot');
+  await rm(target, { recursive: true, force: true });
+  await mkdir(target);
+  const copied = await execa('mcopy', ['-s', '-n', '-i', `${card}@@${startByte}`, '::*', target], { reject: false });
+  if (copied.exitCode !== 0) return undefined;
+  const files = new Map<string, Uint8Array>();
+  for (const entry of await readdir(target, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    files.set(relative(target, path), await readFile(path));
+  }
+  return files;
+}
+
+async function firstFat(card: string): Promise<number | undefined> {
+  const sector = Buffer.alloc(512);
+  const file = await open(card);
+  await file.read(sector, 0, sector.length, 0).finally(() => file.close());
+  if (sector.readUInt16LE(510) !== 0xaa55) return undefined;
+  for (let entry = 446; entry < 510; entry += 16)
+    if (fatTypes.has(sector.readUInt8(entry + 4))) return sector.readUInt32LE(entry + 8) * 512;
+  return undefined;
+}

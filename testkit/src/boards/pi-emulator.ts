@@ -1,0 +1,187 @@
+// A Raspberry Pi: the model of its firmware decides what is started from the card, QEMU runs it, and when it restarts the
+// firmware decides again. Modelled, not run: the firmware itself, overlays, the mailbox (see pi-old-systems.ts), and drivers
+// that are built into the vendor's kernels but modules in Debian's.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import type { Machine } from '../machine.ts';
+import { type JsonChannel, openJsonChannel } from '../qmp.ts';
+import { serialLog } from '../serial-log.ts';
+import { serialShell } from '../serial-shell.ts';
+import { readBootPartition } from './pi-boot-partition.ts';
+import type { PiCard } from './pi-card.ts';
+import { type BootFiles, type FirmwareStart, type PiBoard, startPi } from './pi-firmware.ts';
+
+export interface EmulatedPi extends Machine {
+  /** What the firmware decided at each start. */
+  readonly starts: readonly FirmwareStart[];
+  /** Whether the next start would be by tryboot. A power cut clears it. */
+  isTrybootSet(): boolean;
+}
+
+type Started = FirmwareStart & { readonly kind: 'starts' };
+type PoweredEnd = 'restart' | 'off';
+
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** Powers a Pi on. `trybootFlag` is what the firmware has kept of a restart before. */
+export async function startEmulatedPi({ card, board, builtIn }: PiCard, trybootFlag = false): Promise<EmulatedPi> {
+  const directory = await mkdtemp(join(tmpdir(), 'migrate-pi-'));
+  const errors: string[] = [];
+  const serial = serialLog(() => errors.join(''));
+  const starts: FirmwareStart[] = [];
+  let flag = trybootFlag;
+  let child: ChildProcess | undefined;
+  let qmp: JsonChannel | undefined;
+  let cutPower: () => void = () => {};
+  const powerCut = new Promise<'off'>((resolve) => {
+    cutPower = () => resolve('off');
+  });
+  const shell = serialShell({ log: serial, send: (text) => child?.stdin?.write(text) });
+
+  const runQemu = async (start: Started, files: BootFiles): Promise<PoweredEnd> => {
+    await writeBoot(directory, { start, files, board, tryboot: start.configFile === 'tryboot.txt', builtIn });
+    const from = serial.text().length;
+    let end: PoweredEnd = 'off';
+    const process = spawn(...qemuCommand({ start, board, card, directory }), { stdio: ['pipe', 'pipe', 'pipe'] });
+    child = process;
+    running.add(process);
+    // What is typed while the machine goes off is lost, as on a real one.
+    process.stdin.on('error', () => {});
+    process.stderr.on('data', (data: Buffer) => errors.push(data.toString()));
+    process.stdout.on('data', (data: Buffer) => serial.append(data.toString('latin1')));
+    const exited = new Promise<void>((resolve) => {
+      process.once('close', () => {
+        running.delete(process);
+        resolve();
+      });
+    });
+    const onEvent = (name: string, data: Readonly<Record<string, unknown>>): void => {
+      if (name === 'SHUTDOWN' && data.reason === 'guest-reset') end = 'restart';
+    };
+    const channel = openJsonChannel(join(directory, 'qmp'), { greets: true, onEvent });
+    qmp = await Promise.race([channel, exited.then(() => undefined)]);
+    channel.catch(() => {});
+    void powerCut.then(() => process.kill('SIGKILL'));
+    await exited;
+    qmp?.close();
+    flag = /.*PI-MAILBOX reboot-flags (\d+)/s.exec(serial.text().slice(from))?.[1] === '1';
+    return end;
+  };
+
+  const life = async (): Promise<void> => {
+    for (let end: PoweredEnd = 'restart'; end === 'restart'; ) {
+      shell.restarted();
+      const files = await readBootPartition(card, directory);
+      const start: FirmwareStart =
+        files === undefined
+          ? { kind: 'hangs', why: 'there is no FAT partition that can be read' }
+          : startPi(board, files, flag);
+      flag = false;
+      starts.push(start);
+      serial.append(`\nPI-FIRMWARE ${describe(start)}\n`);
+      end = files === undefined || start.kind === 'hangs' ? await powerCut : await runQemu(start, files);
+    }
+    flag = false;
+  };
+  const exited = life()
+    .catch((thrown: unknown) => void errors.push(String(thrown)))
+    .then(async () => {
+      serial.end();
+      await rm(directory, { recursive: true, force: true });
+    });
+
+  const { run, runShell, writeFile: write, waitForAgent } = shell;
+  return {
+    log: serial.text,
+    onSerial: serial.onText,
+    waitFor: serial.waitFor,
+    run,
+    runShell,
+    writeFile: write,
+    waitForAgent,
+    writeCounts: async () => {
+      const stats = (await qmp?.send('query-blockstats')) as { device: string; stats: { wr_operations: number } }[];
+      return Object.fromEntries(stats.map((entry) => [entry.device, entry.stats.wr_operations]));
+    },
+    kill: async () => {
+      cutPower();
+      await exited;
+    },
+    exited,
+    starts,
+    isTrybootSet: () => flag,
+  };
+}
+
+function describe(start: FirmwareStart): string {
+  if (start.kind === 'hangs') return `hangs: ${start.why}`;
+  const { configFile, kernel, deviceTree, initramfs } = start;
+  return `starts ${kernel} by ${configFile}, device tree ${deviceTree ?? 'none'}, initramfs ${initramfs.join() || 'none'}`;
+}
+
+interface Boot {
+  readonly start: Started;
+  readonly files: BootFiles;
+  readonly board: PiBoard;
+  readonly tryboot: boolean;
+  readonly builtIn: string | undefined;
+}
+
+/** What the firmware would put into memory. */
+async function writeBoot(directory: string, { start, files, board, tryboot, builtIn }: Boot): Promise<void> {
+  const contents = (name: string): Uint8Array => files.get(name) ?? new Uint8Array();
+  await writeFile(join(directory, 'kernel'), contents(start.kernel));
+  const archives = start.initramfs.map(contents);
+  // The kernel unpacks archives one after the other; later files replace earlier ones.
+  if (builtIn !== undefined) archives.unshift(await readFile(builtIn));
+  await writeFile(join(directory, 'initramfs'), Buffer.concat(archives));
+  if (start.deviceTree === undefined) return;
+  const tree = join(directory, 'device-tree');
+  await writeFile(tree, contents(start.deviceTree));
+  const put = (type: 'x' | 's', node: string, property: string, value: string) =>
+    execa('fdtput', ['-p', '-t', type, tree, node, property, value]);
+  // What the firmware says of itself (raspberrypi/documentation, configuration/device-tree.adoc).
+  await put('s', '/', 'serial-number', board.serial.toString(16).padStart(16, '0'));
+  if (!board.knowsTryboot) return;
+  await put('x', '/chosen/bootloader', 'partition', '1');
+  await put('x', '/chosen/bootloader', 'tryboot', tryboot ? '1' : '0');
+}
+
+/** Boards by how QEMU names them: the program, and the serial port that the firmware calls serial0, with its Linux name. */
+const emulators = {
+  raspi3b: { program: 'qemu-system-aarch64', serial: ['-serial', 'null', '-serial', 'stdio'], serial0: 'ttyS1' },
+  raspi2b: { program: 'qemu-system-arm', serial: ['-serial', 'stdio'], serial0: 'ttyAMA0' },
+} as const;
+
+function qemuCommand({
+  start,
+  board,
+  card,
+  directory,
+}: {
+  start: Started;
+  board: PiBoard;
+  card: string;
+  directory: string;
+}): [string, string[]] {
+  const { emulatedBy, name } = board.model;
+  if (emulatedBy === 'nothing') throw new Error(`there is no emulator for ${name}`);
+  const { program, serial, serial0 } = emulators[emulatedBy];
+  const commandLine = start.commandLine.replaceAll('console=serial0', `console=${serial0}`);
+  return [
+    program,
+    [
+      ...['-machine', emulatedBy, '-display', 'none', '-monitor', 'none', '-no-reboot', ...serial],
+      ...['-qmp', `unix:${directory}/qmp,server=on,wait=off`],
+      ...['-kernel', join(directory, 'kernel'), '-initrd', join(directory, 'initramfs'), '-append', commandLine],
+      ...(start.deviceTree === undefined ? [] : ['-dtb', join(directory, 'device-tree')]),
+      ...['-drive', `file=${card},format=raw,if=sd,cache=unsafe`],
+    ],
+  ];
+}
