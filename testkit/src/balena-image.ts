@@ -2,17 +2,50 @@
 // serial console what it finds.
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, copyFile, cp, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { pcBoot } from './balena-pc-boot.ts';
 import { cached } from './cached.ts';
-import { debianRoot } from './debian-disk.ts';
+import { makeInitrd, type SmallInitrd } from './small-initrd.ts';
 
 export interface BalenaImageOptions {
   readonly table: 'mbr' | 'gpt';
   readonly deviceType: string;
   /** Incompressible bytes in rootA, to reach a size once compressed. */
   readonly payloadMib: number;
+  /** How the machine starts it; as a PC does where it is left out. */
+  readonly boot?: TargetBoot;
+}
+
+/** What differs between the machines that an image is for. */
+export interface TargetBoot {
+  /** All that decides what the functions below write: a part of the name under which an image is kept. */
+  readonly key: unknown;
+  /** As device-type.json says it. */
+  readonly architecture: string;
+  readonly sizesMib: PartitionSizes;
+  /** For the initrd of the new system. */
+  readonly system: Omit<SmallInitrd, 'init'>;
+  /** Writes what the firmware or boot loader reads, and the kernel, below `tree`, which becomes resin-boot. */
+  fill(tree: string, parts: BootParts): Promise<void>;
+  /** Puts loaders where no partition is. `directory` may take files meanwhile. */
+  installLoader?(image: string, directory: string): Promise<void>;
+}
+
+export interface PartitionSizes {
+  readonly boot: number;
+  /** Beside the payload. */
+  readonly rootA: number;
+  readonly rootB: number;
+  readonly state: number;
+  readonly data: number;
+}
+
+export interface BootParts {
+  /** Words of the kernel command line that the new system needs. */
+  readonly commandLine: readonly string[];
+  writeInitrd(path: string): Promise<void>;
 }
 
 export interface BalenaImage {
@@ -25,25 +58,20 @@ export interface BalenaImage {
   readonly sha256: string;
 }
 
-const recipe = 5;
+const recipe = 6;
 const alignmentMib = 4;
-const bootMib = 40;
-const rootBMib = 24;
-const stateMib = 20;
-const dataMib = 48;
 
 /** What the new system runs as its first and only program. Facts are printed in base64 so that no console mangles them. */
 const userland = `#!/bin/busybox sh
 b=/bin/busybox
 $b mount -t proc proc /proc; $b mount -t sysfs sys /sys; $b mount -t devtmpfs dev /dev
 for m in $($b cat /modules.order); do $b insmod /modules/$m 2>/dev/null; done
-mode=bios; [ -d /sys/firmware/efi ] && mode=uefi
-disk=
+mode=bios; [ -d /sys/firmware/efi ] && mode=uefi; [ -d /proc/device-tree ] && mode=device-tree
 for i in 1 2 3 4 5 6 7 8 9 10; do
-  for d in vda sda; do [ -b /dev/\${d}2 ] && disk=/dev/$d; done
-  [ -n "$disk" ] && break
+  boot=$($b findfs LABEL=resin-boot) && break
   $b sleep 0.5
 done
+disk=\${boot%1}
 type=$($b sed 's/.*newos.type=\\([^ ]*\\).*/\\1/' /proc/cmdline)
 echo "NEWOS-BOOTED $type $mode $disk"
 want=$($b sed 's/.*newos.root=\\([0-9a-f]*\\).*/\\1/' /proc/cmdline)
@@ -65,9 +93,10 @@ $b sync; $b sleep 1; $b poweroff -f
 
 /** Builds the image once for each set of options. */
 export async function balenaImage(options: BalenaImageOptions): Promise<BalenaImage> {
-  const directory = await cached('balena-image', { recipe, userland, ...options }, (unfinished) =>
-    build(options, unfinished),
-  );
+  const boot = options.boot ?? (await pcBoot(options.table));
+  const { sizesMib, architecture, key } = boot;
+  const inputs = { recipe, userland, ...options, boot: { key, architecture, sizesMib } };
+  const directory = await cached('balena-image', inputs, (unfinished) => build({ ...options, boot }, unfinished));
   const path = join(directory, 'balena.img.gz');
   const raw = join(directory, 'balena.img');
   return {
@@ -79,40 +108,40 @@ export async function balenaImage(options: BalenaImageOptions): Promise<BalenaIm
   };
 }
 
-async function build({ table, deviceType, payloadMib }: BalenaImageOptions, directory: string): Promise<void> {
-  const system = join(await debianRoot(), 'root');
-  const release = (await readdir(join(system, 'lib/modules')))[0] ?? '';
-  const rootMib = payloadMib + 24;
-  const layout = layOut(table, rootMib);
+async function build(options: BalenaImageOptions & { boot: TargetBoot }, directory: string): Promise<void> {
+  const { table, payloadMib, boot } = options;
+  const sizesMib = { ...boot.sizesMib, rootA: boot.sizesMib.rootA + payloadMib };
+  const layout = layOut(table, sizesMib);
   const image = join(directory, 'balena.img');
   await execa('truncate', ['-s', `${layout.totalMib}M`, image]);
   await execa('sfdisk', ['-q', image], { input: layout.script });
 
+  const system = { 'etc/os-release': osRelease };
   const rootA = await makeExt4(directory, {
     label: 'resin-rootA',
-    sizeMib: rootMib,
-    files: { 'etc/os-release': osRelease },
+    sizeMib: sizesMib.rootA,
+    files: system,
     randomMib: payloadMib,
   });
   const others = [
-    await makeExt4(directory, { label: 'resin-rootB', sizeMib: rootBMib, files: { 'etc/os-release': osRelease } }),
-    await makeExt4(directory, { label: 'resin-state', sizeMib: stateMib, files: {} }),
-    await makeExt4(directory, { label: 'resin-data', sizeMib: dataMib, files: { 'apps.json': '{}\n' } }),
+    await makeExt4(directory, { label: 'resin-rootB', sizeMib: sizesMib.rootB, files: system }),
+    await makeExt4(directory, { label: 'resin-state', sizeMib: sizesMib.state, files: {} }),
+    await makeExt4(directory, { label: 'resin-data', sizeMib: sizesMib.data, files: { 'apps.json': '{}\n' } }),
   ];
-  const boot = await makeBoot(directory, { system, release, deviceType, rootHash: rootA.treeHash, table });
-  for (const [index, part] of [boot, rootA.image, ...others.map(({ image: part }) => part)].entries()) {
+  const bootPart = await makeBoot(directory, options, rootA.treeHash);
+  for (const [index, part] of [bootPart, rootA.image, ...others.map(({ image: part }) => part)].entries()) {
     const startMib = layout.startsMib[index] ?? 0;
     await execa('dd', [`if=${part}`, `of=${image}`, 'bs=1M', `seek=${startMib}`, 'conv=notrunc,sparse', 'status=none']);
     await rm(part);
   }
-  await installBiosGrub(image, { directory, table });
+  await boot.installLoader?.(image, directory);
   await execa('pigz', ['-6', '-n', '-k', image]);
 }
 
 const osRelease = 'ID="balena-os"\nNAME="balenaOS"\nVERSION="5.1.20"\nPRETTY_NAME="balenaOS 5.1.20"\n';
 
-function layOut(table: 'mbr' | 'gpt', rootMib: number) {
-  const sizes = [bootMib, rootMib, rootBMib, stateMib, dataMib];
+function layOut(table: 'mbr' | 'gpt', { boot, rootA, rootB, state, data }: PartitionSizes) {
+  const sizes = [boot, rootA, rootB, state, data];
   const names = ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'];
   const startsMib: number[] = [];
   let nextMib = alignmentMib;
@@ -165,153 +194,30 @@ async function makeExt4(
   return { image, treeHash };
 }
 
-interface BootOptions {
-  readonly system: string;
-  readonly release: string;
-  readonly deviceType: string;
-  readonly rootHash: string;
-  readonly table: 'mbr' | 'gpt';
-}
-
 async function makeBoot(
   directory: string,
-  { system, release, deviceType, rootHash, table }: BootOptions,
+  { deviceType, boot }: BalenaImageOptions & { boot: TargetBoot },
+  rootHash: string,
 ): Promise<string> {
   const tree = join(directory, 'boot.tree');
-  await mkdir(join(tree, 'EFI/BOOT'), { recursive: true });
-  await mkdir(join(tree, 'grub'));
-  await mkdir(join(tree, 'system-connections'));
-  const menu = [
-    'serial --unit=0 --speed=115200',
-    'terminal_input console serial',
-    'terminal_output console serial',
-    'set timeout=0',
-    `linux /bzImage console=ttyS0,115200 panic=-1 newos.type=${deviceType} newos.root=${rootHash}`,
-    'initrd /initrd',
-    'boot',
-    '',
-  ].join('\n');
+  await mkdir(join(tree, 'system-connections'), { recursive: true });
   const files: Record<string, string> = {
-    'device-type.json': JSON.stringify({ slug: deviceType, name: deviceType, arch: 'amd64' }),
+    'device-type.json': JSON.stringify({ slug: deviceType, name: deviceType, arch: boot.architecture }),
     'os-release': osRelease,
     'image-version-info': 'Distro Version: 5.1.20\n',
-    'grub/grub.cfg': menu,
-    'EFI/BOOT/grub.cfg': menu,
     'system-connections/balena-sample.ignore': '[connection]\nid=balena-sample\ntype=wifi\n',
   };
   for (const [path, contents] of Object.entries(files)) await writeFile(join(tree, path), contents);
-  await copyFile(join(system, `boot/vmlinuz-${release}`), join(tree, 'bzImage'));
-  await makeInitrd(join(tree, 'initrd'), { directory, system, release });
-  const modules = [
-    `part_${table === 'gpt' ? 'gpt' : 'msdos'}`,
-    'fat',
-    'normal',
-    'linux',
-    'echo',
-    'serial',
-    'terminal',
-    'boot',
-    'configfile',
-  ];
-  await execa('grub-mkimage', [
-    '-O',
-    'x86_64-efi',
-    '-p',
-    '/EFI/BOOT',
-    '-o',
-    join(tree, 'EFI/BOOT/bootx64.efi'),
-    ...modules,
-    'all_video',
-  ]);
+  await boot.fill(tree, {
+    commandLine: [`newos.type=${deviceType}`, `newos.root=${rootHash}`],
+    writeInitrd: (path) => makeInitrd(path, { ...boot.system, init: userland }),
+  });
   const image = join(directory, 'boot.fat');
-  await execa('truncate', ['-s', `${bootMib}M`, image]);
+  await execa('truncate', ['-s', `${boot.sizesMib.boot}M`, image]);
   await execa('mkfs.vfat', ['-F', '16', '-n', 'resin-boot', image]);
   await execa('sh', ['-c', 'mcopy -s -i "$1" "$2"/* ::', 'copy', image, tree]);
   await rm(tree, { recursive: true });
   return image;
-}
-
-const initrdModules = [
-  'virtio_ring',
-  'virtio',
-  'virtio_pci_legacy_dev',
-  'virtio_pci_modern_dev',
-  'virtio_pci',
-  'virtio_blk',
-  'fat',
-  'vfat',
-  'nls_cp437',
-  'nls_ascii',
-  'crc16',
-  'libcrc32c',
-  'crc32c_generic',
-  'jbd2',
-  'mbcache',
-  'ext4',
-];
-
-async function makeInitrd(
-  path: string,
-  { directory, system, release }: { directory: string; system: string; release: string },
-): Promise<void> {
-  const tree = join(directory, 'initrd.tree');
-  for (const name of ['bin', 'proc', 'sys', 'dev', 'modules']) await mkdir(join(tree, name), { recursive: true });
-  await cp('/bin/busybox', join(tree, 'bin/busybox'));
-  const { stdout } = await execa('find', [join(system, 'lib/modules', release), '-name', '*.ko']);
-  const order: string[] = [];
-  for (const name of initrdModules) {
-    const source = stdout.split('\n').find((file) => file.endsWith(`/${name}.ko`));
-    if (source === undefined) continue;
-    await copyFile(source, join(tree, 'modules', `${name}.ko`));
-    order.push(`${name}.ko`);
-  }
-  await writeFile(join(tree, 'modules.order'), `${order.join('\n')}\n`);
-  await writeFile(join(tree, 'init'), userland);
-  await chmod(join(tree, 'init'), 0o755);
-  await execa(
-    'sh',
-    ['-c', 'find . | LC_ALL=C sort | cpio -o -H newc --quiet --owner=0:0 | gzip -6 >"$1"', 'pack', path],
-    { cwd: tree },
-  );
-  await rm(tree, { recursive: true });
-}
-
-/** GRUB for BIOS: boot.img in sector 0, its core in the gap before the first partition, as grub-install would put it on MBR. */
-async function installBiosGrub(
-  image: string,
-  { directory, table }: { directory: string; table: 'mbr' | 'gpt' },
-): Promise<void> {
-  const core = join(directory, 'core.img');
-  const partition = table === 'gpt' ? 'gpt1' : 'msdos1';
-  const modules = [
-    'biosdisk',
-    table === 'gpt' ? 'part_gpt' : 'part_msdos',
-    'fat',
-    'normal',
-    'linux',
-    'echo',
-    'serial',
-    'terminal',
-    'boot',
-  ];
-  await execa('grub-mkimage', ['-O', 'i386-pc', '-p', `(hd0,${partition})/grub`, '-o', core, ...modules]);
-  // GPT keeps its entries in sectors 2 to 33; the gap behind them is free up to the first partition.
-  const coreSector = table === 'gpt' ? 34 : 1;
-  const bootImage = join(directory, 'boot.img');
-  await copyFile('/usr/lib/grub/i386-pc/boot.img', bootImage);
-  await patch(bootImage, 0x5c, coreSector);
-  await patch(core, 0x1f4, coreSector + 1);
-  await execa('dd', [`if=${bootImage}`, `of=${image}`, 'bs=440', 'count=1', 'conv=notrunc', 'status=none']);
-  await execa('dd', [`if=${core}`, `of=${image}`, 'bs=512', `seek=${coreSector}`, 'conv=notrunc', 'status=none']);
-  await rm(core);
-  await rm(bootImage);
-}
-
-/** Writes a 64-bit sector number where GRUB's boot code keeps the place of what it loads next. */
-async function patch(path: string, offset: number, sector: number): Promise<void> {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(sector));
-  await execa('dd', [`of=${path}`, 'bs=1', `seek=${offset}`, 'conv=notrunc', 'status=none'], { input: bytes });
 }
 
 export async function sha256Of(path: string): Promise<string> {
