@@ -1,0 +1,124 @@
+// A Beagle on QEMU's "virt" machine: real U-Boot, the vendor's memory addresses, 512 MiB that Linux sees, an SD slot and eMMC.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Machine } from '../machine.ts';
+import { openJsonChannel } from '../qmp.ts';
+import { serialLog } from '../serial-log.ts';
+import { serialShell } from '../serial-shell.ts';
+import type { Environment } from './beagle-environment.ts';
+import { machineArguments, writeEnvironmentFlash } from './beagle-firmware.ts';
+
+export interface BeagleOptions {
+  /** What the board starts with: see romEnvironment. */
+  readonly firmware: Environment;
+  /** qcow2 files of a size that is a power of two, as SD cards have. */
+  readonly sd?: string;
+  readonly emmc?: string;
+  /** Snapshot of the disks to start from. */
+  readonly snapshot?: string;
+}
+
+export interface BeagleMachine extends Machine {
+  saveSnapshot(name: string): Promise<void>;
+  /** Types at the serial console. */
+  type(text: string): void;
+}
+
+const firmware = '/usr/lib/u-boot/qemu_arm/u-boot.bin';
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+export async function startBeagle(options: BeagleOptions): Promise<BeagleMachine> {
+  const directory = await mkdtemp(join(tmpdir(), 'migrate-beagle-'));
+  await writeEnvironmentFlash(join(directory, 'environment'), options.firmware);
+  const child = spawn('qemu-system-arm', qemuArguments(options, directory), { stdio: ['pipe', 'pipe', 'pipe'] });
+  running.add(child);
+  const errors: string[] = [];
+  child.stderr.on('data', (data: Buffer) => errors.push(data.toString()));
+  // What was typed at a machine that went off.
+  child.stdin.on('error', () => {});
+  const log = serialLog(() => errors.join(''));
+  const type = (text: string): void => {
+    child.stdin.write(text);
+  };
+  const shell = serialShell({ log, send: type });
+  child.stdout.on('data', (data: Buffer) => {
+    const text = data.toString('latin1');
+    if (/U-Boot 20\d\d\.\d\d/.test(text)) shell.restarted();
+    log.append(text);
+  });
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', () => {
+      running.delete(child);
+      log.end();
+      void rm(directory, { recursive: true, force: true }).then(resolve);
+    });
+  });
+  const diesEarly = exited.then(() => {
+    throw new Error(`the machine went off: ${errors.join('')}`);
+  });
+  diesEarly.catch(() => {});
+  const qmp = await Promise.race([openJsonChannel(join(directory, 'qmp'), { greets: true }), diesEarly]);
+  const machine: BeagleMachine = {
+    log: log.text,
+    onSerial: log.onText,
+    waitFor: log.waitFor,
+    ...shell,
+    type,
+    writeCounts: async () => {
+      const stats = (await qmp.send('query-blockstats')) as { qdev?: string; stats: { wr_operations: number } }[];
+      return Object.fromEntries(stats.map((entry) => [entry.qdev ?? '', entry.stats.wr_operations]));
+    },
+    saveSnapshot: async (name) => {
+      const line = { 'command-line': `savevm ${name}` };
+      const answer = await qmp.send('human-monitor-command', line, { timeoutMs: 120_000 });
+      if (answer !== '') throw new Error(`savevm: ${answer}`);
+    },
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
+    },
+    exited,
+  };
+  if (options.snapshot !== undefined)
+    // The guest's clock still shows when the snapshot was made.
+    await machine.run('/bin/date', ['-s', `@${Math.floor(Date.now() / 1000)}`]);
+  return machine;
+}
+
+/**
+ * Each medium is there twice: U-Boot for this machine has a driver for virtio disks, Linux is left without one and sees an SD
+ * card, mmcblk0 in the slot and mmcblk1 for the eMMC. 1536 MiB from 0x40000000 end at 0xa0000000; a kernel that is started at
+ * 0x82000000 uses nothing below 0x80000000, which leaves it the 512 MiB of a board, at the board's addresses.
+ */
+function qemuArguments(options: BeagleOptions, directory: string): string[] {
+  const media = [options.sd, options.emmc];
+  return [
+    ...['-nodefaults', '-no-user-config', '-display', 'none', ...machineArguments, '-accel', 'tcg'],
+    ...['-serial', 'stdio', '-qmp', `unix:${directory}/qmp,server=on,wait=off`, '-bios', firmware],
+    ...['-drive', `if=pflash,unit=1,format=raw,readonly=on,file=${directory}/environment`],
+    ...media.flatMap((path, index) => [
+      ...blockNode(path, index),
+      ...['-device', `virtio-blk-pci,drive=medium${index},addr=${2 + index},share-rw=on`],
+      ...['-device', `sdhci-pci,addr=${4 + index},id=host${index}`],
+      ...(path === undefined
+        ? []
+        : ['-device', `sd-card,drive=medium${index},bus=/gpex-pcihost/pcie.0/host${index}/sd-bus`]),
+    ]),
+    ...(options.snapshot === undefined ? [] : ['-loadvm', options.snapshot]),
+  ];
+}
+
+/** An empty slot is a medium without contents for U-Boot, whose numbers would move otherwise, and no card for Linux. */
+function blockNode(path: string | undefined, index: number): string[] {
+  if (path === undefined)
+    return ['-blockdev', `driver=null-co,read-zeroes=on,read-only=on,size=65536,node-name=medium${index}`];
+  return [
+    ...['-blockdev', `driver=file,filename=${path},node-name=file${index},cache.no-flush=on`],
+    ...['-blockdev', `driver=qcow2,file=file${index},node-name=medium${index},cache.no-flush=on`],
+  ];
+}

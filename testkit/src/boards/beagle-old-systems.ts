@@ -1,0 +1,272 @@
+// Disks of emulated Beagles with the system that is to be migrated, laid out as Debian's images for these boards are. The kernel
+// is Debian's own, with an initramfs that knows the emulated SD host.
+import { copyFile, mkdir, mkdtemp, open, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { execa } from 'execa';
+import { foreignRoot, releases } from '../foreign-root.ts';
+import { serialAgent, serialAgentPath } from '../serial-shell.ts';
+import { makeInitrd } from '../small-initrd.ts';
+import { type Board, vendorEnvironment } from './beagle-environment.ts';
+import { deviceTree, loader, rawBootLoader, ubootImage } from './beagle-firmware.ts';
+
+/** eMMC with one ext4 partition, as on a BeagleBone; SD card with FAT and ext4, as on a BeagleBoard-xM. */
+export type Layout = 'emmc' | 'sd';
+
+export const boardOf: Readonly<Record<Layout, Board>> = { emmc: 'beaglebone-black', sd: 'beagleboard-xm' };
+
+/** Said on the console by an old system that is up. */
+export const oldSystemUp = 'OLD-SYSTEM-UP';
+
+/** SD cards have sizes that are powers of two. */
+const mediumMib = 1024;
+/** Debian's images keep 4 MiB free; the older xM cards follow the geometry of disks with 63 sectors a track. */
+const rootStartMib: Readonly<Record<Layout, number>> = { emmc: 4, sd: 64 };
+const fatStartSector = 63;
+export const rootUuid = '5e0f3c9a-1c7e-4d2b-9f60-0a1b2c3d4e5f';
+
+export interface KernelTree {
+  readonly root: string;
+  readonly release: string;
+}
+
+/** Debian for 32-bit ARM with its kernel, but without a driver for the disks that only U-Boot is to see. */
+export async function beagleRoot(): Promise<KernelTree> {
+  const root = await foreignRoot({
+    architecture: 'armhf',
+    packages: ['linux-image-armmp', 'busybox-static', 'kmod', 'systemd-sysv', 'udev'],
+    moduleDirectories: ['arch', 'crypto', 'fs', 'lib', 'drivers/char', 'drivers/mmc'],
+  });
+  const [release = ''] = await releases(root);
+  return { root, release };
+}
+
+/** QEMU 7.2 has SD cards only, so Linux is shown another type for what is soldered on a board. */
+const startInitrd = `#!/bin/busybox sh
+b=/bin/busybox
+$b mount -t proc proc /proc; $b mount -t sysfs sys /sys; $b mount -t devtmpfs dev /dev
+for module in $($b cat /modules.order); do $b insmod /modules/$module; done
+root=$($b sed 's/.*root=\\([^ ]*\\).*/\\1/' /proc/cmdline)
+until device=$($b findfs "$root" 2>/dev/null) || [ -b "\${device:=$root}" ]; do $b sleep 0.1; done
+$b mkdir /new /types
+$b mount -t tmpfs types /types
+echo MMC >/types/mmc
+[ ! -d /sys/class/block/mmcblk1 ] || $b mount --bind /types/mmc /sys/class/block/mmcblk1/device/type
+$b mount -t ext4 -o ro "$device" /new
+for place in proc sys dev; do $b mount --move /$place /new/$place; done
+exec $b switch_root /new /sbin/init
+`;
+
+const agentUnit = `[Unit]
+Description=Commands of the test over the console
+[Service]
+ExecStartPre=/bin/sh -c 'printf "\\n${oldSystemUp}\\n" >/dev/console'
+ExecStart=${serialAgentPath} /dev/ttyAMA0
+Restart=always
+[Install]
+WantedBy=multi-user.target
+`;
+
+/** What would only take time, or the console. */
+const maskedUnits = [
+  'serial-getty@ttyAMA0.service',
+  'getty@tty1.service',
+  'apt-daily.timer',
+  'apt-daily-upgrade.timer',
+  'dpkg-db-backup.timer',
+  'e2scrub_all.timer',
+  'e2scrub_reap.service',
+  'fstrim.timer',
+  'systemd-update-utmp.service',
+  'ldconfig.service',
+];
+
+const startUp = `#!/bin/sh
+mount -t tmpfs -o mode=0755 tmpfs /run
+mount -o remount,rw,noatime /
+mkdir -p /run/lock
+mount -t vfat -o umask=0022 /dev/mmcblk0p1 /boot/uboot
+hostname -F /etc/hostname
+printf '\\n${oldSystemUp}\\n' >/dev/console
+`;
+
+interface OldSystem {
+  readonly files: Readonly<Record<string, string>>;
+  readonly links: Readonly<Record<string, string>>;
+}
+
+/** systemd on the BeagleBone; the BeagleBoard has an older, simpler init, which is up sooner. */
+const systems: Readonly<Record<Layout, OldSystem>> = {
+  emmc: {
+    files: {
+      '/etc/fstab': `UUID=${rootUuid} / ext4 noatime,errors=remount-ro 0 1\n`,
+      '/etc/machine-id': '0123456789abcdef0123456789abcdef\n',
+      '/etc/systemd/system/serial-agent.service': agentUnit,
+    },
+    links: {
+      '/etc/systemd/system/default.target': '/lib/systemd/system/multi-user.target',
+      '/etc/systemd/system/multi-user.target.wants/serial-agent.service': '../serial-agent.service',
+      ...Object.fromEntries(maskedUnits.map((name) => [`/etc/systemd/system/${name}`, '/dev/null'])),
+    },
+  },
+  sd: {
+    files: {
+      '/etc/fstab': '/dev/mmcblk0p1 /boot/uboot vfat defaults 0 0\n/dev/mmcblk0p2 / ext4 noatime 0 1\n',
+      '/etc/inittab': `::sysinit:/etc/rcS\nttyAMA0::respawn:${serialAgentPath} /dev/ttyAMA0\n::shutdown:/bin/umount -a -r\n`,
+      '/etc/rcS': startUp,
+      '/boot/uboot/README': 'the boot partition is mounted here\n',
+    },
+    links: { '/usr/sbin/init': '../bin/busybox', '/usr/sbin/reboot': '../bin/busybox' },
+  },
+};
+
+export interface OldDiskOptions {
+  readonly layout: Layout;
+  /** Directory of this machine whose contents the old system has in /root/migration. */
+  readonly work: string;
+  readonly path: string;
+}
+
+/** Writes the disk of an old system, qcow2. */
+export async function makeOldDisk({ layout, work, path }: OldDiskOptions): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'migrate-old-'));
+  try {
+    const tree = join(directory, 'tree');
+    const { root, release } = await beagleRoot();
+    await execa('cp', ['-a', '--reflink=auto', root, tree]);
+    await configure(tree, { layout, release });
+    await execa('cp', ['-a', '--reflink=auto', work, join(tree, 'root/migration')]);
+    const raw = join(directory, 'disk');
+    await execa('truncate', ['-s', `${mediumMib}M`, raw]);
+    const startMib = rootStartMib[layout];
+    await execa('sfdisk', ['-q', raw], { input: tables[layout] });
+    await makeRoot(join(directory, 'root.ext4'), { tree, sizeMib: mediumMib - startMib });
+    await place(join(directory, 'root.ext4'), raw, sectors(startMib));
+    const environment = vendorEnvironment(boardOf[layout]);
+    if (layout === 'emmc') await writeAt(raw, await rawBootLoader(environment));
+    else await makeFat(directory, { raw, release, uboot: await ubootImage(environment) });
+    await execa('qemu-img', ['convert', '-O', 'qcow2', raw, path]);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+const sectors = (mib: number): number => mib * 2048;
+const tables: Readonly<Record<Layout, string>> = {
+  emmc: `label: dos\nlabel-id: 0xbea61e01\nstart=${sectors(rootStartMib.emmc)},type=83,bootable\n`,
+  sd: [
+    'label: dos\nlabel-id: 0xbea61e02',
+    `start=${fatStartSector},size=${sectors(rootStartMib.sd) - fatStartSector},type=e,bootable`,
+    `start=${sectors(rootStartMib.sd)},type=83\n`,
+  ].join('\n'),
+};
+
+async function configure(tree: string, { layout, release }: { layout: Layout; release: string }): Promise<void> {
+  const board = boardOf[layout];
+  const { files, links } = systems[layout];
+  const all: Record<string, string> = {
+    '/etc/hostname': board === 'beaglebone-black' ? 'beaglebone\n' : 'beagleboard\n',
+    [serialAgentPath]: serialAgent,
+    ...(layout === 'sd'
+      ? {}
+      : {
+          '/boot/uEnv.txt': [
+            '#Docs: http://elinux.org/Beagleboard:U-boot_partitioning_layout_2.0',
+            '',
+            `uname_r=${release}`,
+            `uuid=${rootUuid}`,
+            '#dtb=',
+            'cmdline=coherent_pool=1M net.ifnames=0 quiet',
+            '',
+            '#enable_uboot_overlays=1',
+            '',
+          ].join('\n'),
+        }),
+    ...files,
+  };
+  for (const [path, text] of Object.entries(all)) {
+    await mkdir(dirname(join(tree, path)), { recursive: true });
+    await writeFile(join(tree, path), text, { mode: text.startsWith('#!') ? 0o755 : 0o644 });
+  }
+  for (const [path, target] of Object.entries(links)) {
+    await mkdir(dirname(join(tree, path)), { recursive: true });
+    await rm(join(tree, path), { force: true });
+    await symlink(target, join(tree, path));
+  }
+  const trees = join(tree, 'boot/dtbs', release);
+  await mkdir(trees, { recursive: true });
+  const name = board === 'beaglebone-black' ? 'am335x-boneblack.dtb' : 'omap3-beagle-xm.dtb';
+  await copyFile(await deviceTree(board), join(trees, name));
+  await makeInitrd(join(tree, `boot/initrd.img-${release}`), {
+    busybox: join(tree, 'bin/busybox'),
+    root: tree,
+    release,
+    modules: ['sdhci-pci', 'ext4', 'crc32c'],
+    init: startInitrd,
+  });
+}
+
+/** As the cards of 2013 have it: the system starts by a `uenvcmd` of its own, from the second partition. */
+function cardEnvironment(release: string): string {
+  return [
+    '# Variables for U-Boot on this board. They are read from the first partition of the card before anything else is done,',
+    '# and uenvcmd is run after that. See https://elinux.org/BeagleBoardDebian for what can be set here.',
+    '#',
+    '# video=: add the mode of your display to optargs, for instance video=DVI-D-1:1280x720@60',
+    '# a serial console on the expansion header needs console=ttyO1,115200n8 and the matching getty',
+    '#-------------------------------------------------------------------------------------------------',
+    'optargs=consoleblank=0',
+    `kernel=/boot/vmlinuz-${release}`,
+    `initrd=/boot/initrd.img-${release}`,
+    `tree=/boot/dtbs/${release}/omap3-beagle-xm.dtb`,
+    'getkernel=load ${devtype} ${mmcdev}:2 ${loadaddr} ${kernel}',
+    'gettree=load ${devtype} ${mmcdev}:2 ${fdtaddr} ${tree}',
+    'getinitrd=load ${devtype} ${mmcdev}:2 ${rdaddr} ${initrd}; setenv rdsize ${filesize}',
+    'cardargs=setenv bootargs console=${console} ${optargs} root=/dev/mmcblk0p2 ro rootwait',
+    'start=run getkernel gettree getinitrd cardargs; bootz ${loadaddr} ${rdaddr}:${rdsize} ${fdtaddr}',
+    'uenvcmd=run start',
+    '',
+  ].join('\n');
+}
+
+/** ext4 without what older U-Boots cannot read, as Debian's images for these boards have it. */
+async function makeRoot(image: string, { tree, sizeMib }: { tree: string; sizeMib: number }): Promise<void> {
+  await execa('truncate', ['-s', `${sizeMib}M`, image]);
+  const features = ['-O', '^metadata_csum,^64bit', '-E', 'lazy_itable_init=1,lazy_journal_init=1'];
+  await execa('mkfs.ext4', ['-q', '-F', ...features, '-L', 'rootfs', '-U', rootUuid, '-d', tree, image]);
+}
+
+async function makeFat(
+  directory: string,
+  { raw, release, uboot }: { raw: string; release: string; uboot: Buffer },
+): Promise<void> {
+  const fat = join(directory, 'boot.fat');
+  await execa('truncate', ['-s', String((sectors(rootStartMib.sd) - fatStartSector) * 512), fat]);
+  await execa('mkfs.vfat', ['-F', '16', '-n', 'BOOT', '-i', 'bea61e02', fat]);
+  // MLO comes first: the ROM of OMAP3 reads it without following a fragmented chain.
+  const files: ReadonlyMap<string, Buffer> = new Map([
+    ['MLO', loader()],
+    ['u-boot.img', uboot],
+    ['uEnv.txt', Buffer.from(cardEnvironment(release))],
+  ]);
+  for (const [name, bytes] of files) {
+    await writeFile(join(directory, name), bytes);
+    await execa('mcopy', ['-i', fat, join(directory, name), '::']);
+  }
+  await place(fat, raw, fatStartSector);
+}
+
+async function place(part: string, disk: string, startSector: number): Promise<void> {
+  const sizes = ['bs=1M', 'oflag=seek_bytes', `seek=${startSector * 512}`];
+  await execa('dd', [`if=${part}`, `of=${disk}`, ...sizes, 'conv=notrunc,sparse', 'status=none']);
+  await rm(part);
+}
+
+async function writeAt(path: string, pieces: ReadonlyMap<number, Buffer>): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    for (const [offset, bytes] of pieces) await file.write(bytes, 0, bytes.length, offset);
+  } finally {
+    await file.close();
+  }
+}
