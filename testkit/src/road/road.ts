@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { type BalenaImage, balenaImage, configJson } from '../balena-image.ts';
-import { makeBundle } from '../bundle/bundle.ts';
+import type { BundleArchitectureName } from '../bundle/architectures.ts';
+import { bundleName, makeBundle } from '../bundle/bundle.ts';
 import { type Shape, startBrownfield } from '../debian-disk.ts';
 import type { Machine, RunResult } from '../machine.ts';
 import { networkMac } from '../pc.ts';
@@ -48,12 +49,18 @@ export interface Road {
   readonly workDirectory: string;
   /** Host directory that the machine sees at /mnt/share. */
   readonly share: string;
+  /** Name of the bundle's directory in the work directory. */
+  readonly bundle: string;
+  /** Terminal of the machine that is its serial console. */
+  readonly console: string;
+  /** Whether the machine has the wired interface that `oldNetworks` names. */
+  readonly isWired: boolean;
   /** Runs the bundle's migrate in the machine's work directory. */
   migrate(...args: readonly string[]): Promise<RunResult>;
   close(): Promise<void>;
 }
 
-const workDirectory = '/root/migration';
+export const workDirectory = '/root/migration';
 
 /** What stage 2 or its kernel prints when it cannot go on. */
 export const failure = /migrate: FAILED|Kernel panic|end Kernel panic/;
@@ -92,16 +99,10 @@ export async function startRoad(options: RoadOptions): Promise<Road> {
   const directory = await mkdtemp(join(tmpdir(), 'migrate-road-'));
   const share = join(directory, 'share');
   await mkdir(share);
-  onPhase('building the bundle');
-  await makeBundle(share);
-  onPhase('building the balenaOS-shaped image');
+  onPhase('building the bundle and the balenaOS-shaped image');
+  const architecture = 'x64';
   const image = await balenaImage({ table: shape === 'bios-mbr' ? 'mbr' : 'gpt', deviceType, payloadMib });
-  // By its content, never its name, does migrate tell what it is.
-  if (options.packing === 'zstd')
-    await execa('zstd', ['-q', '-T2', '-12', image.raw, '-o', join(share, 'balena.img.gz')]);
-  else await execa('cp', ['--reflink=auto', image.path, join(share, 'balena.img.gz')]);
-  await writeFile(join(share, 'config.json'), configJson(deviceType));
-  await writeFile(join(share, connectionName), connection);
+  await fillWorkDirectory(share, { architecture, image, deviceType, packing: options.packing ?? 'gzip' });
   await options.addFiles?.(share, image);
   onPhase('starting a Debian 12 machine (the first time it is installed and booted)');
   const { machine, disk } = await startBrownfield({ shape, memoryMib, directory, share });
@@ -109,23 +110,52 @@ export async function startRoad(options: RoadOptions): Promise<Road> {
   await machine.runShell(
     `mkdir ${workDirectory} && cp -r /mnt/share/* ${workDirectory}/ && chmod 600 ${workDirectory}/config.json && umount /mnt/share && sync`,
   );
-  await machine.writeFile(`${workDirectory}/balena-migrate.yml`, configYaml());
-  return {
-    machine,
-    image,
-    disk,
-    workDirectory,
-    share,
-    migrate: (...args) =>
-      machine.run(
-        '/bin/sh',
-        ['-c', `cd ${workDirectory} && exec ./migrate-linux-x64/migrate "$@"`, 'migrate', ...args],
-        { timeoutMs: 300_000 },
-      ),
+  return roadOn({
+    ...{ machine, image, disk, share, architecture, console: '/dev/ttyS0', isWired: true },
     close: async () => {
       await machine.kill();
       await rm(directory, { recursive: true, force: true });
     },
+  });
+}
+
+/** Fills a directory with the bundle, the image, config.json, a connection and a configuration. */
+export async function fillWorkDirectory(
+  directory: string,
+  {
+    architecture,
+    image,
+    deviceType,
+    packing = 'gzip',
+  }: {
+    architecture: BundleArchitectureName;
+    image: BalenaImage;
+    deviceType: string;
+    packing?: 'gzip' | 'zstd';
+  },
+): Promise<void> {
+  await makeBundle(directory, architecture);
+  // By its content, never its name, does migrate tell what it is.
+  const packed = join(directory, 'balena.img.gz');
+  if (packing === 'zstd') await execa('zstd', ['-q', '-T2', '-12', image.raw, '-o', packed]);
+  else await execa('cp', ['--reflink=auto', image.path, packed]);
+  await writeFile(join(directory, 'config.json'), configJson(deviceType), { mode: 0o600 });
+  await writeFile(join(directory, connectionName), connection);
+  await writeFile(join(directory, 'balena-migrate.yml'), configYaml());
+}
+
+/** The road on a machine that has a filled work directory. */
+export function roadOn({
+  architecture,
+  ...parts
+}: Omit<Road, 'migrate' | 'bundle' | 'workDirectory'> & { architecture: BundleArchitectureName }): Road {
+  const bundle = bundleName(architecture);
+  const script = `cd ${workDirectory} && exec ./${bundle}/migrate "$@"`;
+  return {
+    ...parts,
+    bundle,
+    workDirectory,
+    migrate: (...args) => parts.machine.run('/bin/sh', ['-c', script, 'migrate', ...args], { timeoutMs: 300_000 }),
   };
 }
 
