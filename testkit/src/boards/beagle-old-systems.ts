@@ -35,7 +35,7 @@ export async function beagleRoot(): Promise<KernelTree> {
   const root = await foreignRoot({
     architecture: 'armhf',
     packages: ['linux-image-armmp', 'busybox-static', 'kmod', 'systemd-sysv', 'udev'],
-    moduleDirectories: ['arch', 'crypto', 'fs', 'lib', 'drivers/char', 'drivers/mmc'],
+    moduleDirectories: ['arch', 'crypto', 'fs', 'lib', 'drivers/block/loop.ko', 'drivers/char', 'drivers/mmc'],
   });
   const [release = ''] = await releases(root);
   return { root, release };
@@ -209,12 +209,7 @@ async function configure(tree: string, { layout, release }: { layout: Layout; re
 /** As the cards of 2013 have it: the system starts by a `uenvcmd` of its own, from the second partition. */
 function cardEnvironment(release: string): string {
   return [
-    '# Variables for U-Boot on this board. They are read from the first partition of the card before anything else is done,',
-    '# and uenvcmd is run after that. See https://elinux.org/BeagleBoardDebian for what can be set here.',
-    '#',
-    '# video=: add the mode of your display to optargs, for instance video=DVI-D-1:1280x720@60',
-    '# a serial console on the expansion header needs console=ttyO1,115200n8 and the matching getty',
-    '#-------------------------------------------------------------------------------------------------',
+    '# Variables for U-Boot on this board.',
     'optargs=consoleblank=0',
     `kernel=/boot/vmlinuz-${release}`,
     `initrd=/boot/initrd.img-${release}`,
@@ -224,6 +219,13 @@ function cardEnvironment(release: string): string {
     'getinitrd=load ${devtype} ${mmcdev}:2 ${rdaddr} ${initrd}; setenv rdsize ${filesize}',
     'cardargs=setenv bootargs console=${console} ${optargs} root=/dev/mmcblk0p2 ro rootwait',
     'start=run getkernel gettree getinitrd cardargs; bootz ${loadaddr} ${rdaddr}:${rdsize} ${fdtaddr}',
+    '#-----------------------------------------------------------------------------------------------',
+    '# uenvcmd is run by U-Boot after this file was read. To start another system, change what it runs.',
+    '# Hold the USER button while the board is switched on to read user.txt in place of this file.',
+    '# video: add the mode of your display to optargs, for instance video=DVI-D-1:1280x720@60',
+    '# console: a serial console on the expansion header needs another ttyO and the matching getty',
+    '# more: https://elinux.org/BeagleBoardDebian tells what else can be set here',
+    '#-----------------------------------------------------------------------------------------------',
     'uenvcmd=run start',
     '',
   ].join('\n');
