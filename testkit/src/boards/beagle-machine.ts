@@ -13,9 +13,13 @@ import { machineArguments, writeEnvironmentFlash } from './beagle-firmware.ts';
 export interface BeagleOptions {
   /** What the board starts with: see romEnvironment. */
   readonly firmware: Environment;
-  /** qcow2 files of a size that is a power of two, as SD cards have. */
+  /** Images of a size that is a power of two, as SD cards have. */
   readonly sd?: string;
   readonly emmc?: string;
+  /** Of the images; qcow2 where it is left out, which can hold a snapshot. */
+  readonly format?: 'raw' | 'qcow2';
+  /** Media that take no writes; Linux does not see them. */
+  readonly isReadOnly?: boolean;
   /** Snapshot of the disks to start from. */
   readonly snapshot?: string;
 }
@@ -97,28 +101,31 @@ export async function startBeagle(options: BeagleOptions): Promise<BeagleMachine
  */
 function qemuArguments(options: BeagleOptions, directory: string): string[] {
   const media = [options.sd, options.emmc];
+  const card = (index: number): string[] => [
+    '-device',
+    `sd-card,drive=medium${index},bus=/gpex-pcihost/pcie.0/host${index}/sd-bus`,
+  ];
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none', ...machineArguments, '-accel', 'tcg'],
     ...['-serial', 'stdio', '-qmp', `unix:${directory}/qmp,server=on,wait=off`, '-bios', firmware],
     ...['-drive', `if=pflash,unit=1,format=raw,readonly=on,file=${directory}/environment`],
     ...media.flatMap((path, index) => [
-      ...blockNode(path, index),
+      ...blockNode(path, index, options),
       ...['-device', `virtio-blk-pci,drive=medium${index},addr=${2 + index},share-rw=on`],
       ...['-device', `sdhci-pci,addr=${4 + index},id=host${index}`],
-      ...(path === undefined
-        ? []
-        : ['-device', `sd-card,drive=medium${index},bus=/gpex-pcihost/pcie.0/host${index}/sd-bus`]),
+      ...(path === undefined || options.isReadOnly === true ? [] : card(index)),
     ]),
     ...(options.snapshot === undefined ? [] : ['-loadvm', options.snapshot]),
   ];
 }
 
 /** An empty slot is a medium without contents for U-Boot, whose numbers would move otherwise, and no card for Linux. */
-function blockNode(path: string | undefined, index: number): string[] {
+function blockNode(path: string | undefined, index: number, { format, isReadOnly }: BeagleOptions): string[] {
   if (path === undefined)
     return ['-blockdev', `driver=null-co,read-zeroes=on,read-only=on,size=65536,node-name=medium${index}`];
+  const common = `read-only=${isReadOnly === true ? 'on' : 'off'},cache.no-flush=on`;
   return [
-    ...['-blockdev', `driver=file,filename=${path},node-name=file${index},cache.no-flush=on`],
-    ...['-blockdev', `driver=qcow2,file=file${index},node-name=medium${index},cache.no-flush=on`],
+    ...['-blockdev', `driver=file,filename=${path},node-name=file${index},${common}`],
+    ...['-blockdev', `driver=${format ?? 'qcow2'},file=file${index},node-name=medium${index},${common}`],
   ];
 }

@@ -1,5 +1,5 @@
 // A U-Boot prompt to try commands at.
-import { type BeagleMachine, startBeagle } from './beagle-machine.ts';
+import { type BeagleMachine, type BeagleOptions, startBeagle } from './beagle-machine.ts';
 
 export interface UbootPrompt {
   /** Runs a line and returns what it printed. */
@@ -9,7 +9,7 @@ export interface UbootPrompt {
 }
 
 /** U-Boot that stops at its prompt, with the media scanned: SD is virtio 0, eMMC virtio 1. */
-export async function ubootPrompt(media: { readonly sd?: string; readonly emmc?: string } = {}): Promise<UbootPrompt> {
+export async function ubootPrompt(media: Omit<BeagleOptions, 'firmware'> = {}): Promise<UbootPrompt> {
   const machine = await startBeagle({ ...media, firmware: { bootdelay: '-1' } });
   let count = 0;
   const run = async (line: string): Promise<string> => {

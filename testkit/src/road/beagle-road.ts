@@ -26,7 +26,7 @@ export async function startBeagleRoad(layout: Layout): Promise<BeagleRoad> {
   await mkdir(share);
   const deviceType = boardOf[layout];
   const boot = await beagleTarget(deviceType);
-  const image = await balenaImage({ table: 'mbr', deviceType, payloadMib: 4, boot });
+  const image = await balenaImage({ table: 'mbr', deviceType, payloadMib: 1, boot });
   await fillWorkDirectory(share, { architecture: 'armv7', image, deviceType });
   const disk = join(directory, 'disk.qcow2');
   await makeOldDisk({ layout, work: share, path: disk });
