@@ -25,10 +25,10 @@ export interface PiCard {
 }
 
 /** Of the modules of a kernel, those that a Pi or stage 2 could ask for. */
-const moduleDirectories = {
-  common: ['crypto', 'lib', 'fs/ext4', 'fs/fat', 'fs/jbd2', 'fs/mbcache.ko', 'fs/nls', 'drivers/mmc'],
-  drivers: ['drivers/block/loop.ko', 'drivers/watchdog/bcm2835_wdt.ko'],
-} as const;
+const moduleDirectories = [
+  ...['crypto', 'lib', 'fs/ext4', 'fs/fat', 'fs/jbd2', 'fs/mbcache.ko', 'fs/nls'],
+  ...['drivers/mmc', 'drivers/block/loop.ko', 'drivers/watchdog/bcm2835_wdt.ko'],
+];
 
 const rootModules = ['bcm2835', 'sdhci_iproc', 'crc32c_generic', 'ext4', 'bcm2835_wdt'];
 
@@ -44,7 +44,7 @@ for word in $($b cat /proc/cmdline); do
   esac
 done
 until [ -b "$device" ]; do $b sleep 0.2; done
-$b mkdir /root
+$b mkdir -p /root
 $b mount -t ext4 -o ro "$device" /root
 $b mount --move /dev /root/dev
 $b umount /sys; $b umount /proc
@@ -58,7 +58,8 @@ export async function makePiCard(
 ): Promise<PiCard> {
   const system = oldSystems[name];
   const parts = await oldSystemParts(name);
-  const tree = await mkdtemp(join(tmpdir(), 'migrate-pi-root-'));
+  // Beside its source, as links must lie on the same file system.
+  const tree = await mkdtemp(`${parts}.tree-`);
   const card = join(directory, 'card.img');
   const root = join(directory, 'root.ext4');
   try {
@@ -99,12 +100,16 @@ async function place(part: string, card: string, sector: number): Promise<void> 
   await execa('dd', [`if=${part}`, `of=${card}`, ...where, 'status=none']);
 }
 
+/** The unpacked Debian of an old system, as it came out of its packages: with its kernel and device trees. */
+export function oldSystemRoot(name: PiSystemName): Promise<string> {
+  const { architecture, packages } = oldSystems[name];
+  return foreignRoot({ architecture, packages, moduleDirectories });
+}
+
 /** Directory with the root tree, boot.fat, and the initramfs of built-in drivers. */
 async function oldSystemParts(name: PiSystemName): Promise<string> {
   const system = oldSystems[name];
-  const { architecture, packages } = system;
-  const kept = [...moduleDirectories.common, ...moduleDirectories.drivers];
-  const source = await foreignRoot({ architecture, packages, moduleDirectories: kept });
+  const source = await oldSystemRoot(name);
   return cached(`pi-${name}`, { recipe, source, system, serialAgent, mountRoot, rootModules }, async (unfinished) => {
     const root = join(unfinished, 'root');
     await execa('cp', ['--archive', source, root]);
@@ -163,8 +168,7 @@ async function fillBoot(
     if (system.bootDirectory === '/boot' || !file.startsWith('vmlinuz')) await rm(join(root, 'boot', file));
   await rm(join(root, 'usr/lib', `linux-image-${release}`), { recursive: true });
   await execa('truncate', ['-s', `${system.bootMib}M`, image]);
-  const sectorsPerCluster = system.bootMib < 128 ? '1' : '8';
-  await execa('mkfs.vfat', ['-F', '32', '-s', sectorsPerCluster, '-n', 'bootfs', image]);
+  await execa('mkfs.vfat', ['-F', '32', '-n', 'bootfs', image]);
   await execa('sh', ['-c', 'mcopy -s -i "$1" "$2"/* ::', 'copy', image, tree]);
   await rm(tree, { recursive: true });
 }

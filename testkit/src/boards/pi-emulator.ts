@@ -24,6 +24,9 @@ export interface EmulatedPi extends Machine {
 type Started = FirmwareStart & { readonly kind: 'starts' };
 type PoweredEnd = 'restart' | 'off';
 
+/** A board is several times slower than a PC, and more so on a loaded machine. */
+const waitMs = 800_000;
+
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
@@ -64,11 +67,17 @@ export async function startEmulatedPi({ card, board, builtIn }: PiCard, trybootF
     const onEvent = (name: string, data: Readonly<Record<string, unknown>>): void => {
       if (name === 'SHUTDOWN' && data.reason === 'guest-reset') end = 'restart';
     };
-    const channel = openJsonChannel(join(directory, 'qmp'), { greets: true, onEvent });
-    qmp = await Promise.race([channel, exited.then(() => undefined)]);
-    channel.catch(() => {});
     void powerCut.then(() => process.kill('SIGKILL'));
-    await exited;
+    try {
+      const channel = openJsonChannel(join(directory, 'qmp'), { greets: true, onEvent });
+      channel.catch(() => {});
+      qmp = await Promise.race([channel, exited.then(() => undefined)]);
+    } catch (thrown) {
+      process.kill('SIGKILL');
+      throw thrown;
+    } finally {
+      await exited;
+    }
     qmp?.close();
     flag = /.*PI-MAILBOX reboot-flags (\d+)/s.exec(serial.text().slice(from))?.[1] === '1';
     return end;
@@ -100,11 +109,11 @@ export async function startEmulatedPi({ card, board, builtIn }: PiCard, trybootF
   return {
     log: serial.text,
     onSerial: serial.onText,
-    waitFor: serial.waitFor,
+    waitFor: (pattern, options) => serial.waitFor(pattern, { timeoutMs: waitMs, ...options }),
     run,
     runShell,
     writeFile: write,
-    waitForAgent,
+    waitForAgent: (options) => waitForAgent({ timeoutMs: waitMs, ...options }),
     writeCounts: async () => {
       const stats = (await qmp?.send('query-blockstats')) as { device: string; stats: { wr_operations: number } }[];
       return Object.fromEntries(stats.map((entry) => [entry.device, entry.stats.wr_operations]));

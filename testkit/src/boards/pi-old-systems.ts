@@ -86,6 +86,11 @@ const maskedUnits = [
   'fstrim.timer',
   'systemd-update-utmp.service',
   'ldconfig.service',
+  'systemd-logind.service',
+  'systemd-random-seed.service',
+  'dev-mqueue.mount',
+  'sys-kernel-debug.mount',
+  'sys-kernel-tracing.mount',
 ];
 
 export const oldSystems: Readonly<Record<PiSystemName, OldSystem>> = {

@@ -13,16 +13,18 @@ const migratedWifi = 'migrated-wifi-field-office.nmconnection';
 /** Promise: see docs/guarantees.md. */
 const peakMemoryKib = 128 * 1024;
 
+interface MigratedSystem {
+  readonly deviceType: string;
+  readonly firmware: 'bios' | 'uefi' | 'device-tree';
+  readonly writesUnused?: boolean;
+}
+
 /** Migrates with the tool's own reboot, and checks what the new system and its disk say. */
 export async function migrateAndCheck(
   road: Road,
-  {
-    deviceType,
-    firmware,
-    writesUnused = false,
-  }: { deviceType: string; firmware: 'bios' | 'uefi' | 'device-tree'; writesUnused?: boolean },
+  { deviceType, firmware, writesUnused = false }: MigratedSystem,
 ): Promise<void> {
-  const { machine, image } = road;
+  const { machine } = road;
   await machine.runShell('mkdir -p /etc/wpa_supplicant /etc/systemd/network');
   for (const [path, contents] of Object.entries(oldNetworks)) await machine.writeFile(path, contents);
   const extra = ['reboot: 1', 'all_wifis: true'];
@@ -31,6 +33,14 @@ export async function migrateAndCheck(
   await machine.runShell(
     `cd ${road.workDirectory} && (setsid ./${road.bundle}/migrate --mode immediate --yes >${road.console} 2>&1 </dev/null &)`,
   );
+  await checkMigrated(road, { deviceType, firmware, writesUnused });
+}
+
+/** Checks what stage 2, the new system and its disk say, once the machine restarts into stage 2. */
+export async function checkMigrated(
+  { machine, image, ...road }: Road,
+  { deviceType, firmware, writesUnused = false }: MigratedSystem,
+): Promise<void> {
   await machine.waitFor(/migrate: stage 2 init/, { unless: failure });
   await machine.waitFor(/point of no return/, { unless: failure });
   await machine.waitFor(/migration complete/, { unless: failure });
