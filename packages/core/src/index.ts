@@ -31,6 +31,7 @@ export * from './execute/execute.ts';
 export * from './execute/former-run.ts';
 export * from './execute/journal.ts';
 export * from './execute/lock.ts';
+export * from './execute/mount-old-boot.ts';
 export * from './execute/sector-change.ts';
 export * from './execute/steps-configure.ts';
 export * from './execute/steps-files.ts';

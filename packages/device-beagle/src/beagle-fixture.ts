@@ -25,7 +25,7 @@ debug:
 }
 
 /** A small image for the device type, as proveImage would describe it. */
-export function beagleImage(deviceType: string): ImageFacts {
+function beagleImage(deviceType: string): ImageFacts {
   const labels = ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'];
   return {
     path: '/root/image.img.gz',

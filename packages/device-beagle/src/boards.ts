@@ -14,7 +14,6 @@ export interface BeagleBoard {
    * adds as an overlay for the old system only.
    */
   readonly deviceTrees: readonly string[];
-  readonly hasEmmc: boolean;
 }
 
 export const beagleBoards: readonly BeagleBoard[] = [
@@ -24,7 +23,6 @@ export const beagleBoards: readonly BeagleBoard[] = [
     eepromName: /^A335BNLT(?!BBG|BW|GW|BLA)/,
     deviceTypes: ['beaglebone-black'],
     deviceTrees: ['am335x-boneblack.dtb'],
-    hasEmmc: true,
   },
   {
     name: 'beaglebone-black-wireless',
@@ -32,7 +30,6 @@ export const beagleBoards: readonly BeagleBoard[] = [
     eepromName: /^A335BNLTBWA/,
     deviceTypes: ['beaglebone-black'],
     deviceTrees: ['am335x-boneblack-wireless.dtb', 'am335x-boneblack.dtb'],
-    hasEmmc: true,
   },
   {
     name: 'beaglebone-green',
@@ -40,7 +37,6 @@ export const beagleBoards: readonly BeagleBoard[] = [
     eepromName: /^A335BNLTBBG/,
     deviceTypes: ['beaglebone-green'],
     deviceTrees: ['am335x-bonegreen.dtb', 'am335x-boneblack.dtb'],
-    hasEmmc: true,
   },
   {
     name: 'beaglebone-green-wireless',
@@ -48,7 +44,6 @@ export const beagleBoards: readonly BeagleBoard[] = [
     eepromName: /^A335BNLTGW1/,
     deviceTypes: ['beaglebone-green-wifi'],
     deviceTrees: ['am335x-bonegreen-wireless.dtb', 'am335x-bonegreen.dtb'],
-    hasEmmc: true,
   },
   {
     name: 'beagleboard-xm',
@@ -56,7 +51,6 @@ export const beagleBoards: readonly BeagleBoard[] = [
     deviceTypes: ['beagleboard-xm'],
     // Revisions A and B differ from C in the power switch of a USB hub only.
     deviceTrees: ['omap3-beagle-xm.dtb', 'omap3-beagle-xm-ab.dtb'],
-    hasEmmc: false,
   },
 ];
 

@@ -17,21 +17,23 @@ const commandLineLimit = 1024;
 
 /** The old system's own `uenvcmd` goes on under this name, which is as long, so that one sector can be exchanged in place. */
 const commandName = 'uenvcmd';
-export const oldCommandName = 'uenvold';
-export const hookName = 'bmhook';
+const oldCommandName = 'uenvold';
+const hookName = 'bmhook';
+/** Names of ours, which no other environment may use. */
+export const ownNames = /\b(uenvold|bm(hook|dev|main|read|write|take|proof|kernel|tree|initrd|size|args|boot))\b/;
 
 /**
  * Two lines for /uEnv.txt. `uenvcmd` stays short, since U-Boot tests it without quotes and passes over more words than a command
- * may have. Without a script, a flag, or any file that is needed, the flow of the old system goes on. Old environments have no
- * `devtype`.
+ * may have; it comes last, so that it is not there without what it runs. Without a script, a flag, or any file that is needed,
+ * the flow of the old system goes on. Old environments have no `devtype`.
  */
 export function hookLines(scriptPath: string, hasOldCommand: boolean): string {
   const load = `load \${bmdev} \${mmcdev}:1 \${loadaddr} ${scriptPath}`;
   return [
-    `${commandName}=run ${hookName}\n`,
     `${hookName}=setenv bmdev mmc; test -n "\${devtype}" && setenv bmdev \${devtype}; `,
     `${load} && env import -t \${loadaddr} \${filesize} && run bmmain`,
     hasOldCommand ? `; run ${oldCommandName}\n` : '\n',
+    `${commandName}=run ${hookName}\n`,
   ].join('');
 }
 
@@ -72,7 +74,6 @@ export function scriptText(script: BootScript): string {
     `load \${bmdev} \${mmcdev}:${file.partition} \${${address}} ${file.path}`;
   return [
     '# Made by migrate; removed by "migrate undo".',
-    'bmmain=if run bmtake; then echo Starting stage 2 of migrate; run bmboot; fi',
     `bmread=${readFlag(script.flag)}`,
     `bmwrite=${writeFlag(script.flag)}`,
     `bmtake=run bmread && itest.l *\${loadaddr} == ${flagNumber} && mw.l \${loadaddr} 0 && run bmwrite && run bmproof`,
@@ -82,6 +83,8 @@ export function scriptText(script: BootScript): string {
     `bminitrd=${load(script.initramfs, 'rdaddr')} && setenv bmsize \${filesize}`,
     `bmargs=setenv bootargs '${quotable(script.commandLine)}'`,
     `bmboot=run bmkernel && run bmtree && run bminitrd && run bmargs && bootz \${loadaddr} \${rdaddr}:\${bmsize} \${fdtaddr}`,
+    // Last, so that a file which is cut does nothing.
+    'bmmain=if run bmtake; then echo Starting stage 2 of migrate; run bmboot; fi',
     '',
   ].join('\n');
 }

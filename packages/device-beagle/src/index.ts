@@ -1,5 +1,6 @@
 export * from './beagles.ts';
 export * from './boards.ts';
+export { boardOf } from './boot-medium.ts';
 export * from './boot-script.ts';
 export * from './extlinux-conf.ts';
 export * from './steps-uboot.ts';

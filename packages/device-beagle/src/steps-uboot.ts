@@ -1,15 +1,14 @@
 import {
-  exchangeSector,
   findDisk,
   type Host,
   inspectDisks,
   MigrateError,
+  mountOldBoot,
   type ReadingHandler,
   type StepContext,
   type StepHandlers,
   type StepOf,
-  savedFile,
-  saveFile,
+  sectorSwitch,
   type UbootFlag,
   type UndoableHandler,
 } from '@migrate/core';
@@ -27,21 +26,12 @@ const setFlag: UndoableHandler<StepOf<'set-uboot-flag'>> = {
   undo: (step, _saved, { host }) => exchangeFlag(host, step, { from: set, to: cleared }),
 };
 
-const cure = 'remove the lines that begin with uenvcmd=run bmhook and bmhook=, and name its old command uenvcmd again';
+const cure = 'remove the lines that begin with bmhook= and uenvcmd=run bmhook, and name its old command uenvcmd again';
 
-const switchEnvironment: UndoableHandler<StepOf<'switch-uboot-environment'>> = {
+const switchEnvironment = sectorSwitch<StepOf<'switch-uboot-environment'>>({
   describe: (step) => `change one sector of ${step.path} so that U-Boot looks whether stage 2 is to start`,
-  prepare: (step, { host }) => saveFile(host, step.path),
-  apply: (step, { host }) =>
-    exchangeSector(host, step.path, { change: step.change, from: 'original', to: 'armed', cure }),
-  undo: async (step, saved, { host }) => {
-    const before = savedFile(step.path, saved);
-    await exchangeSector(host, step.path, { change: step.change, from: 'armed', to: 'original', cure });
-    // The time only where nobody else wrote to it.
-    if (Buffer.from(await host.readFile(step.path)).equals(Buffer.from(before.contents)))
-      await host.setAttributes(step.path, before.attributes);
-  },
-};
+  cure,
+});
 
 const confirmCleared: ReadingHandler<StepOf<'confirm-uboot-flag-cleared'>> = {
   describe: () => 'confirm that U-Boot has cleared its flag, so that the old system boots if anything fails from here',
@@ -96,19 +86,16 @@ async function exchangeFlag(
 }
 
 /** The flag as U-Boot left it, wherever its disk or partition is now. */
-async function readFlagInStage2(flag: UbootFlag, { host, ramDirectory }: StepContext): Promise<Uint8Array> {
-  if (ramDirectory === undefined) throw new Error('this step runs in stage 2 only');
+async function readFlagInStage2(flag: UbootFlag, context: StepContext): Promise<Uint8Array> {
+  const { host } = context;
   if (flag.place === 'gap') {
     return readSector(host, findDisk(await inspectDisks(host), flag.disk).path, flag.offsetBytes);
   }
-  const { stdout } = await host.run('findfs', [`UUID=${flag.uuid}`]);
-  const target = `${ramDirectory}/old-boot`;
-  if ((await host.status(target)) === undefined) await host.makeDirectory(target, 0o700);
-  await host.mount({ source: stdout.trim(), target, fileSystem: flag.fileSystem, options: ['ro'] });
+  const root = await mountOldBoot(context, { uuid: flag.uuid, fileSystem: flag.fileSystem, options: ['ro'] });
   try {
-    return await readSector(host, `${target}${flag.path}`, 0);
+    return await readSector(host, `${root}${flag.path}`, 0);
   } finally {
-    await host.unmount(target);
+    await host.unmount(root);
   }
 }
 

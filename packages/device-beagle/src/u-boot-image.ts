@@ -33,7 +33,7 @@ export function readUbootImage(bytes: Uint8Array): UbootImage | undefined {
 /** A FIT may have its data behind itself: doc/usage/fit/source_file_format.rst, data-offset, data-position and data-size. */
 function fitSize(view: DataView): number | undefined {
   const totalBytes = view.getUint32(4);
-  const external = (totalBytes + 3) & ~3;
+  const external = aligned(totalBytes);
   const structureEnd = view.getUint32(8) + view.getUint32(36);
   const stringsStart = view.getUint32(12);
   const nodes: { start: number; size: number }[] = [];
@@ -45,7 +45,7 @@ function fitSize(view: DataView): number | undefined {
     if (kind === token.beginNode) {
       const name = stringAt(view, at);
       if (name === undefined) return undefined;
-      at += (name.length + 4) & ~3;
+      at += aligned(name.length + 1);
       nodes.push({ start: 0, size: 0 });
     } else if (kind === token.endNode) {
       const node = nodes.pop();
@@ -63,12 +63,17 @@ function fitSize(view: DataView): number | undefined {
         if (name === 'data-position') node.start = value;
         if (name === 'data-size') node.size = value;
       }
-      at += 8 + ((length + 3) & ~3);
+      at += 8 + aligned(length);
     } else if (kind !== token.nop) {
       return undefined;
     }
   }
   return undefined;
+}
+
+/** To four bytes; bit operations would make large numbers negative. */
+function aligned(bytes: number): number {
+  return Math.ceil(bytes / 4) * 4;
 }
 
 function stringAt(view: DataView, start: number): string | undefined {

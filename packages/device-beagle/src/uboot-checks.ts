@@ -5,6 +5,7 @@ import {
   areaBytes,
   type BootMedium,
   boardOf,
+  bootFile,
   bootMediumOf,
   firstPartitionOf,
   loaderPlace,
@@ -16,7 +17,8 @@ import {
   ubootPlace,
   wholeMounts,
 } from './boot-medium.ts';
-import { decideBoot } from './boot-way.ts';
+import { decideBoot, isRefusal } from './boot-way.ts';
+import { parseExtlinuxConf } from './extlinux-conf.ts';
 import { flowOf, stockVariables } from './stock-flow.ts';
 import { readUbootImage } from './u-boot-image.ts';
 
@@ -38,7 +40,7 @@ export function checkUboot(facts: Facts): readonly Finding[] {
     ...checkOtherMedia(facts, medium),
     ...checkFirstPartition(facts, medium),
     ...checkModules(facts),
-    ...('length' in decision ? decision : []),
+    ...(isRefusal(decision) ? decision : []),
     ...tellOfOverlays(facts, medium),
     ...tellOfWatchdog(facts),
   ];
@@ -69,11 +71,12 @@ function checkFlow(facts: Facts, { disk }: BootMedium): Finding[] {
       ),
     ];
   }
+  const entry = flow.kind === 'script' ? undefined : parseExtlinuxConf(bootFile(facts, flow.path)?.text ?? '').started;
   return [
     error(
       'beagle-extlinux',
       flow.path,
-      'U-Boot starts this system by it, before it looks at uEnv.txt, and it has no way to start something once: a stage 2 that fails would be started for ever',
+      `U-Boot starts this system by it${entry === undefined ? '' : ` ("${entry.label}")`}, before it looks at uEnv.txt, and it has no way to start something once: a stage 2 that fails would be started for ever`,
       'Write the flasher image of balenaOS to a card and start the board from that',
     ),
   ];
@@ -86,10 +89,8 @@ function checkOtherMedia(facts: Facts, medium: BootMedium): Finding[] {
     const kind = mediumKindOf(facts, disk);
     if (kind === 'sd' && medium.kind === 'emmc') return checkCard(facts, disk);
     if (kind === 'emmc' && medium.kind === 'sd') return checkEmmc(facts, disk);
-    if (kind !== undefined) return [];
-    return [
-      error('beagle-medium', mediumTypePath(disk), 'it does not say whether this is a card', `Remove ${disk.path}`),
-    ];
+    const why = 'with it, it is not certain which medium U-Boot and the ROM look at first';
+    return [error('beagle-medium', mediumTypePath(disk), why, `Remove ${disk.path}`)];
   });
 }
 

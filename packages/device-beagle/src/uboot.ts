@@ -10,14 +10,9 @@ import {
   ubootFile,
 } from './boot-medium.ts';
 import { flagSectorBytes, initramfsName, scriptName, scriptText } from './boot-script.ts';
-import {
-  type BootDecision,
-  decideBoot,
-  deviceTreePaths,
-  directoryOf,
-  fatKernelName,
-  flagFileName,
-} from './boot-way.ts';
+import { type BootDecision, decideBoot, directoryOf, isRefusal } from './boot-way.ts';
+import { flagFileName } from './flag-way.ts';
+import { deviceTreePaths, fatKernelName } from './kernel-files.ts';
 import { flowPaths } from './stock-flow.ts';
 import { checkUboot } from './uboot-checks.ts';
 
@@ -66,7 +61,7 @@ function namesToList(facts: Facts): readonly string[] {
 function decided(facts: Facts): BootDecision {
   const [board, medium] = [boardOf(facts), bootMediumOf(facts)];
   const decision = board === undefined || medium === undefined ? [] : decideBoot(facts, board, medium);
-  if ('length' in decision) throw new MigrateError('unsupported', 'there is no way to boot this board once');
+  if (isRefusal(decision)) throw new MigrateError('unsupported', 'there is no way to boot this board once');
   return decision;
 }
 

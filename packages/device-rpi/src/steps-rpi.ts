@@ -1,14 +1,12 @@
 import {
-  type BootRestore,
   exchangeSector,
   type Host,
   MigrateError,
+  mountOldBoot,
   type ReadingHandler,
-  type StepContext,
   type StepHandlers,
   type StepOf,
-  savedFile,
-  saveFile,
+  sectorSwitch,
   type UndoableHandler,
 } from '@migrate/core';
 import { trybootProperty } from './boot-partition.ts';
@@ -35,27 +33,18 @@ const setTryboot: UndoableHandler<StepOf<'set-rpi-tryboot'>> = {
   },
 };
 
-const switchConfig: UndoableHandler<StepOf<'switch-rpi-config'>> = {
+const switchConfig = sectorSwitch<StepOf<'switch-rpi-config'>>({
   describe: (step) => `change one sector of ${step.path} so that the next boot starts stage 2`,
-  prepare: (step, { host }) => saveFile(host, step.path),
-  apply: async (step, { host }) => {
-    await exchangeSector(host, step.path, { change: step.change, from: 'original', to: 'armed', cure });
-  },
-  undo: async (step, saved, { host }) => {
-    const before = savedFile(step.path, saved);
-    await exchangeSector(host, step.path, { change: step.change, from: 'armed', to: 'original', cure });
-    // The time only where nobody else wrote to it.
-    if (Buffer.from(await host.readFile(step.path)).equals(Buffer.from(before.contents)))
-      await host.setAttributes(step.path, before.attributes);
-  },
-};
+  cure,
+});
 
 /** Init has put it back already; this proves it, or does it. */
 const restoreConfig: ReadingHandler<StepOf<'restore-rpi-config'>> = {
   describe: (step) =>
     `confirm that ${step.restore.path} is as it was, so that the old system boots if anything fails from here`,
   apply: async (step, context) => {
-    const root = await mountBoot(step.restore, context);
+    const { uuid, fileSystem } = step.restore;
+    const root = await mountOldBoot(context, { uuid, fileSystem, options: ['rw', 'sync'] });
     try {
       const path = `${root}${step.restore.path}`;
       await exchangeSector(context.host, path, { change: step.restore, from: 'armed', to: 'original', cure });
@@ -114,13 +103,4 @@ async function isTrybootSet(host: Host, command: string): Promise<boolean> {
     if (thrown instanceof MigrateError && thrown.code === 'unsupported') return false;
     throw thrown;
   }
-}
-
-async function mountBoot(restore: BootRestore, { host, ramDirectory }: StepContext): Promise<string> {
-  if (ramDirectory === undefined) throw new Error('this step runs in stage 2 only');
-  const { stdout } = await host.run('findfs', [`UUID=${restore.uuid}`]);
-  const target = `${ramDirectory}/old-boot`;
-  if ((await host.status(target)) === undefined) await host.makeDirectory(target, 0o700);
-  await host.mount({ source: stdout.trim(), target, fileSystem: restore.fileSystem, options: ['rw', 'sync'] });
-  return target;
 }

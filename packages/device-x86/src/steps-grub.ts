@@ -1,5 +1,6 @@
 import {
   MigrateError,
+  mountOldBoot,
   type ReadingHandler,
   type StepHandlers,
   type StepOf,
@@ -70,17 +71,14 @@ type Context = Parameters<typeof confirmCleared.apply>[1];
 
 /** The environment block may lie on a /boot partition of its own, which is then mounted read-only for a moment. */
 async function mountedRoot(
-  step: StepOf<'confirm-grub-variable-cleared'>,
-  { host, plan, oldRoot, ramDirectory }: Context,
+  { fileSystemUuid: uuid, fileSystemType: fileSystem }: StepOf<'confirm-grub-variable-cleared'>,
+  context: Context,
 ): Promise<{ path: string; release: () => Promise<void> }> {
-  if (oldRoot === undefined || ramDirectory === undefined) throw new Error('this step runs in stage 2 only');
-  if (step.fileSystemUuid === plan.payloadFileSystem.uuid) return { path: oldRoot, release: async () => {} };
-  const { stdout } = await host.run('findfs', [`UUID=${step.fileSystemUuid}`]);
-  const target = `${ramDirectory}/old-boot`;
-  if ((await host.status(target)) === undefined) await host.makeDirectory(target, 0o700);
-  const fileSystem = step.fileSystemType;
-  await host.mount({ source: stdout.trim(), target, fileSystem, options: ['ro'] });
-  return { path: target, release: () => host.unmount(target) };
+  const { host, plan, oldRoot } = context;
+  if (oldRoot === undefined) throw new Error('this step runs in stage 2 only');
+  if (uuid === plan.payloadFileSystem.uuid) return { path: oldRoot, release: async () => {} };
+  const path = await mountOldBoot(context, { uuid, fileSystem, options: ['ro'] });
+  return { path, release: () => host.unmount(path) };
 }
 
 async function readBlock(host: Context['host'], path: string): Promise<string> {

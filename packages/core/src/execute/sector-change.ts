@@ -3,6 +3,9 @@
 import { MigrateError } from '../error.ts';
 import type { Host } from '../host/host.ts';
 import type { SectorChange } from '../initramfs/initramfs.ts';
+import type { StepOf } from '../plan/plan.ts';
+import type { UndoableHandler } from './execute.ts';
+import { savedFile, saveFile } from './steps-files.ts';
 
 const sectorBytes = 512;
 /** Lines of padding stay below every reader's limit. */
@@ -104,4 +107,26 @@ export async function exchangeSector(
   await host.overwriteInPlace(path, bytes);
   const kept = Buffer.from(await host.readFile(path));
   if (!kept.equals(bytes)) throw new MigrateError('verify-mismatch', `${path} did not keep what was written`);
+}
+
+/** Handler of a step that changes one sector of a file, and of its undo; `cure` is for a file that somebody else changed as well. */
+export function sectorSwitch<S extends StepOf<'switch-rpi-config' | 'switch-uboot-environment'>>({
+  describe,
+  cure,
+}: {
+  describe: (step: S) => string;
+  cure: string;
+}): UndoableHandler<S> {
+  return {
+    describe,
+    prepare: (step, { host }) => saveFile(host, step.path),
+    apply: ({ path, change }, { host }) => exchangeSector(host, path, { change, from: 'original', to: 'armed', cure }),
+    undo: async ({ path, change }, saved, { host }) => {
+      const before = savedFile(path, saved);
+      await exchangeSector(host, path, { change, from: 'armed', to: 'original', cure });
+      // The time only where nobody else wrote to it.
+      if (Buffer.from(await host.readFile(path)).equals(Buffer.from(before.contents)))
+        await host.setAttributes(path, before.attributes);
+    },
+  };
 }
