@@ -178,6 +178,8 @@ lacks_getrandom() {
   [ "$major" -lt 3 ] || { [ "$major" -eq 3 ] && [ "$minor" -lt 17 ]; }
 }
 
+# libuv 1.46, in the Node of the bundle for 32-bit ARM, hands file operations to a kernel thread that spins (io_uring, SQPOLL): a
+# board with one processor stands still meanwhile, and a file whose close is under way keeps its file system busy.
 run_stage2() {
   set -- --expose-gc --single-threaded-gc --max-semi-space-size=1 --max-old-space-size=64 "$payload/app/stage2.js" \
     --plan "$payload/plan.json" --old-root "$old" --old-root-device "$device" "$@"
@@ -185,7 +187,7 @@ run_stage2() {
   if [ -f "$payload/runtime/getentropy.so" ] && lacks_getrandom; then
     set -- --preload "$payload/runtime/getentropy.so" "$@"
   fi
-  env -i PATH="$PATH" HOME=/ "$payload/runtime/ld.so" --library-path "$payload/runtime/lib" "$@" </dev/null
+  env -i PATH="$PATH" HOME=/ UV_USE_IO_URING=0 "$payload/runtime/ld.so" --library-path "$payload/runtime/lib" "$@" </dev/null
 }
 
 main() {

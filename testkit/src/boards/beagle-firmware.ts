@@ -19,7 +19,6 @@ import {
 const environmentBytes = 0x40000;
 const flashBytes = 64 * 1024 * 1024;
 
-/** Two processors where a board has one: nothing here depends on it, and it saves time. */
 export const machineArguments = [
   '-machine',
   'virt,highmem=off',
