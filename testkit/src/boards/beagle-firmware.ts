@@ -19,16 +19,7 @@ import {
 const environmentBytes = 0x40000;
 const flashBytes = 64 * 1024 * 1024;
 
-export const machineArguments = [
-  '-machine',
-  'virt,highmem=off',
-  '-cpu',
-  'cortex-a15',
-  '-smp',
-  '2',
-  '-m',
-  '1536',
-] as const;
+export const machineArguments = ['-machine', 'virt,highmem=off', '-cpu', 'cortex-a15', '-m', '1536'] as const;
 
 /** Writes the second flash bank with this environment. */
 export async function writeEnvironmentFlash(path: string, environment: Environment): Promise<void> {

@@ -193,10 +193,13 @@ async function configure(tree: string, { layout, release }: { layout: Layout; re
     await rm(join(tree, path), { force: true });
     await symlink(target, join(tree, path));
   }
-  const trees = join(tree, 'boot/dtbs', release);
-  await mkdir(trees, { recursive: true });
   const name = board === 'beaglebone-black' ? 'am335x-boneblack.dtb' : 'omap3-beagle-xm.dtb';
-  await copyFile(await deviceTree(board), join(trees, name));
+  // The kernel package's own are for the real boards.
+  await rm(join(tree, 'usr/lib', `linux-image-${release}`), { recursive: true });
+  for (const place of [`boot/dtbs/${release}`, `usr/lib/linux-image-${release}`]) {
+    await mkdir(join(tree, place), { recursive: true });
+    await copyFile(await deviceTree(board), join(tree, place, name));
+  }
   await makeInitrd(join(tree, `boot/initrd.img-${release}`), {
     busybox: join(tree, 'bin/busybox'),
     root: tree,

@@ -1,43 +1,104 @@
-// The road on an emulated Beagle.
+// The road on an emulated Beagle: everything lies on its disk beforehand.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { balenaImage } from '../balena-image.ts';
 import { romEnvironment } from '../boards/beagle-environment.ts';
 import { type BeagleMachine, startBeagle } from '../boards/beagle-machine.ts';
-import { boardOf, type Layout, makeOldDisk } from '../boards/beagle-old-systems.ts';
+import { boardOf, type Layout, makeOldDisk, oldSystemUp } from '../boards/beagle-old-systems.ts';
 import { beagleTarget } from '../boards/beagle-target.ts';
-import { fillWorkDirectory, type Road, roadOn } from './road.ts';
+import { bootFiles } from './boot-files.ts';
+import { fillWorkDirectory, type Road, reboot, roadOn } from './road.ts';
 
 export interface BeagleRoad extends Road {
   readonly machine: BeagleMachine;
+  /** All that stage 1 may touch, as text: boot files, and the bytes before the first partition. */
+  bootState(): Promise<string>;
+  /** Ends the machine and starts another one where `machine.saveSnapshot` was called. */
+  returnTo(snapshot: string): Promise<BeagleRoad>;
+  /** Sets U-Boot's flag again, which every start spends. */
+  arm(): Promise<void>;
 }
 
 /** The boot ROM's order of media: the eMMC where there is one, then the card. */
-export const romOf: Readonly<Record<Layout, ReturnType<typeof romEnvironment>>> = {
-  emmc: romEnvironment([1, 0]),
-  sd: romEnvironment([0]),
+const media: Readonly<Record<Layout, readonly number[]>> = { emmc: [1, 0], sd: [0] };
+
+const flagOf: Readonly<Record<Layout, string>> = {
+  // 128 KiB before the first partition, which begins at 4 MiB.
+  emmc: 'printf bmig | dd of=/dev/mmcblk1 bs=512 seek=7936 conv=notrunc,fsync',
+  sd: 'printf bmig | dd of=/boot/uboot/bmigrate.flg conv=notrunc,fsync',
+};
+
+const bootPlaces: Readonly<
+  Record<Layout, { readonly disk: string; readonly gapSectors: number; readonly more: string }>
+> = {
+  emmc: { disk: '/dev/mmcblk1', gapSectors: 8192, more: '/uEnv.txt' },
+  sd: { disk: '/dev/mmcblk0', gapSectors: 63, more: '/boot/uboot' },
 };
 
 /** An old system, started by U-Boot and its own boot files, with everything that a migration needs. */
-export async function startBeagleRoad(layout: Layout): Promise<BeagleRoad> {
+export async function startBeagleRoad(layout: Layout, options: { readonly card?: string } = {}): Promise<BeagleRoad> {
   const directory = await mkdtemp(join(tmpdir(), 'migrate-road-'));
-  const share = join(directory, 'share');
-  await mkdir(share);
+  const work = join(directory, 'work');
+  await mkdir(work);
   const deviceType = boardOf[layout];
   const boot = await beagleTarget(deviceType);
   const image = await balenaImage({ table: 'mbr', deviceType, payloadMib: 1, boot });
-  await fillWorkDirectory(share, { architecture: 'armv7', image, deviceType });
+  await fillWorkDirectory(work, { architecture: 'armv7', image, deviceType });
   const disk = join(directory, 'disk.qcow2');
-  await makeOldDisk({ layout, work: share, path: disk });
-  const machine = await startBeagle({ [layout]: disk, firmware: romOf[layout] });
+  await makeOldDisk({ layout, work, path: disk });
+
+  const roadFrom = async (snapshot?: string): Promise<BeagleRoad> => {
+    const firmware = romEnvironment(media[layout]);
+    const machine = await startBeagle({
+      ...(options.card === undefined ? {} : { sd: options.card }),
+      ...(snapshot === undefined ? {} : { snapshot }),
+      [layout]: disk,
+      firmware,
+    });
+    const road = roadOn({
+      ...{ machine, image, disk, share: work, architecture: 'armv7', console: '/dev/ttyAMA0', isWired: false },
+      close: async () => {
+        await machine.kill();
+        await rm(directory, { recursive: true, force: true });
+      },
+    });
+    const { disk: device, gapSectors, more } = bootPlaces[layout];
+    return {
+      ...road,
+      machine,
+      bootState: async () => {
+        const gap = `dd if=${device} bs=512 count=${gapSectors} iflag=direct status=none | sha256sum`;
+        const elsewhere = `find ${more} -type f -exec sha256sum {} + 2>/dev/null | sort; true`;
+        const { stdout } = await machine.runShell(`sync; ${gap}; ${elsewhere}`);
+        return `${await bootFiles(machine)}\n${stdout}`;
+      },
+      arm: async () => {
+        await machine.runShell(`${flagOf[layout]} 2>/dev/null; sync`);
+      },
+      returnTo: async (name) => {
+        await machine.kill();
+        return roadFrom(name);
+      },
+    };
+  };
+
+  const road = await roadFrom();
+  await road.machine.waitForAgent();
+  return road;
+}
+
+/** Restarts an armed board after `spoil`, and waits for `sign`, and then for the old system. */
+export async function fallsBack(
+  road: BeagleRoad,
+  { spoil, mend, sign }: { readonly spoil: string; readonly mend: string; readonly sign: RegExp },
+): Promise<void> {
+  const { machine } = road;
+  await machine.runShell(spoil);
+  await road.arm();
+  await reboot(machine);
+  await machine.waitFor(sign);
+  await machine.waitFor(new RegExp(oldSystemUp));
   await machine.waitForAgent();
-  const road = roadOn({
-    ...{ machine, image, disk, share, architecture: 'armv7', console: '/dev/ttyAMA0', isWired: false },
-    close: async () => {
-      await machine.kill();
-      await rm(directory, { recursive: true, force: true });
-    },
-  });
-  return { ...road, machine };
+  await machine.runShell(mend);
 }
