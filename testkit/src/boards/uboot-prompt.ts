@@ -1,16 +1,16 @@
 // A U-Boot prompt to try commands at.
-import { type BeagleMachine, type BeagleOptions, startBeagle } from './beagle-machine.ts';
+import { type BeagleOptions, type EmulatedBeagle, startEmulatedBeagle } from './beagle-emulator.ts';
 
 export interface UbootPrompt {
   /** Runs a line and returns what it printed. */
   run(line: string): Promise<string>;
-  readonly machine: BeagleMachine;
+  readonly machine: EmulatedBeagle;
   close(): Promise<void>;
 }
 
 /** U-Boot that stops at its prompt, with the media scanned: SD is virtio 0, eMMC virtio 1. */
 export async function ubootPrompt(media: Omit<BeagleOptions, 'firmware'> = {}): Promise<UbootPrompt> {
-  const machine = await startBeagle({ ...media, firmware: { bootdelay: '-1' } });
+  const machine = await startEmulatedBeagle({ ...media, firmware: { bootdelay: '-1' } });
   let count = 0;
   const run = async (line: string): Promise<string> => {
     count += 1;

@@ -7,9 +7,9 @@ import type { UbootFlag } from '@migrate/core';
 import { flagMagic, hookLines, scriptText } from '@migrate/device-beagle';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type BeagleOptions, startEmulatedBeagle } from './beagle-emulator.ts';
 import { romEnvironment, vendorEnvironment } from './beagle-environment.ts';
 import { deviceTree, loader, rawBootLoader, ubootImage } from './beagle-firmware.ts';
-import { type BeagleOptions, startBeagle } from './beagle-machine.ts';
 import { beagleRoot } from './beagle-old-systems.ts';
 import { makeSmallDisk, type SmallDisk, type SmallPartition } from './uboot-disk.ts';
 import { ubootPrompt } from './uboot-prompt.ts';
@@ -42,7 +42,7 @@ interface Media {
 
 /** What U-Boot prints from power-on until nothing is left to start; a board that resets is caught at its second start. */
 async function start(media: Media, options: Partial<BeagleOptions> = {}): Promise<string> {
-  const machine = await startBeagle({ ...media, firmware: bareVendor, format: 'raw', ...options });
+  const machine = await startEmulatedBeagle({ ...media, firmware: bareVendor, format: 'raw', ...options });
   try {
     await machine.waitFor(/=> |resetting|\n.*FAILSAFE/, { timeoutMs: 60_000 });
     return machine.log().replaceAll('\r', '');
@@ -65,7 +65,7 @@ describe("the vendor's flow", () => {
     const emmc = await disk('emmc', { firstSector: 8192, partitions: [{ fileSystem: 'ext4', files }] });
     const log = await start({ emmc });
     expect(log).toMatch(
-      /Running uenvcmd \.\.\.\nFIRST\nChecking for: \/boot\/uEnv\.txt.*Loaded environment from \/boot/,
+      /Running uenvcmd \.\.\.\nFIRST\nChecking for: \/boot\/uEnv\.txt.*Loaded environment from \/boot/s,
     );
     expect(log).not.toContain('SECOND');
   });
@@ -91,7 +91,7 @@ describe("the vendor's flow", () => {
     const partitions: SmallPartition[] = [{ fileSystem: 'vfat', files }];
     const both = { firstSector: 8192, partitions, raw: await rawBootLoader(says('FROM-RAW')) };
     expect(await start({ emmc: await disk('both', both) }, { firmware: romEnvironment([1]) })).toMatch(
-      /FROM-RAW.*FROM-FAT/,
+      /FROM-RAW.*FROM-FAT/s,
     );
     const fat = await start(
       { emmc: await disk('fat', { firstSector: 8192, partitions }) },
@@ -174,17 +174,17 @@ describe.each([
     expect(log).not.toContain(starting);
     expect(log).toContain('Checking for: /boot/uEnv.txt');
   });
-
-  it.each(['zImage', 'board.dtb', 'stage2.img', 'balena-migrate/uEnv.txt'])(
-    'gives way to the old flow without %s',
-    async (name) => {
-      const emmc = await disk('emmc', armed(fileSystem, flag, { ...unstartable, [name]: undefined }));
-      expect(await start({ emmc })).toMatch(/Running uenvcmd.*Checking for: \/boot\/uEnv\.txt/s);
-    },
-  );
 });
 
 describe('a stage 2 that U-Boot fails to start', () => {
+  it.each(['zImage', 'board.dtb', 'stage2.img', 'balena-migrate/uEnv.txt'])(
+    'gives way to the old flow without %s',
+    async (name) => {
+      const emmc = await disk('emmc', armed('ext4', gapFlag, { ...unstartable, [name]: undefined }));
+      expect(await start({ emmc })).toMatch(/Running uenvcmd.*Checking for: \/boot\/uEnv\.txt/s);
+    },
+  );
+
   it('resets the board where the device tree is damaged, and is not started again', async () => {
     // With a header that holds, and nothing behind it that does: such a bootz does not return.
     const damaged = Buffer.concat([board.subarray(0, 0x28), Buffer.alloc(board.length - 0x28, 0xff)]);

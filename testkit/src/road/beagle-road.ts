@@ -3,15 +3,16 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { balenaImage } from '../balena-image.ts';
+import { makeOldDisk } from '../boards/beagle-disk.ts';
+import { type EmulatedBeagle, startEmulatedBeagle } from '../boards/beagle-emulator.ts';
 import { romEnvironment } from '../boards/beagle-environment.ts';
-import { type BeagleMachine, startBeagle } from '../boards/beagle-machine.ts';
-import { boardOf, type Layout, makeOldDisk, oldSystemUp } from '../boards/beagle-old-systems.ts';
+import { boardOf, type Layout, oldSystemUp } from '../boards/beagle-old-systems.ts';
 import { beagleTarget } from '../boards/beagle-target.ts';
 import { bootFiles } from './boot-files.ts';
 import { fillWorkDirectory, type Road, reboot, roadOn } from './road.ts';
 
 export interface BeagleRoad extends Road {
-  readonly machine: BeagleMachine;
+  readonly machine: EmulatedBeagle;
   /** All that stage 1 may touch, as text: boot files, and the bytes before the first partition. */
   bootState(): Promise<string>;
   /** Ends the machine and starts another one where `machine.saveSnapshot` was called. */
@@ -50,7 +51,7 @@ export async function startBeagleRoad(layout: Layout, options: { readonly card?:
 
   const roadFrom = async (snapshot?: string): Promise<BeagleRoad> => {
     const firmware = romEnvironment(media[layout]);
-    const machine = await startBeagle({
+    const machine = await startEmulatedBeagle({
       ...(options.card === undefined ? {} : { sd: options.card }),
       ...(snapshot === undefined ? {} : { snapshot }),
       [layout]: disk,
@@ -68,7 +69,7 @@ export async function startBeagleRoad(layout: Layout, options: { readonly card?:
       ...road,
       machine,
       bootState: async () => {
-        const gap = `dd if=${device} bs=512 count=${gapSectors} iflag=direct status=none | sha256sum`;
+        const gap = `dd if=${device} bs=${gapSectors * 512} count=1 iflag=direct status=none | sha256sum`;
         const elsewhere = `find ${more} -type f -exec sha256sum {} + 2>/dev/null | sort; true`;
         const { stdout } = await machine.runShell(`sync; ${gap}; ${elsewhere}`);
         return `${await bootFiles(machine)}\n${stdout}`;

@@ -47,6 +47,7 @@ describe('a BeagleBoard-xM whose card has a FAT with a uEnv.txt of its own', () 
     await road.arm();
     await reboot(road.machine);
     await checkMigrated(road, { deviceType: 'beagleboard-xm', firmware: 'device-tree' });
+    console.log(/peak memory of stage 2.*/.exec(road.machine.log())?.[0]);
     expect(road.machine.log()).toMatch(/ROM: MLO of 0.*Starting stage 2.*ROM: MLO of 0.*BALENA-U-BOOT on 0/s);
   });
 });

@@ -24,7 +24,7 @@ export interface BeagleOptions {
   readonly snapshot?: string;
 }
 
-export interface BeagleMachine extends Machine {
+export interface EmulatedBeagle extends Machine {
   saveSnapshot(name: string): Promise<void>;
   /** Types at the serial console. */
   type(text: string): void;
@@ -36,7 +36,7 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-export async function startBeagle(options: BeagleOptions): Promise<BeagleMachine> {
+export async function startEmulatedBeagle(options: BeagleOptions): Promise<EmulatedBeagle> {
   const directory = await mkdtemp(join(tmpdir(), 'migrate-beagle-'));
   await writeEnvironmentFlash(join(directory, 'environment'), options.firmware);
   const child = spawn('qemu-system-arm', qemuArguments(options, directory), { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -52,7 +52,8 @@ export async function startBeagle(options: BeagleOptions): Promise<BeagleMachine
   const shell = serialShell({ log, send: type });
   child.stdout.on('data', (data: Buffer) => {
     const text = data.toString('latin1');
-    if (/U-Boot 20\d\d\.\d\d/.test(text)) shell.restarted();
+    // The banner of U-Boot may come in two pieces.
+    if (/U-Boot 20\d\d\.\d\d/.test(log.text().slice(-20) + text)) shell.restarted();
     log.append(text);
   });
   const exited = new Promise<void>((resolve) => {
@@ -67,7 +68,7 @@ export async function startBeagle(options: BeagleOptions): Promise<BeagleMachine
   });
   diesEarly.catch(() => {});
   const qmp = await Promise.race([openJsonChannel(join(directory, 'qmp'), { greets: true }), diesEarly]);
-  const machine: BeagleMachine = {
+  const machine: EmulatedBeagle = {
     log: log.text,
     onSerial: log.onText,
     waitFor: log.waitFor,
