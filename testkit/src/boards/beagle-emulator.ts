@@ -16,16 +16,15 @@ export interface BeagleOptions {
   /** Images of a size that is a power of two, as SD cards have. */
   readonly sd?: string;
   readonly emmc?: string;
-  /** Of the images; qcow2 where it is left out, which can hold a snapshot. */
+  /** Of the images; qcow2 where it is left out. */
   readonly format?: 'raw' | 'qcow2';
   /** Media that take no writes; Linux does not see them. */
   readonly isReadOnly?: boolean;
-  /** Snapshot of the disks to start from. */
-  readonly snapshot?: string;
 }
 
 export interface EmulatedBeagle extends Machine {
-  saveSnapshot(name: string): Promise<void>;
+  /** Stands still, with all that was written on its media, while something is done. */
+  paused(action: () => Promise<void>): Promise<void>;
   /** Types at the serial console. */
   type(text: string): void;
 }
@@ -78,10 +77,10 @@ export async function startEmulatedBeagle(options: BeagleOptions): Promise<Emula
       const stats = (await qmp.send('query-blockstats')) as { qdev?: string; stats: { wr_operations: number } }[];
       return Object.fromEntries(stats.map((entry) => [entry.qdev ?? '', entry.stats.wr_operations]));
     },
-    saveSnapshot: async (name) => {
-      const line = { 'command-line': `savevm ${name}` };
-      const answer = await qmp.send('human-monitor-command', line, { timeoutMs: 120_000 });
-      if (answer !== '') throw new Error(`savevm: ${answer}`);
+    paused: async (action) => {
+      await qmp.send('stop');
+      await action();
+      await qmp.send('cont');
     },
     kill: async () => {
       child.kill('SIGKILL');
@@ -89,9 +88,6 @@ export async function startEmulatedBeagle(options: BeagleOptions): Promise<Emula
     },
     exited,
   };
-  if (options.snapshot !== undefined)
-    // The guest's clock still shows when the snapshot was made.
-    await machine.run('/bin/date', ['-s', `@${Math.floor(Date.now() / 1000)}`]);
   return machine;
 }
 
@@ -116,7 +112,6 @@ function qemuArguments(options: BeagleOptions, directory: string): string[] {
       ...['-device', `sdhci-pci,addr=${4 + index},id=host${index}`],
       ...(path === undefined || options.isReadOnly === true ? [] : card(index)),
     ]),
-    ...(options.snapshot === undefined ? [] : ['-loadvm', options.snapshot]),
   ];
 }
 

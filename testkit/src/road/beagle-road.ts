@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { balenaImage } from '../balena-image.ts';
 import { makeOldDisk } from '../boards/beagle-disk.ts';
 import { type EmulatedBeagle, startEmulatedBeagle } from '../boards/beagle-emulator.ts';
@@ -15,8 +16,8 @@ export interface BeagleRoad extends Road {
   readonly machine: EmulatedBeagle;
   /** All that stage 1 may touch, as text: boot files, and the bytes before the first partition. */
   bootState(): Promise<string>;
-  /** Ends the machine and starts another one where `machine.saveSnapshot` was called. */
-  returnTo(snapshot: string): Promise<BeagleRoad>;
+  /** The same road on a machine of its own, which starts with a copy of the disk as it is now. */
+  fork(): Promise<BeagleRoad>;
   /** Sets U-Boot's flag again, which every start spends. */
   arm(): Promise<void>;
 }
@@ -46,23 +47,19 @@ export async function startBeagleRoad(layout: Layout, options: { readonly card?:
   const boot = await beagleTarget(deviceType);
   const image = await balenaImage({ table: 'mbr', deviceType, payloadMib: 1, boot });
   await fillWorkDirectory(work, { architecture: 'armv7', image, deviceType });
-  const disk = join(directory, 'disk.qcow2');
-  await makeOldDisk({ layout, work, path: disk });
+  const path = join(directory, 'disk.qcow2');
+  await makeOldDisk({ layout, work, path });
 
-  const roadFrom = async (snapshot?: string): Promise<BeagleRoad> => {
+  const roadOnDisk = async (disk: string): Promise<BeagleRoad> => {
     const firmware = romEnvironment(media[layout]);
     const machine = await startEmulatedBeagle({
       ...(options.card === undefined ? {} : { sd: options.card }),
-      ...(snapshot === undefined ? {} : { snapshot }),
       [layout]: disk,
       firmware,
     });
     const road = roadOn({
       ...{ machine, image, disk, share: work, architecture: 'armv7', console: '/dev/ttyAMA0', isWired: false },
-      close: async () => {
-        await machine.kill();
-        await rm(directory, { recursive: true, force: true });
-      },
+      close: () => machine.kill(),
     });
     const { disk: device, gapSectors, more } = bootPlaces[layout];
     return {
@@ -77,16 +74,26 @@ export async function startBeagleRoad(layout: Layout, options: { readonly card?:
       arm: async () => {
         await machine.runShell(`${flagOf[layout]} 2>/dev/null; sync`);
       },
-      returnTo: async (name) => {
-        await machine.kill();
-        return roadFrom(name);
+      fork: async () => {
+        const copy = join(directory, 'copy.qcow2');
+        await machine.runShell('sync');
+        await machine.paused(async () => {
+          await execa('cp', ['--sparse=always', disk, copy]);
+        });
+        return roadOnDisk(copy);
       },
     };
   };
 
-  const road = await roadFrom();
+  const road = await roadOnDisk(path);
   await road.machine.waitForAgent();
-  return road;
+  return {
+    ...road,
+    close: async () => {
+      await road.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
 }
 
 /** Restarts an armed board after `spoil`, and waits for `sign`, and then for the old system. */
