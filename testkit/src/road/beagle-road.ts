@@ -16,7 +16,7 @@ export interface BeagleRoad extends Road {
   readonly machine: EmulatedBeagle;
   /** All that stage 1 may touch, as text: boot files, and the bytes before the first partition. */
   bootState(): Promise<string>;
-  /** The same road on a machine of its own, which starts with a copy of the disk as it is now. */
+  /** The same road on a machine of its own, which starts with a copy of the disk as it is now and without the card beside it. */
   fork(): Promise<BeagleRoad>;
   /** Sets U-Boot's flag again, which every start spends. */
   arm(): Promise<void>;
@@ -39,7 +39,10 @@ const bootPlaces: Readonly<
 };
 
 /** An old system, started by U-Boot and its own boot files, with everything that a migration needs. */
-export async function startBeagleRoad(layout: Layout, options: { readonly card?: string } = {}): Promise<BeagleRoad> {
+export async function startBeagleRoad(
+  layout: Layout,
+  options: { /** Beside the disk of the system. */ readonly card?: string } = {},
+): Promise<BeagleRoad> {
   const directory = await mkdtemp(join(tmpdir(), 'migrate-road-'));
   const work = join(directory, 'work');
   await mkdir(work);
@@ -50,10 +53,10 @@ export async function startBeagleRoad(layout: Layout, options: { readonly card?:
   const path = join(directory, 'disk.qcow2');
   await makeOldDisk({ layout, work, path });
 
-  const roadOnDisk = async (disk: string): Promise<BeagleRoad> => {
+  const roadOnDisk = async (disk: string, card?: string): Promise<BeagleRoad> => {
     const firmware = romEnvironment(media[layout]);
     const machine = await startEmulatedBeagle({
-      ...(options.card === undefined ? {} : { sd: options.card }),
+      ...(card === undefined ? {} : { sd: card }),
       [layout]: disk,
       firmware,
     });
@@ -85,7 +88,7 @@ export async function startBeagleRoad(layout: Layout, options: { readonly card?:
     };
   };
 
-  const road = await roadOnDisk(path);
+  const road = await roadOnDisk(path, options.card);
   await road.machine.waitForAgent();
   return {
     ...road,
