@@ -9,7 +9,8 @@ import { configYaml, oldNetworks } from './road.ts';
 import { checkMigrated } from './road-test.ts';
 
 const initramfs = '/boot/balena-migrate/stage2.img';
-const cardFile = '/mnt/uEnv.txt';
+const cardDirectory = '/run/card';
+const cardFile = `${cardDirectory}/uEnv.txt`;
 
 describe('a BeagleBone Black whose eMMC is one ext4, with an empty card in its slot', () => {
   let directory: string;
@@ -25,7 +26,9 @@ describe('a BeagleBone Black whose eMMC is one ext4, with an empty card in its s
     const card = join(directory, 'card.qcow2');
     await execa('qemu-img', ['convert', '-O', 'qcow2', raw, card]);
     road = await startBeagleRoad('emmc', { card });
-    await road.machine.runShell('mkdir -p /etc/wpa_supplicant /etc/systemd/network && mount /dev/mmcblk0p1 /mnt');
+    await road.machine.runShell(
+      `mkdir -p /etc/wpa_supplicant /etc/systemd/network ${cardDirectory} && mount /dev/mmcblk0p1 ${cardDirectory}`,
+    );
     for (const [path, contents] of Object.entries(oldNetworks)) await road.machine.writeFile(path, contents);
     const release = (await road.machine.runShell('uname -r')).stdout.trim();
     deviceTree = `/boot/dtbs/${release}/am335x-boneblack.dtb`;
