@@ -7,14 +7,12 @@ import { serialAgent, serialAgentPath } from '../serial-shell.ts';
 import { makeInitrd } from '../small-initrd.ts';
 import type { Board } from './beagle-environment.ts';
 import { deviceTree } from './beagle-firmware.ts';
+import { oldSystemUp, systemdFiles, systemdLinks } from './old-system-units.ts';
 
 /** eMMC with one ext4 partition, as on a BeagleBone; SD card with FAT and ext4, as on a BeagleBoard-xM. */
 export type Layout = 'emmc' | 'sd';
 
 export const boardOf: Readonly<Record<Layout, Board>> = { emmc: 'beaglebone-black', sd: 'beagleboard-xm' };
-
-/** Said on the console by an old system that is up. */
-export const oldSystemUp = 'OLD-SYSTEM-UP';
 
 export const rootUuid = '5e0f3c9a-1c7e-4d2b-9f60-0a1b2c3d4e5f';
 
@@ -50,30 +48,6 @@ for place in proc sys dev; do $b mount --move /$place /new/$place; done
 exec $b switch_root /new /sbin/init
 `;
 
-const agentUnit = `[Unit]
-Description=Commands of the test over the console
-[Service]
-ExecStartPre=/bin/sh -c 'printf "\\n${oldSystemUp}\\n" >/dev/console'
-ExecStart=${serialAgentPath} /dev/ttyAMA0
-Restart=always
-[Install]
-WantedBy=multi-user.target
-`;
-
-/** What would only take time, or the console. */
-const maskedUnits = [
-  'serial-getty@ttyAMA0.service',
-  'getty@tty1.service',
-  'apt-daily.timer',
-  'apt-daily-upgrade.timer',
-  'dpkg-db-backup.timer',
-  'e2scrub_all.timer',
-  'e2scrub_reap.service',
-  'fstrim.timer',
-  'systemd-update-utmp.service',
-  'ldconfig.service',
-];
-
 const startUp = `#!/bin/sh
 mount -t tmpfs -o mode=0755 tmpfs /run
 mount -o remount,rw,noatime /
@@ -93,14 +67,9 @@ const systems: Readonly<Record<Layout, OldSystem>> = {
   emmc: {
     files: {
       '/etc/fstab': `UUID=${rootUuid} / ext4 noatime,errors=remount-ro 0 1\n`,
-      '/etc/machine-id': '0123456789abcdef0123456789abcdef\n',
-      '/etc/systemd/system/serial-agent.service': agentUnit,
+      ...systemdFiles,
     },
-    links: {
-      '/etc/systemd/system/default.target': '/lib/systemd/system/multi-user.target',
-      '/etc/systemd/system/multi-user.target.wants/serial-agent.service': '../serial-agent.service',
-      ...Object.fromEntries(maskedUnits.map((name) => [`/etc/systemd/system/${name}`, '/dev/null'])),
-    },
+    links: systemdLinks,
   },
   sd: {
     files: {

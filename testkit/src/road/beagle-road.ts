@@ -7,8 +7,9 @@ import { balenaImage } from '../balena-image.ts';
 import { makeOldDisk } from '../boards/beagle-disk.ts';
 import { type EmulatedBeagle, startEmulatedBeagle } from '../boards/beagle-emulator.ts';
 import { romEnvironment } from '../boards/beagle-environment.ts';
-import { boardOf, type Layout, oldSystemUp } from '../boards/beagle-old-systems.ts';
+import { boardOf, type Layout } from '../boards/beagle-old-systems.ts';
 import { beagleTarget } from '../boards/beagle-target.ts';
+import { oldSystemUp } from '../boards/old-system-units.ts';
 import { bootFiles } from './boot-files.ts';
 import { fillWorkDirectory, type Road, reboot, roadOn } from './road.ts';
 
