@@ -2,12 +2,12 @@
 // downstream one is in no archive of Debian), so its device tree has upstream's contents under downstream's name; firmware
 // files are stand-ins, as the model runs none; the last console= is the serial one, which the tests read.
 import { serialAgentPath } from '../serial-shell.ts';
+import { oldSystemUp, systemdFiles, systemdLinks } from './old-system-units.ts';
 import type { PiBoard } from './pi-firmware.ts';
 
 export type PiSystemName = 'bookworm-64' | 'stretch-32';
 
-/** Said on the console by an old system that is up. */
-export const oldSystemUp = 'OLD-SYSTEM-UP';
+export { oldSystemUp } from './old-system-units.ts';
 
 export interface OldSystem {
   readonly architecture: 'arm64' | 'armhf';
@@ -64,35 +64,6 @@ mknod -m 600 /dev/vcio c 1 3
 printf '\\n${oldSystemUp}\\n' >/dev/console
 `;
 
-const agentUnit = `[Unit]
-Description=Commands of the test over the console
-[Service]
-ExecStartPre=/bin/sh -c 'printf "\\n${oldSystemUp}\\n" >/dev/console'
-ExecStart=${serialAgentPath} /dev/ttyAMA0
-Restart=always
-[Install]
-WantedBy=multi-user.target
-`;
-
-/** What would only take time, or the console. */
-const maskedUnits = [
-  'serial-getty@ttyAMA0.service',
-  'getty@tty1.service',
-  'apt-daily.timer',
-  'apt-daily-upgrade.timer',
-  'dpkg-db-backup.timer',
-  'e2scrub_all.timer',
-  'e2scrub_reap.service',
-  'fstrim.timer',
-  'systemd-update-utmp.service',
-  'ldconfig.service',
-  'systemd-logind.service',
-  'systemd-random-seed.service',
-  'dev-mqueue.mount',
-  'sys-kernel-debug.mount',
-  'sys-kernel-tracing.mount',
-];
-
 export const oldSystems: Readonly<Record<PiSystemName, OldSystem>> = {
   'bookworm-64': {
     architecture: 'arm64',
@@ -129,16 +100,11 @@ export const oldSystems: Readonly<Record<PiSystemName, OldSystem>> = {
     console: 'ttyAMA0',
     files: {
       '/etc/fstab': '/dev/mmcblk0p1 /boot vfat defaults 0 0\n/dev/mmcblk0p2 / ext4 defaults,noatime 0 0\n',
-      '/etc/machine-id': '0123456789abcdef0123456789abcdef\n',
       // QEMU's watchdog fires when it is armed, before systemd has unmounted anything.
       '/etc/systemd/system.conf.d/watchdog.conf': '[Manager]\nRebootWatchdogSec=off\n',
-      '/etc/systemd/system/serial-agent.service': agentUnit,
+      ...systemdFiles,
     },
     programs: {},
-    links: {
-      '/etc/systemd/system/default.target': '/lib/systemd/system/multi-user.target',
-      '/etc/systemd/system/multi-user.target.wants/serial-agent.service': '../serial-agent.service',
-      ...Object.fromEntries(maskedUnits.map((name) => [`/etc/systemd/system/${name}`, '/dev/null'])),
-    },
+    links: systemdLinks,
   },
 };

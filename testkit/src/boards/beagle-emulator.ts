@@ -1,0 +1,127 @@
+// A Beagle on QEMU's "virt" machine: real U-Boot, the vendor's memory addresses, 512 MiB that Linux sees, an SD slot and eMMC.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Machine } from '../machine.ts';
+import { openJsonChannel } from '../qmp.ts';
+import { serialLog } from '../serial-log.ts';
+import { serialShell } from '../serial-shell.ts';
+import type { Environment } from './beagle-environment.ts';
+import { machineArguments, writeEnvironmentFlash } from './beagle-firmware.ts';
+
+export interface BeagleOptions {
+  /** What the board starts with: see romEnvironment. */
+  readonly firmware: Environment;
+  /** Images of a size that is a power of two, as SD cards have. */
+  readonly sd?: string;
+  readonly emmc?: string;
+  /** Of the images; qcow2 where it is left out. */
+  readonly format?: 'raw' | 'qcow2';
+  /** Media that take no writes; Linux does not see them. */
+  readonly isReadOnly?: boolean;
+}
+
+export interface EmulatedBeagle extends Machine {
+  /** Stands still, with all that was written on its media, while something is done. */
+  paused(action: () => Promise<void>): Promise<void>;
+  /** Types at the serial console. */
+  type(text: string): void;
+}
+
+const firmware = '/usr/lib/u-boot/qemu_arm/u-boot.bin';
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+export async function startEmulatedBeagle(options: BeagleOptions): Promise<EmulatedBeagle> {
+  const directory = await mkdtemp(join(tmpdir(), 'migrate-beagle-'));
+  await writeEnvironmentFlash(join(directory, 'environment'), options.firmware);
+  const child = spawn('qemu-system-arm', qemuArguments(options, directory), { stdio: ['pipe', 'pipe', 'pipe'] });
+  running.add(child);
+  const errors: string[] = [];
+  child.stderr.on('data', (data: Buffer) => errors.push(data.toString()));
+  // What was typed at a machine that went off.
+  child.stdin.on('error', () => {});
+  const log = serialLog(() => errors.join(''));
+  const type = (text: string): void => {
+    child.stdin.write(text);
+  };
+  const shell = serialShell({ log, send: type });
+  child.stdout.on('data', (data: Buffer) => {
+    const text = data.toString('latin1');
+    // The banner of U-Boot may come in two pieces.
+    if (/U-Boot 20\d\d\.\d\d/.test(log.text().slice(-20) + text)) shell.restarted();
+    log.append(text);
+  });
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', () => {
+      running.delete(child);
+      log.end();
+      void rm(directory, { recursive: true, force: true }).then(resolve);
+    });
+  });
+  const diesEarly = exited.then(() => {
+    throw new Error(`the machine went off: ${errors.join('')}`);
+  });
+  diesEarly.catch(() => {});
+  const qmp = await Promise.race([openJsonChannel(join(directory, 'qmp'), { greets: true }), diesEarly]);
+  const machine: EmulatedBeagle = {
+    log: log.text,
+    onSerial: log.onText,
+    waitFor: log.waitFor,
+    ...shell,
+    type,
+    writeCounts: async () => {
+      const stats = (await qmp.send('query-blockstats')) as { qdev?: string; stats: { wr_operations: number } }[];
+      return Object.fromEntries(stats.map((entry) => [entry.qdev ?? '', entry.stats.wr_operations]));
+    },
+    paused: async (action) => {
+      await qmp.send('stop');
+      await action();
+      await qmp.send('cont');
+    },
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
+    },
+    exited,
+  };
+  return machine;
+}
+
+/**
+ * Each medium is there twice: U-Boot for this machine has a driver for virtio disks, Linux is left without one and sees an SD
+ * card, mmcblk0 in the slot and mmcblk1 for the eMMC. 1536 MiB from 0x40000000 end at 0xa0000000; a kernel that is started at
+ * 0x82000000 uses nothing below 0x80000000, which leaves it the 512 MiB of a board, at the board's addresses.
+ */
+function qemuArguments(options: BeagleOptions, directory: string): string[] {
+  const media = [options.sd, options.emmc];
+  const card = (index: number): string[] => [
+    '-device',
+    `sd-card,drive=medium${index},bus=/gpex-pcihost/pcie.0/host${index}/sd-bus`,
+  ];
+  return [
+    ...['-nodefaults', '-no-user-config', '-display', 'none', ...machineArguments, '-accel', 'tcg'],
+    ...['-serial', 'stdio', '-qmp', `unix:${directory}/qmp,server=on,wait=off`, '-bios', firmware],
+    ...['-drive', `if=pflash,unit=1,format=raw,readonly=on,file=${directory}/environment`],
+    ...media.flatMap((path, index) => [
+      ...blockNode(path, index, options),
+      ...['-device', `virtio-blk-pci,drive=medium${index},addr=${2 + index},share-rw=on`],
+      ...['-device', `sdhci-pci,addr=${4 + index},id=host${index}`],
+      ...(path === undefined || options.isReadOnly === true ? [] : card(index)),
+    ]),
+  ];
+}
+
+/** An empty slot is a medium without contents for U-Boot, whose numbers would move otherwise, and no card for Linux. */
+function blockNode(path: string | undefined, index: number, { format, isReadOnly }: BeagleOptions): string[] {
+  if (path === undefined)
+    return ['-blockdev', `driver=null-co,read-zeroes=on,read-only=on,size=65536,node-name=medium${index}`];
+  const common = `read-only=${isReadOnly === true ? 'on' : 'off'},cache.no-flush=on`;
+  return [
+    ...['-blockdev', `driver=file,filename=${path},node-name=file${index},${common}`],
+    ...['-blockdev', `driver=${format ?? 'qcow2'},file=file${index},node-name=medium${index},${common}`],
+  ];
+}
