@@ -11,10 +11,10 @@ import { status, undo } from './undo-command.ts';
 
 const canary = (name: string) => `CANARY${name}9f3c7`;
 const privateKey = `-----BEGIN PRIVATE KEY-----\n${canary('key')}\n-----END PRIVATE KEY-----\n`;
-const workDirectory = '/work';
+const workDirectory = '/migration';
 
 const inputs: Readonly<Record<string, string>> = {
-  '/work/balena-migrate.yml': `migrate:
+  '/migration/balena-migrate.yml': `migrate:
   mode: immediate
   all_wifis: true
   nwmgr_files: [home, office]
@@ -35,7 +35,7 @@ balena:
     host: api.example.com
     key: ${canary('config')}
 `,
-  '/work/config.json': JSON.stringify(
+  '/migration/config.json': JSON.stringify(
     {
       applicationName: 'fleet',
       applicationId: 1,
@@ -51,9 +51,9 @@ balena:
     null,
     1,
   ),
-  '/work/image.img': 'not an image',
-  '/work/home': `[connection]\nid=home\ntype=wifi\n[wifi]\nssid=home\n[wifi-security]\nkey-mgmt=wpa-psk\npsk=${canary('psk')}\n`,
-  '/work/office': `[connection]\nid=office\ntype=wifi\n[wifi]\nssid=office\n[802-1x]\neap=peap;\nidentity=me\npassword=${canary('eap')}\nprivate-key-password=${canary('pkpass')}\n`,
+  '/migration/image.img': 'not an image',
+  '/migration/home': `[connection]\nid=home\ntype=wifi\n[wifi]\nssid=home\n[wifi-security]\nkey-mgmt=wpa-psk\npsk=${canary('psk')}\n`,
+  '/migration/office': `[connection]\nid=office\ntype=wifi\n[wifi]\nssid=office\n[802-1x]\neap=peap;\nidentity=me\npassword=${canary('eap')}\nprivate-key-password=${canary('pkpass')}\n`,
   '/etc/wpa_supplicant/wpa_supplicant.conf': `network={\n ssid="cafe"\n psk="${canary('wpa')}"\n}\nnetwork={\n ssid="corp"\n key_mgmt=WPA-EAP\n identity="x"\n password="${canary('wpaeap')}"\n private_key_passwd="${canary('wpapk')}"\n}\n`,
   '/etc/NetworkManager/system-connections/old.nmconnection': `[connection]\nid=old\ntype=wifi\n[wifi]\nssid=old\n[wifi-security]\nkey-mgmt=sae\npsk=${canary('nm')}\n`,
   '/var/lib/connman/x.config': `[service_x]\nType=wifi\nName=conn\nPassphrase=${canary('connman')}\n`,
@@ -62,7 +62,7 @@ balena:
   '/proc/cmdline': `root=/dev/sda1 inst.password=${canary('cmdline')} quiet\n`,
   '/boot/grub/grub.cfg': `set superusers="root"\npassword root ${canary('grub')}\n`,
   '/boot/grub/grubenv': `# GRUB Environment Block\ntoken=${canary('grubenv')}\n`,
-  '/work/key.pem': privateKey,
+  '/migration/key.pem': privateKey,
 };
 
 function withServer(files: Readonly<Record<string, string>>) {
@@ -105,7 +105,7 @@ async function outputOf(host: MemoryHost, command: (report: string) => Promise<n
   };
   const spies = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, 'write').mockImplementation(collect));
   try {
-    written.push(`ended with ${await command('/work/report.json')}`);
+    written.push(`ended with ${await command('/migration/report.json')}`);
   } catch (thrown) {
     // As the command line would print it.
     const { reportThrown } = await import('@migrate/core');
@@ -113,22 +113,22 @@ async function outputOf(host: MemoryHost, command: (report: string) => Promise<n
   } finally {
     for (const spy of spies) spy.mockRestore();
   }
-  return `${written.join('')}${(await host.readText('/work/report.json')) ?? ''}${sent}`;
+  return `${written.join('')}${(await host.readText('/migration/report.json')) ?? ''}${sent}`;
 }
 
 type Command = readonly [name: string, run: (host: MemoryHost, json: boolean, report: string) => Promise<number>];
 const options = (json: boolean, report: string) => ({
   json,
   report,
-  config: '/work/balena-migrate.yml',
+  config: '/migration/balena-migrate.yml',
   workDir: workDirectory,
 });
 const commands: readonly Command[] = [
   ['facts', (host) => printFacts(host)],
-  ['validate', (host, json) => validate(host, '/work/balena-migrate.yml', { json })],
+  ['validate', (host, json) => validate(host, '/migration/balena-migrate.yml', { json })],
   ['pretend', (host, json, report) => migrate(host, { ...options(json, report), mode: 'pretend' })],
   ['immediate', (host, json, report) => migrate(host, { ...options(json, report), yes: true })],
-  ['explain', (host, json, report) => explain(host, { ...options(json, report), facts: '/work/facts.json' })],
+  ['explain', (host, json, report) => explain(host, { ...options(json, report), facts: '/migration/facts.json' })],
   ['status', (host, json) => status(host, { json })],
   ['undo', (host, json, report) => undo(host, options(json, report))],
 ];
@@ -138,7 +138,7 @@ describe('no secret of any input is in what migrate prints or reports', () => {
     for (const json of [false, true]) {
       const host = machine();
       const facts = await outputOf(host, () => printFacts(host));
-      const withFacts = machine({ '/work/facts.json': facts.slice(0, facts.lastIndexOf('ended with')) });
+      const withFacts = machine({ '/migration/facts.json': facts.slice(0, facts.lastIndexOf('ended with')) });
       const output = await outputOf(withFacts, (report) => run(withFacts, json, report));
       expect(output).not.toContain('CANARY');
       expect(output).toMatch(/ended with \d/);
@@ -165,7 +165,7 @@ describe('no secret of any input is in what migrate prints or reports', () => {
         fc.pre(named.every(({ index, 0: all }) => from + length <= index || from >= index + all.length));
         const host = machine({ [path]: text.slice(0, from) + added + text.slice(from + length) });
         // A damaged configuration could name any server.
-        for (const [, run] of path.endsWith('.yml') && path.startsWith('/work')
+        for (const [, run] of path.endsWith('.yml') && path.startsWith('/migration')
           ? commands.slice(1, 2)
           : commands.slice(1, 4)) {
           const output = await outputOf(host, (report) => run(host, json, report));

@@ -1,0 +1,159 @@
+import type { Assets, RuntimeAsset } from '../assets/assets.ts';
+import { digestOf, type TargetImage } from '../assets/image.ts';
+import type { Config } from '../config/config.ts';
+import type { WatchdogDuty } from '../initramfs/initramfs.ts';
+import type { BootManager } from '../machine/device.ts';
+import type { Facts } from '../machine/facts.ts';
+import { networkChoice } from '../network/choose-profiles.ts';
+import type { PlacedPath } from './check-machine.ts';
+import { backupName, filesDirectory, logAddressName, type PayloadLayout, sealName } from './lay-out-payload.ts';
+import type { CopiedFile, Step } from './plan.ts';
+import { stage2CommandLine } from './stage2-command-line.ts';
+import { stateDirectory } from './state-directory.ts';
+
+/** Seconds after which a stage 2 that has not reached the point of no return gives way to the old system. */
+const stage2TimeoutSeconds = 1800;
+
+/** All that the steps follow from. */
+export interface Ordering {
+  readonly config: Config;
+  readonly facts: Facts;
+  readonly assets: Assets;
+  readonly manager: BootManager;
+  readonly image: TargetImage;
+  readonly runtime: RuntimeAsset;
+  readonly state: PlacedPath;
+  readonly layout: PayloadLayout;
+  readonly watchdogs: readonly WatchdogDuty[];
+  readonly sendsInStage2: boolean;
+}
+
+/** All that stage 2 needs is durable before the boot manager is told of it; arming is the last step. */
+export function orderStage1({
+  config,
+  facts,
+  assets,
+  manager,
+  runtime,
+  state,
+  layout,
+  image,
+  watchdogs,
+  sendsInStage2,
+}: Ordering): readonly Step[] {
+  const payloadDirectory = `${stateDirectory}/payload`;
+  const bootDirectory = manager.bootDirectory(facts);
+  const initramfsPath = `${bootDirectory}/stage2.img`;
+  const restore = manager.restoreAtOnce?.(facts);
+  const runtimeFiles: CopiedFile[] = runtime.files.map((file) => ({
+    from: `${runtime.directory}/${file.path}`,
+    to: `${payloadDirectory}/${file.path}`,
+    mode: file.isExecutable ? 0o700 : 0o600,
+    sizeBytes: file.sizeBytes,
+  }));
+  const directories = [
+    payloadDirectory,
+    ...parentsBelow(payloadDirectory, [
+      ...runtimeFiles,
+      ...layout.copied,
+      ...layout.written,
+      { to: `${filesDirectory}/` },
+    ]),
+    bootDirectory,
+  ];
+  // Named by the image, so that an entry of an earlier migration is never taken for this one.
+  const entryId = `balena-migrate-${digestOf(image).slice(0, 12)}`;
+  return [
+    ...directories.map((path): Step => ({ kind: 'make-directory', id: `make ${path}`, path, mode: 0o700 })),
+    { kind: 'copy-files', id: 'copy-runtime', files: runtimeFiles },
+    ...(layout.copied.length === 0
+      ? []
+      : [{ kind: 'copy-files', id: 'copy-files', files: layout.copied } satisfies Step]),
+    ...(layout.written.length === 0
+      ? []
+      : [
+          {
+            kind: 'write-connections',
+            id: 'write-connections',
+            choice: networkChoice(config),
+            files: layout.written,
+          } satisfies Step,
+        ]),
+    ...writtenByStage1(assets),
+    ...(sendsInStage2
+      ? [
+          {
+            kind: 'write-secret',
+            id: 'write-log-address',
+            path: `${payloadDirectory}/${logAddressName}`,
+            secret: 'log-address',
+          } satisfies Step,
+        ]
+      : []),
+    { kind: 'write-plan', id: 'write-plan', path: `${payloadDirectory}/plan.json` },
+    {
+      kind: 'build-initramfs',
+      id: 'build-initramfs',
+      path: initramfsPath,
+      busybox: `${runtime.directory}/runtime/busybox`,
+      init: `${runtime.directory}/app/init`,
+      ...(sendsInStage2 ? { network: `${runtime.directory}/app/network` } : {}),
+      modules: facts.modules.needed,
+      settings: {
+        payloadUuid: state.uuid,
+        payloadFileSystem: state.mount.fileSystem,
+        payloadPath: `${state.pathInFileSystem}/payload`,
+        timeoutSeconds: stage2TimeoutSeconds + config.migrate.delaySeconds,
+        planId: '',
+        ...(config.migrate.failMode === 'reboot' ? {} : { failMode: config.migrate.failMode }),
+        ...(watchdogs.length === 0 ? {} : { watchdogs }),
+        ...(restore === undefined ? {} : { restore }),
+      },
+    },
+    ...manager.bootOnce(
+      {
+        entryId,
+        kernelPath: facts.kernel.image?.path ?? '',
+        initramfsPath,
+        commandLine: stage2CommandLine(facts.kernel.commandLine, config.migrate.kernelOptions),
+      },
+      facts,
+    ),
+  ];
+}
+
+/** What is made of this system's own files. The backup comes last, to be as fresh as it can. */
+function writtenByStage1({ configJson, backup }: Assets): readonly Step[] {
+  const steps: Step[] = [];
+  if (configJson?.withHostname !== undefined) {
+    const { hostname, sha256 } = configJson.withHostname;
+    const path = `${filesDirectory}/config.json`;
+    steps.push({ kind: 'write-config-json', id: 'write-config-json', from: configJson.path, path, hostname, sha256 });
+  }
+  if (backup !== undefined) {
+    steps.push({
+      kind: 'write-backup',
+      id: 'write-backup',
+      volumes: backup.volumes,
+      to: `${filesDirectory}/${backupName}`,
+      sealTo: `${filesDirectory}/${sealName}`,
+      limitBytes: backup.archiveBytes,
+    });
+  }
+  return steps;
+}
+
+/** Directories that the files need below `top`, parents first. */
+function parentsBelow(top: string, files: readonly { readonly to: string }[]): string[] {
+  const found = new Set<string>();
+  for (const { to } of files) {
+    const names = to
+      .slice(top.length + 1)
+      .split('/')
+      .slice(0, -1);
+    names.forEach((_, index) => {
+      found.add(`${top}/${names.slice(0, index + 1).join('/')}`);
+    });
+  }
+  return [...found].sort();
+}
