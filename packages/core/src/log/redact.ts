@@ -8,8 +8,8 @@ const names =
   '(?:wep[-_]?key\\d?|psk|sae_password|(?:private[-_]key[-_]|phase2-private-key-)?pass(?:phrase|word|wd)|(?:device|provisioning)?[-_]?api[-_]?key|vpn_?key|secrets?|tokens?)';
 
 const rules: readonly (readonly [pattern: RegExp, replacement: string])[] = [
-  // The user part of a URL (RFC 3986, 3.2.1).
-  [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"'<>]*@/gi, `$1${mask}@`],
+  // The user part of a URL (RFC 3986, 3.2.1), also where the scheme before it is damaged.
+  [/(\/\/)[^\s/?#"'<>]*@/g, `$1${mask}@`],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, mask],
   // GRUB's menu (GRUB manual, 17.1): the command, a user, the password or its hash.
   [/^([ \t]*password(?:_pbkdf2)?[ \t]+(?![=:])\S+[ \t]+)\S+(?=[ \t]*$)/gm, `$1${mask}`],
