@@ -37,7 +37,7 @@ afterEach(async () => {
   await server.close();
 });
 
-const registered = { uuid: 'till-1', deviceApiKey: canaryKey };
+const registered = { uuid: '0123456789abcdef0123456789abcdef', deviceApiKey: canaryKey };
 
 /** A machine in memory with an agent; the address and the dashboard are real. */
 function machineWith(agent: string) {
@@ -52,7 +52,12 @@ function machineWith(agent: string) {
   });
 }
 
-const goAhead = { id: 'rollout-1', device: 'till-1', action: 'migrate', issuedAt: '2026-01-31T12:00:00Z' };
+const goAhead = {
+  id: 'rollout-1',
+  device: '0123456789abcdef0123456789abcdef',
+  action: 'migrate',
+  issuedAt: '2026-01-31T12:00:00Z',
+};
 
 /** Runs the agent until it has reported. */
 async function runUntilReport(agent: string) {
@@ -72,7 +77,7 @@ it('an agent finds its go-ahead at an address, pretends, and posts what stands a
   const { handle } = server;
   const posted: { body: string; authorization: string | undefined }[] = [];
   server.handle = (request, response) => {
-    if (request.url === '/reports/till-1') {
+    if (request.url === '/reports/0123456789abcdef0123456789abcdef') {
       let body = '';
       request.on('data', (bytes) => {
         body += String(bytes);
@@ -81,14 +86,20 @@ it('an agent finds its go-ahead at an address, pretends, and posts what stands a
         posted.push({ body, authorization: request.headers.authorization });
         response.end();
       });
-    } else if (request.url === '/go-ahead/till-1') response.setHeader('etag', '"1"').end(JSON.stringify(goAhead));
+    } else if (request.url === '/go-ahead/0123456789abcdef0123456789abcdef')
+      response.setHeader('etag', '"1"').end(JSON.stringify(goAhead));
     else handle(request, response);
   };
   const { origin } = server;
   const { report, host } = await runUntilReport(
     `{ url: "${origin}/go-ahead/{device}", report_url: "${origin}/reports/{device}", token_file: token }`,
   );
-  expect(report).toMatchObject({ version: 1, device: 'till-1', goAhead: 'rollout-1', outcome: 'refused' });
+  expect(report).toMatchObject({
+    version: 1,
+    device: '0123456789abcdef0123456789abcdef',
+    goAhead: 'rollout-1',
+    outcome: 'refused',
+  });
   expect(posted).toHaveLength(1);
   expect(posted[0]?.authorization).toBe('Bearer canary-token');
   expect(JSON.parse(posted[0]?.body ?? '')).toEqual(report);

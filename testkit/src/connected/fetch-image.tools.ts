@@ -260,13 +260,15 @@ describe('before a migration', () => {
   });
 
   it('a registered device says how far it is, and reads its variables', async () => {
-    const access = accessOf({ uuid: 'abc', deviceApiKey: canaryKey, apiKey: 'other' });
+    const access = accessOf({ uuid: '0123456789abcdef0123456789abcdef', deviceApiKey: canaryKey, apiKey: 'other' });
     const context = { http: httpOf(), access };
     await reportProvisioning(context, { progress: 12.6, state: 'Preparing' });
     expect(server.provisioning).toEqual([
       { provisioning_progress: 13, provisioning_state: 'Preparing', status: 'configuring' },
     ]);
-    expect(decodeURIComponent(server.requests.at(-1)?.url ?? '')).toBe("/v6/device(uuid='abc')");
+    expect(decodeURIComponent(server.requests.at(-1)?.url ?? '')).toBe(
+      "/v6/device(uuid='0123456789abcdef0123456789abcdef')",
+    );
     server.variables.MIGRATE_GO_AHEAD = 'now';
     expect(await readDeviceVariable(context, 'MIGRATE_GO_AHEAD')).toBe('now');
     expect(await readDeviceVariable(context, 'OTHER')).toBeUndefined();

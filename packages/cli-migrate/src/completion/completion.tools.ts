@@ -62,7 +62,7 @@ describe('bash', () => {
   });
 
   it('knows choices, files and directories', () => {
-    expect(bash('--mode', '')).toEqual(['immediate', 'pretend']);
+    expect(bash('--mode', '')).toEqual(['connected', 'immediate', 'pretend']);
     expect(bash('--mode', '=', 'i')).toEqual(['immediate']);
     expect(bash('prepare', '--format', 'z')).toEqual(['zstd']);
     expect(bash('completion', '')).toEqual(['bash', 'fish', 'zsh']);
