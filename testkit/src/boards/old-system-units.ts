@@ -10,6 +10,8 @@ Description=Commands of the test over the console
 ExecStartPre=/bin/sh -c 'printf "\\n${oldSystemUp}\\n" >/dev/console'
 ExecStart=${serialAgentPath} /dev/ttyAMA0
 Restart=always
+# A shell that waits for a command would hold up the restart of the machine.
+TimeoutStopSec=1
 [Install]
 WantedBy=multi-user.target
 `;
