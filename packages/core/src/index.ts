@@ -61,6 +61,7 @@ export { deviceTypeMismatch } from './plan/check-image.ts';
 export * from './plan/check-machine.ts';
 export * from './plan/explain.ts';
 export * from './plan/finding.ts';
+export * from './plan/lifeboat.ts';
 export * from './plan/make-plan.ts';
 export * from './plan/plan.ts';
 export * from './plan/stage2-command-line.ts';

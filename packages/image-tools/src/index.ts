@@ -24,6 +24,8 @@ export * from './flasher/inner-image.ts';
 export * from './flasher/seed-files.ts';
 export * from './inspect/describe-image.ts';
 export * from './inspect/inspect-image.ts';
+export * from './lifeboat/lifeboat-contents.ts';
+export * from './lifeboat/make-lifeboat.ts';
 export * from './map/make-used-map.ts';
 export * from './map/use-readers.ts';
 export * from './map/used-blocks.ts';
