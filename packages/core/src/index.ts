@@ -93,6 +93,7 @@ export * from './plan/check-machine.ts';
 export * from './plan/check-settings.ts';
 export * from './plan/explain.ts';
 export * from './plan/finding.ts';
+export * from './plan/lifeboat.ts';
 export * from './plan/make-plan.ts';
 export * from './plan/plan.ts';
 export * from './plan/stage2-command-line.ts';

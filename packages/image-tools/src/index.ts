@@ -31,6 +31,8 @@ export * from './inspect/inspect-image.ts';
 export { replaceable } from './kit/kit-files.ts';
 export { kitFormOf, launcherName, sumsName } from './kit/kit-layout.ts';
 export * from './kit/make-kit.ts';
+export * from './lifeboat/lifeboat-contents.ts';
+export * from './lifeboat/make-lifeboat.ts';
 export * from './map/make-used-map.ts';
 export * from './map/use-readers.ts';
 export * from './map/used-blocks.ts';

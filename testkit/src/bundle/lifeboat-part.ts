@@ -1,0 +1,55 @@
+// GRUB for the lifeboat, as images that need not be made on the machine: modules of Debian 12's packages, put together here.
+
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { cached } from '../cached.ts';
+import { aptOptions } from './apt.ts';
+
+// grub-common has the licence.
+const packages = ['grub-pc-bin', 'grub-efi-amd64-bin', 'grub-common'];
+const version = /^2\.06-13(\+deb12u\d+)?$/;
+/** What reads a FAT on either kind of table, shows a menu file, and starts Linux. */
+const everywhere = ['fat', 'normal', 'configfile', 'linux', 'echo', 'reboot', 'sleep'];
+
+/** Directory with boot.img, core.img and BOOTX64.EFI; made on first use. */
+export async function lifeboatPart(): Promise<string> {
+  const options = await aptOptions('amd64');
+  const { stdout } = await execa('apt-get', [...options, 'download', '--print-uris', ...packages], {
+    cwd: import.meta.dirname,
+  });
+  const found = [...stdout.matchAll(/^'[^']+' (\S+?)_(\S+)_amd64\.deb /gm)].map(([, name, text]) => ({
+    name: name ?? '',
+    version: text?.replaceAll('%3a', ':') ?? '',
+  }));
+  for (const name of packages) {
+    const offered = found.find((entry) => entry.name === name)?.version ?? 'none';
+    if (!version.test(offered))
+      throw new Error(`the lifeboat needs Debian 12's ${name} (${version.source}), apt offers ${offered}`);
+  }
+  const wanted = found.map((entry) => `${entry.name}=${entry.version}`).sort();
+  return cached('bundle-lifeboat', [wanted, everywhere, 1], async (directory) => {
+    const downloads = join(directory, 'downloads');
+    await mkdir(downloads);
+    await execa('apt-get', [...options, '-o', 'APT::Sandbox::User=root', 'download', ...wanted], { cwd: downloads });
+    for (const archive of await readdir(downloads))
+      await execa('dpkg-deb', ['--extract', join(downloads, archive), join(downloads, 'root')]);
+    const modules = join(downloads, 'root/usr/lib/grub');
+    const bios = ['--format=i386-pc', '--prefix=(,msdos4)/grub', 'biosdisk', 'part_msdos'];
+    const uefi = ['--format=x86_64-efi', '--prefix=/grub', 'part_gpt'];
+    const make = (target: string, from: string, args: readonly string[]) =>
+      execa('grub-mkimage', [
+        '--directory',
+        join(modules, from),
+        '--output',
+        join(directory, target),
+        ...args,
+        ...everywhere,
+      ]);
+    await make('core.img', 'i386-pc', bios);
+    await make('BOOTX64.EFI', 'x86_64-efi', uefi);
+    await execa('cp', [join(modules, 'i386-pc/boot.img'), directory]);
+    await execa('cp', [join(downloads, 'root/usr/share/doc/grub-common/copyright'), join(directory, 'grub.txt')]);
+    await execa('rm', ['-r', downloads]);
+  });
+}
