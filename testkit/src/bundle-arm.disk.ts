@@ -35,6 +35,8 @@ balena:
       path: balena.img.zst
   config:
     path: config.json
+  api: { check: false }
+  check_vpn: false
 `;
 
 describe.each([
