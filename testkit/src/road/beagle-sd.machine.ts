@@ -26,7 +26,7 @@ describe('a BeagleBoard-xM whose card has a FAT with a uEnv.txt of its own', () 
   it('becomes balenaOS, started once by a file on FAT', async () => {
     const copy = await road.fork();
     try {
-      await checkMigrated(copy, { deviceType: 'beagleboard-xm', firmware: 'device-tree' });
+      await checkMigrated(copy, { deviceType: 'beagleboard-xm', firmware: 'device-tree', hasStockName: true });
       const log = copy.machine.log();
       console.log(/peak memory of stage 2.*/.exec(log)?.[0]);
       expect(log).toMatch(/ROM: MLO of 0.*Starting stage 2.*ROM: MLO of 0.*BALENA-U-BOOT on 0/s);

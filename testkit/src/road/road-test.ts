@@ -31,6 +31,8 @@ interface MigratedSystem {
   readonly writesUnused?: boolean;
   /** What stands below balena.image where the image comes as archives. */
   readonly archives?: string;
+  /** The old system has the name that its distribution gives to every machine, which does not move. */
+  readonly hasStockName?: boolean;
   /** What the backup must have, where there is one. */
   readonly backup?: readonly string[];
 }
@@ -69,7 +71,7 @@ export async function migrateAndCheck(
 /** Checks what stage 2, the new system and its disk say, once the machine restarts into stage 2. */
 export async function checkMigrated(
   { machine, image, ...road }: Road,
-  { deviceType, firmware, writesUnused = false, archives, backup }: MigratedSystem,
+  { deviceType, firmware, writesUnused = false, archives, backup, hasStockName = false }: MigratedSystem,
 ): Promise<void> {
   await machine.waitFor(/migrate: stage 2 init/, { unless: failure });
   await machine.waitFor(/point of no return/, { unless: failure });
@@ -79,7 +81,9 @@ export async function checkMigrated(
     deviceType,
     firmware,
     isRootIntact: true,
-    configJson: configJson(deviceType).replace('{', '{\n  "hostname": "brownfield",'),
+    configJson: hasStockName
+      ? configJson(deviceType)
+      : configJson(deviceType).replace('{', '{\n  "hostname": "brownfield",'),
     logMode: '600',
     ...(backup === undefined ? {} : { backupMode: '600', backup }),
   });
