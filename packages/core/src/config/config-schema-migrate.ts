@@ -175,7 +175,7 @@ export const migrateSection = {
       type: ['boolean', 'null'],
       default: true,
       description:
-        'Whether to take over fixed addresses of wired interfaces, and connections of NetworkManager other than Wi-Fi. Interfaces with DHCP need nothing.',
+        'Whether to take over fixed addresses and 802.1X of wired interfaces, and connections of NetworkManager other than Wi-Fi. Interfaces with DHCP need nothing.',
       examples: [false],
     },
     nwmgr_files: {
