@@ -178,6 +178,13 @@ export const migrateSection = {
         'Whether to take over fixed addresses and 802.1X of wired interfaces, and connections of NetworkManager other than Wi-Fi. Interfaces with DHCP need nothing.',
       examples: [false],
     },
+    proxy: {
+      type: ['boolean', 'null'],
+      default: true,
+      description:
+        'Whether the new system sends all its TCP connections through the https proxy that this one has in /etc/environment or in the environment of systemd. One that cannot be taken over is refused.',
+      examples: [false],
+    },
     nwmgr_files: {
       type: ['array', 'null'],
       default: [],

@@ -24,10 +24,12 @@ export interface NetworkChoice {
   readonly wifis: readonly string[];
   /** Whether connections other than Wi-Fi move: fixed addresses of wired interfaces, mobile broadband. */
   readonly wired: boolean;
+  /** Whether the system's proxy moves. */
+  readonly proxy: boolean;
 }
 
 export function networkChoice({ migrate }: Config): NetworkChoice {
-  return { allWifis: migrate.allWifis, wifis: migrate.wifis, wired: migrate.wired };
+  return { allWifis: migrate.allWifis, wifis: migrate.wifis, wired: migrate.wired, proxy: migrate.proxy };
 }
 
 export interface ChosenProfile {

@@ -10,12 +10,14 @@ import { readNetplan } from './netplan.ts';
 import { certificatePaths, type NativeConnection, readNativeConnection } from './network-manager.ts';
 import { readNetworkd } from './networkd.ts';
 import { eapFiles, type NetworkReading, type NotCarried, type WiredAuthentication } from './profile.ts';
+import { collectProxies, type ProxySources } from './proxy-sources.ts';
 import { readWpaSupplicant } from './wpa-supplicant.ts';
 
 /** All that the old system says of its networks. Holds secrets. */
 export interface NetworkSources extends NetworkReading {
   readonly authentications: readonly WiredAuthentication[];
   readonly native: readonly NativeConnection[];
+  readonly proxies: ProxySources;
   readonly hardware: readonly NetworkInterface[];
   readonly certificates: ReadonlyMap<string, Uint8Array>;
 }
@@ -51,6 +53,7 @@ export async function collectNetworks(host: HostReader): Promise<NetworkSources>
     authentications,
     notCarried: [...readings.flatMap(({ notCarried }) => notCarried), ...natives.filter((found) => 'reason' in found)],
     native,
+    proxies: await collectProxies(host, (path) => textOf(host, path), native),
     hardware: await inspectInterfaces(host),
     certificates,
   };
