@@ -134,8 +134,10 @@ export function chooseProfiles(sources: NetworkSources, choice: NetworkChoice): 
       continue;
     }
     for (const { name, mac } of wired) {
-      const settings = sources.interfaces.find(({ match }) =>
-        matching(sources.hardware, match).some((found) => found.mac === mac),
+      const settings = sources.interfaces.find(
+        ({ match, ipv4, ipv6 }) =>
+          !(isAutomatic(ipv4) && isAutomatic(ipv6)) &&
+          matching(sources.hardware, match).some((found) => found.mac === mac),
       );
       offer(`ethernet ${mac}`, {
         stem: `ethernet-${name}`,

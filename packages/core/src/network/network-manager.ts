@@ -54,9 +54,8 @@ export function readNativeConnection(text: string, path: string): NativeConnecti
   const management = value(securityNames, 'key-mgmt');
   if ((management === 'wpa-psk' || management === 'sae') && value(securityNames, 'psk') === undefined)
     return refuse('its password is not in the file but with a user', 'wifi');
-  const isWifi = type === 'wifi';
   const eapRefusal = eapRefusalOf((key) => value(['802-1x'], key));
-  if (eapRefusal !== undefined) return refuse(eapRefusal, isWifi ? 'wifi' : 'wired');
+  if (eapRefusal !== undefined) return refuse(eapRefusal, type === 'wifi' ? 'wifi' : 'wired');
   const ssid = value(['wifi', '802-11-wireless'], 'ssid');
   if (type === 'wifi' && ssid === undefined) return refuse('it has no SSID', 'wifi');
   const interfaceName = value(['connection'], 'interface-name');

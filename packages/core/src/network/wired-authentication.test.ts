@@ -68,6 +68,15 @@ describe('wired 802.1X', () => {
       { [wiredFile]: wired(), '/etc/network/interfaces': 'iface eth0 inet static\n  address 10.0.0.5/16\n' },
       fixedIp,
     ],
+    [
+      'wpa_supplicant, with addresses that stand after a file for all interfaces',
+      {
+        [wiredFile]: wired(),
+        '/etc/systemd/network/10.network': '[Match]\nName=*\n[Network]\nDHCP=yes\n',
+        '/etc/systemd/network/20.network': '[Match]\nName=eth0\n[Network]\nAddress=10.0.0.5/16\n',
+      },
+      fixedIp,
+    ],
     ['netplan', { '/etc/netplan/a.yaml': netplan(netplanPeap) }, fixedIp],
   ])('moves from %s with its certificates inside, bound to the MAC', async (_, files: Record<string, string>, ip) => {
     const { profiles, notCarried } = await choose(files);

@@ -53,7 +53,12 @@ export function checkNetwork(
             message,
             'Correct it, or set migrate.proxy to false where the device comes online without a proxy',
           )
-        : warning('proxy-not-carried', source, message, 'Make sure that the device comes online without it'),
+        : warning(
+            'proxy-not-carried',
+            source,
+            message,
+            'If the device needs a proxy, name it as https_proxy in /etc/environment',
+          ),
     );
   }
   const given = connections.map(({ name }) => name.toLowerCase());
