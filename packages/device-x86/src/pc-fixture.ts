@@ -159,6 +159,7 @@ export function pcConfig(change: (config: Config) => Config = (config) => config
       allWifis: false,
       wifis: [],
       wired: true,
+      proxy: true,
       rebootSeconds: 5,
       log: { level: 'info', console: true },
       deviceTree: [],

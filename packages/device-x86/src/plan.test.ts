@@ -407,6 +407,30 @@ describe('networks of the old system', () => {
     });
   });
 
+  it('take the files of the proxy along, and are refused without one that is needed', () => {
+    const networks = { profiles: [], notCarried: [], missing: [] };
+    const file = { name: 'redsocks.conf', description: 'proxy', sizeBytes: 9, sha256: 'cd' };
+    const { plan: made } = plan({ assets: { networks: { ...networks, proxy: { files: [file], notCarried: [] } } } });
+    expect(made?.stage1.find((step) => step.kind === 'write-connections')).toMatchObject({
+      choice: { proxy: true },
+      files: [{ name: 'redsocks.conf', to: '/var/lib/balena-migrate/payload/files/redsocks.conf' }],
+    });
+    expect(made?.stage2.find((step) => step.kind === 'configure-image')?.files).toContainEqual({
+      payload: 'redsocks.conf',
+      partition: 'resin-boot',
+      path: '/system-proxy/redsocks.conf',
+      mode: 0o600,
+    });
+    const severities = [true, false].map((isNeeded) => {
+      const notCarried = [{ isNeeded, what: 'the proxy', reason: 'it names no port', source: 'f' }];
+      return plan({ assets: { networks: { ...networks, proxy: { files: [], notCarried } } } }).findings;
+    });
+    expect(severities).toMatchObject([
+      [{ severity: 'error', code: 'proxy-not-carried', where: 'f' }],
+      [{ severity: 'warning', code: 'proxy-not-carried', message: 'the proxy stays behind: it names no port' }],
+    ]);
+  });
+
   it('are named with the reason where they stay behind', () => {
     const notCarried = [{ medium: 'wifi' as const, what: 'Wi-Fi "b"', reason: 'it is disabled', source: 'f:3' }];
     const { plan: made, findings } = plan({ assets: { networks: { profiles: [], notCarried, missing: [] } } });

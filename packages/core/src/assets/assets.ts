@@ -1,6 +1,7 @@
 import type { BackupSurvey } from '../backup/survey-backup.ts';
 import type { Config } from '../config/config.ts';
 import type { Architecture } from '../machine/facts.ts';
+import type { ProxyNotCarried } from '../network/choose-proxy.ts';
 import type { NotCarried } from '../network/profile.ts';
 import type { Finding } from '../plan/finding.ts';
 import type { TargetImage } from './image.ts';
@@ -26,14 +27,20 @@ export interface RuntimeAsset {
   readonly files: readonly { readonly path: string; readonly sizeBytes: number; readonly isExecutable: boolean }[];
 }
 
+/** A file that stage 1 makes of the old system's networks. */
+export interface MadeFile {
+  readonly name: string;
+  /** Where it comes from, for people. */
+  readonly description: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
 /** What moves of the old system's networks; the keyfiles themselves are left where they came from until they are written. */
 export interface MigratedNetworks {
-  readonly profiles: readonly {
-    readonly name: string;
-    readonly description: string;
-    readonly sizeBytes: number;
-    readonly sha256: string;
-  }[];
+  readonly profiles: readonly MadeFile[];
+  /** Files of system-proxy; absent where the configuration wants no proxy to move. */
+  readonly proxy?: { readonly files: readonly MadeFile[]; readonly notCarried: readonly ProxyNotCarried[] };
   readonly notCarried: readonly NotCarried[];
   /** Wanted SSIDs that this system does not know. */
   readonly missing: readonly string[];

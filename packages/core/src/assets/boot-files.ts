@@ -8,6 +8,11 @@ export function connectionPath(name: string): string {
   return `/system-connections/${name}`;
 }
 
+/** Where balenaOS finds its proxy and the exceptions from it (meta-balena, balena-proxy-config). */
+export function proxyPath(name: string): string {
+  return `/system-proxy/${name}`;
+}
+
 /** FAT does not tell upper from lower case. `where` is the setting or option that the files come from. */
 export function sameConnectionNames(connections: readonly { readonly name: string }[], where: string): Finding[] {
   const names = connections.map((connection) => connection.name.toLowerCase());

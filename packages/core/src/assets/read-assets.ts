@@ -15,11 +15,13 @@ import { MigrateError } from '../error.ts';
 import type { HostReader } from '../host/host.ts';
 import { architectureOfElf } from '../machine/kernel.ts';
 import { chooseProfiles, networkChoice } from '../network/choose-profiles.ts';
+import { chooseProxy } from '../network/choose-proxy.ts';
 import { collectNetworks } from '../network/collect.ts';
 import { error, warning } from '../plan/check-machine.ts';
 import type { Finding } from '../plan/finding.ts';
 import { stateDirectory } from '../plan/state-directory.ts';
-import type { AssetFile, Assets, ConnectionAsset, MigratedNetworks, RuntimeAsset } from './assets.ts';
+import type { Secret } from '../secret.ts';
+import type { AssetFile, Assets, ConnectionAsset, MadeFile, MigratedNetworks, RuntimeAsset } from './assets.ts';
 import { sameConnectionNames, textAsIs } from './boot-files.ts';
 import { parseConfigJson } from './config-json.ts';
 import { chooseHostname, withHostname } from './config-json-hostname.ts';
@@ -201,15 +203,28 @@ async function readConnection(host: HostReader, path: string, findings: Finding[
 }
 
 async function readNetworks(host: HostReader, config: Config): Promise<MigratedNetworks> {
-  const { profiles, notCarried, missing } = chooseProfiles(await collectNetworks(host), networkChoice(config));
+  const sources = await collectNetworks(host);
+  const choice = networkChoice(config);
+  const { profiles, notCarried, missing } = chooseProfiles(sources, choice);
+  const proxy = choice.proxy ? chooseProxy(sources.proxies) : undefined;
   return {
-    profiles: profiles.map(({ name, description, keyfile }) => {
-      const bytes = Buffer.from(keyfile.reveal());
-      return { name, description, sizeBytes: bytes.length, sha256: sha256Of(bytes) };
-    }),
+    profiles: profiles.map(({ name, description, keyfile }) => madeFile({ name, description }, keyfile)),
+    ...(proxy === undefined
+      ? {}
+      : {
+          proxy: {
+            files: proxy.files.map(({ name, description, contents }) => madeFile({ name, description }, contents)),
+            notCarried: proxy.notCarried,
+          },
+        }),
     notCarried,
     missing,
   };
+}
+
+function madeFile(head: { readonly name: string; readonly description: string }, contents: Secret): MadeFile {
+  const bytes = Buffer.from(contents.reveal());
+  return { ...head, sizeBytes: bytes.length, sha256: sha256Of(bytes) };
 }
 
 async function readRuntime(host: HostReader, directory: string): Promise<RuntimeAsset> {

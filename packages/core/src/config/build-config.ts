@@ -50,6 +50,7 @@ function buildMigrate(form: MigrateForm): Config['migrate'] {
     allWifis: form.all_wifis ?? defaults.all_wifis.default,
     wifis: form.wifis ?? [],
     wired: form.wired ?? defaults.wired.default,
+    proxy: form.proxy ?? defaults.proxy.default,
     ...given('rebootSeconds', form.reboot),
     log: {
       level: form.log?.level ?? defaults.log.properties.level.default,

@@ -175,7 +175,14 @@ export const migrateSection = {
       type: ['boolean', 'null'],
       default: true,
       description:
-        'Whether to take over fixed addresses of wired interfaces, and connections of NetworkManager other than Wi-Fi. Interfaces with DHCP need nothing.',
+        'Whether to take over fixed addresses and 802.1X of wired interfaces, and connections of NetworkManager other than Wi-Fi. Interfaces with DHCP need nothing.',
+      examples: [false],
+    },
+    proxy: {
+      type: ['boolean', 'null'],
+      default: true,
+      description:
+        'Whether the new system sends all its TCP connections through the https proxy that this one has in /etc/environment or in the environment of systemd. One that cannot be taken over is refused.',
       examples: [false],
     },
     nwmgr_files: {

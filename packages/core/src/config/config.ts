@@ -128,6 +128,7 @@ export interface Config {
     readonly allWifis: boolean;
     readonly wifis: readonly string[];
     readonly wired: boolean;
+    readonly proxy: boolean;
     /** Seconds to wait before the reboot into stage 2; undefined: prepare only, the user reboots. */
     readonly rebootSeconds?: number;
     readonly log: {

@@ -39,6 +39,7 @@ describe('what the original README shows', () => {
         allWifis: true,
         wifis: [],
         wired: true,
+        proxy: true,
         rebootSeconds: 5,
         log: { level: 'info', drive: '/dev/sda1', console: true },
         kernel: { path: 'balena.zImage' },

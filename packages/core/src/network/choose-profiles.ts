@@ -8,11 +8,13 @@ import { certificatePaths, type NativeConnection, printNativeConnection } from '
 import { printEthernetProfile, printWifiProfile } from './print-profile.ts';
 import {
   automaticPair,
+  eapFiles,
   type InterfaceMatch,
   type IpPair,
   isAutomatic,
   type NotCarried,
   type WifiNetwork,
+  type WiredAuthentication,
 } from './profile.ts';
 
 /** What the configuration asks for. */
@@ -22,10 +24,12 @@ export interface NetworkChoice {
   readonly wifis: readonly string[];
   /** Whether connections other than Wi-Fi move: fixed addresses of wired interfaces, mobile broadband. */
   readonly wired: boolean;
+  /** Whether the system's proxy moves. */
+  readonly proxy: boolean;
 }
 
 export function networkChoice({ migrate }: Config): NetworkChoice {
-  return { allWifis: migrate.allWifis, wifis: migrate.wifis, wired: migrate.wired };
+  return { allWifis: migrate.allWifis, wifis: migrate.wifis, wired: migrate.wired, proxy: migrate.proxy };
 }
 
 export interface ChosenProfile {
@@ -119,6 +123,36 @@ export function chooseProfiles(sources: NetworkSources, choice: NetworkChoice): 
         new Secret(printWifiProfile({ id: profileId(network) }, network, { ip, certificates: sources.certificates })),
     });
   }
+  for (const authentication of choice.wired ? sources.authentications : []) {
+    const { eap, source } = authentication;
+    const wired = authenticated(authentication, sources);
+    const missing = eapFiles(eap).find((path) => !sources.certificates.has(path));
+    const refusal = missing === undefined ? undefined : `its certificate ${missing} cannot be read`;
+    if (typeof wired === 'string' || refusal !== undefined) {
+      const reason = refusal ?? String(wired);
+      notCarried.push({ medium: 'wired', what: `802.1X of ${nameOf(authentication.match)}`, reason, source });
+      continue;
+    }
+    for (const { name, mac } of wired) {
+      const settings = sources.interfaces.find(
+        ({ match, ipv4, ipv6 }) =>
+          !(isAutomatic(ipv4) && isAutomatic(ipv6)) &&
+          matching(sources.hardware, match).some((found) => found.mac === mac),
+      );
+      offer(`ethernet ${mac}`, {
+        stem: `ethernet-${name}`,
+        description: `Ethernet ${name} (${mac}) with 802.1X`,
+        source: settings === undefined || settings.source === source ? source : `${source} and ${settings.source}`,
+        print: () =>
+          new Secret(
+            printEthernetProfile({ id: `ethernet ${name}`, mac }, settings ?? automaticPair, {
+              eap,
+              certificates: sources.certificates,
+            }),
+          ),
+      });
+    }
+  }
   for (const settings of choice.wired ? sources.interfaces : []) {
     if (isAutomatic(settings.ipv4) && isAutomatic(settings.ipv6)) continue;
     const wired = matching(sources.hardware, settings.match).filter(({ isWireless }) => !isWireless);
@@ -161,11 +195,21 @@ function addressesOf(sources: NetworkSources, match: InterfaceMatch): IpPair {
 }
 
 function missingCertificate({ security }: WifiNetwork, { certificates }: NetworkSources): string | undefined {
-  if (security.kind !== 'eap') return undefined;
-  const { caCertificate, clientCertificate, privateKey } = security.eap;
-  return [caCertificate, clientCertificate, privateKey].find(
-    (file) => file !== undefined && !certificates.has(file.path),
-  )?.path;
+  return security.kind === 'eap' ? eapFiles(security.eap).find((path) => !certificates.has(path)) : undefined;
+}
+
+/**
+ * The wired interfaces that prove themselves, or why that is not known. A file that names none is for the only one there is:
+ * NetworkManager would keep others offline whose switch does not ask.
+ */
+function authenticated(
+  { match }: WiredAuthentication,
+  { hardware }: NetworkSources,
+): readonly NetworkInterface[] | string {
+  const wired = matching(hardware, match).filter(({ isWireless }) => !isWireless);
+  if (wired.length === 0) return 'there is no such wired interface';
+  const isNamed = match.name !== undefined || match.mac !== undefined;
+  return isNamed || wired.length === 1 ? wired : 'it does not say for which interface it is';
 }
 
 function wifiName(ssid: Uint8Array): string {

@@ -9,12 +9,15 @@ import { inspectInterfaces, type NetworkInterface } from './interfaces.ts';
 import { readNetplan } from './netplan.ts';
 import { certificatePaths, type NativeConnection, readNativeConnection } from './network-manager.ts';
 import { readNetworkd } from './networkd.ts';
-import type { NetworkReading, NotCarried } from './profile.ts';
+import { eapFiles, type NetworkReading, type NotCarried, type WiredAuthentication } from './profile.ts';
+import { collectProxies, type ProxySources } from './proxy-sources.ts';
 import { readWpaSupplicant } from './wpa-supplicant.ts';
 
 /** All that the old system says of its networks. Holds secrets. */
 export interface NetworkSources extends NetworkReading {
+  readonly authentications: readonly WiredAuthentication[];
   readonly native: readonly NativeConnection[];
+  readonly proxies: ProxySources;
   readonly hardware: readonly NetworkInterface[];
   readonly certificates: ReadonlyMap<string, Uint8Array>;
 }
@@ -36,23 +39,21 @@ export async function collectNetworks(host: HostReader): Promise<NetworkSources>
   ];
   const natives = await nativeConnections(host);
   const native = natives.filter((found) => 'sections' in found);
+  const authentications = readings.flatMap((reading) => reading.authentications ?? []);
   const certificates = await readCertificates(host, [
     ...readings
       .flatMap(({ wifis }) => wifis)
-      .flatMap(({ security }) =>
-        security.kind === 'eap'
-          ? [security.eap.caCertificate, security.eap.clientCertificate, security.eap.privateKey].flatMap(
-              (file) => file?.path ?? [],
-            )
-          : [],
-      ),
+      .flatMap(({ security }) => (security.kind === 'eap' ? eapFiles(security.eap) : [])),
+    ...authentications.flatMap(({ eap }) => eapFiles(eap)),
     ...native.flatMap(certificatePaths),
   ]);
   return {
     wifis: readings.flatMap(({ wifis }) => wifis),
     interfaces: readings.flatMap(({ interfaces }) => interfaces),
+    authentications,
     notCarried: [...readings.flatMap(({ notCarried }) => notCarried), ...natives.filter((found) => 'reason' in found)],
     native,
+    proxies: await collectProxies(host, (path) => textOf(host, path), native),
     hardware: await inspectInterfaces(host),
     certificates,
   };

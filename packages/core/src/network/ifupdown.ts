@@ -87,6 +87,10 @@ export function readInterfaces(file: InterfacesFile, path: string): NetworkReadi
       .filter(([key]) => /^(?:pre-|post-)?(?:up|down)$/.test(key))) {
       notCarried.push({ medium: 'wired', what: `"${key}" of ${what}`, reason: 'commands are not taken over', source });
     }
+    if (/IEEE8021X/i.test(optionOf(stanzas, 'wpa-key-mgmt') ?? '')) {
+      const reason = '802.1X is not taken over from this file';
+      notCarried.push({ medium: 'wired', what: `802.1X of ${what}`, reason, source });
+    }
     const wifi = wifiOf(stanzas, { name, source });
     if (wifi !== undefined) wifis.push(wifi);
   }

@@ -13,6 +13,7 @@ import type {
   NotCarried,
   WifiNetwork,
   WifiSecurity,
+  WiredAuthentication,
 } from './profile.ts';
 import { withoutUndefined } from './without-undefined.ts';
 
@@ -41,6 +42,7 @@ export function readNetplan(files: readonly { readonly path: string; readonly te
   const network = treeOf(merged.network);
   const interfaces: InterfaceSettings[] = [];
   const wifis: WifiNetwork[] = [];
+  const authentications: WiredAuthentication[] = [];
   for (const [kind, devices] of Object.entries(network)) {
     if (kind === 'version' || kind === 'renderer') continue;
     for (const [id, raw] of Object.entries(treeOf(devices))) {
@@ -62,6 +64,9 @@ export function readNetplan(files: readonly { readonly path: string; readonly te
       }
       const match = matchOf(id, device);
       interfaces.push({ match, ...ip, source });
+      const eap = kind === 'ethernets' ? wiredEapOf(treeOf(device.auth)) : undefined;
+      if (typeof eap === 'string') notCarried.push({ medium: 'wired', what: `802.1X of ${what}`, reason: eap, source });
+      else if (eap !== undefined) authentications.push({ match, eap, source });
       for (const [ssid, point] of Object.entries(treeOf(device['access-points']))) {
         const security = securityOf(treeOf(point));
         if (typeof security === 'string')
@@ -71,7 +76,7 @@ export function readNetplan(files: readonly { readonly path: string; readonly te
       }
     }
   }
-  return { wifis, interfaces, notCarried };
+  return { wifis, interfaces, authentications, notCarried };
 }
 
 function merge(below: Tree, above: Tree): Tree {
@@ -135,7 +140,7 @@ function securityOf(point: Tree): WifiSecurity | string {
   const password = textOf(auth.password) ?? textOf(point.password);
   const management = textOf(auth['key-management']) ?? (password === undefined ? 'none' : 'psk');
   if (management === 'none') return { kind: 'open' };
-  if (management === 'eap' || management === '802.1x') return eapOf(auth);
+  if (management === 'eap' || management === '802.1x') return eapSecurityOf(auth);
   if (password === undefined) return 'its password is missing';
   if (management === 'psk') return { kind: 'psk', psk: new Secret(password) };
   return management === 'sae'
@@ -143,7 +148,21 @@ function securityOf(point: Tree): WifiSecurity | string {
     : `its key management ${quoted(management)} is not taken over`;
 }
 
-function eapOf(auth: Tree): WifiSecurity | string {
+/** Undefined where an interface needs none. */
+function wiredEapOf(auth: Tree): EapSettings | string | undefined {
+  const management = textOf(auth['key-management']) ?? (auth.method === undefined ? 'none' : '802.1x');
+  if (management === 'none') return undefined;
+  return management === '802.1x' || management === 'eap'
+    ? eapOf(auth)
+    : `its key management ${quoted(management)} is not taken over`;
+}
+
+function eapSecurityOf(auth: Tree): WifiSecurity | string {
+  const eap = eapOf(auth);
+  return typeof eap === 'string' ? eap : { kind: 'eap', eap };
+}
+
+function eapOf(auth: Tree): EapSettings | string {
   const method = textOf(auth.method);
   if (method === undefined) return 'it names no EAP method';
   const secret = (key: string): Secret | undefined => {
@@ -154,7 +173,7 @@ function eapOf(auth: Tree): WifiSecurity | string {
     const path = textOf(auth[key]);
     return path === undefined ? undefined : { path };
   };
-  const eap = withoutUndefined<EapSettings>({
+  return withoutUndefined<EapSettings>({
     methods: [method.toLowerCase()],
     identity: textOf(auth.identity),
     anonymousIdentity: textOf(auth['anonymous-identity']),
@@ -166,5 +185,4 @@ function eapOf(auth: Tree): WifiSecurity | string {
     privateKey: file('client-key'),
     privateKeyPassword: secret('client-key-password'),
   });
-  return { kind: 'eap', eap };
 }

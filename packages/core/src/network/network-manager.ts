@@ -54,6 +54,8 @@ export function readNativeConnection(text: string, path: string): NativeConnecti
   const management = value(securityNames, 'key-mgmt');
   if ((management === 'wpa-psk' || management === 'sae') && value(securityNames, 'psk') === undefined)
     return refuse('its password is not in the file but with a user', 'wifi');
+  const eapRefusal = eapRefusalOf((key) => value(['802-1x'], key));
+  if (eapRefusal !== undefined) return refuse(eapRefusal, type === 'wifi' ? 'wifi' : 'wired');
   const ssid = value(['wifi', '802-11-wireless'], 'ssid');
   if (type === 'wifi' && ssid === undefined) return refuse('it has no SSID', 'wifi');
   const interfaceName = value(['connection'], 'interface-name');
@@ -65,6 +67,20 @@ export function readNativeConnection(text: string, path: string): NativeConnecti
     sections,
     source: path,
   };
+}
+
+/** Why 802.1X with these settings (nm-settings(5), 802-1x) would not work from the keyfile alone. */
+function eapRefusalOf(value: (key: string) => string | undefined): string | undefined {
+  const methods = (value('eap') ?? '').split(';').filter(Boolean);
+  if (methods.length === 0) return undefined;
+  // Flags 1: with a user's agent; 2: asked each time (NMSettingSecretFlags).
+  const isElsewhere = (key: string): boolean => ['1', '2', '3'].includes(value(`${key}-flags`) ?? '0');
+  const needsPassword = methods.some((method) => method !== 'tls') && value('phase2-auth') !== 'tls';
+  const hasPassword = value('password') !== undefined || value('password-raw') !== undefined;
+  if (needsPassword && !hasPassword) return 'its password is not in the file but with a user';
+  if (isElsewhere('private-key-password') && value('private-key-password') === undefined)
+    return 'the password of its private key is not in the file but with a user';
+  return value('pac-file') === undefined ? undefined : 'PAC files of EAP-FAST are not taken over';
 }
 
 /** Files of the old system that the connection names. */

@@ -5,7 +5,7 @@ import { type ChosenProfiles, chooseProfiles, type NetworkChoice } from './choos
 import { collectNetworks } from './collect.ts';
 import { escapeValue, parseKeyfile, parseSsidValue, plainValue, ssidValue } from './keyfile.ts';
 
-const all: NetworkChoice = { allWifis: true, wifis: [], wired: true };
+const all: NetworkChoice = { allWifis: true, wifis: [], wired: true, proxy: true };
 const hardware = {
   '/sys/class/net/eth0/device/uevent': '',
   '/sys/class/net/eth0/address': '02:00:00:00:00:01\n',

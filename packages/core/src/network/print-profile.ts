@@ -44,11 +44,19 @@ export function printWifiProfile(
   ]);
 }
 
-/** A keyfile for a wired interface. */
-export function printEthernetProfile(head: ProfileHead, ip: IpPair): string {
+/** A keyfile for a wired interface; with `eap`, for one that proves itself by 802.1X. */
+export function printEthernetProfile(
+  head: ProfileHead,
+  ip: IpPair,
+  authentication?: { readonly eap: EapSettings; readonly certificates: Certificates },
+): string {
   return printKeyfile([
     connectionSection(head, 'ethernet', []),
     { name: 'ethernet', settings: head.mac === undefined ? [] : [['mac-address', head.mac.toUpperCase()]] },
+    {
+      name: '802-1x',
+      settings: authentication === undefined ? [] : eapSettings(authentication.eap, authentication.certificates),
+    },
     ...ipSections(ip),
   ]);
 }

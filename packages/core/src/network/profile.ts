@@ -13,7 +13,7 @@ export type WifiSecurity =
   | { readonly kind: 'eap'; readonly eap: EapSettings };
 
 export interface EapSettings {
-  /** Lower-case names in order of preference: peap, ttls, tls, pwd, fast, leap. */
+  /** Lower-case names in order of preference: peap, ttls, tls, pwd, fast, leap; md5 on wires. */
   readonly methods: readonly string[];
   readonly identity?: string;
   readonly anonymousIdentity?: string;
@@ -25,6 +25,11 @@ export interface EapSettings {
   readonly clientCertificate?: CertificateFile;
   readonly privateKey?: CertificateFile;
   readonly privateKeyPassword?: Secret;
+}
+
+/** Paths of the files that the settings name. */
+export function eapFiles({ caCertificate, clientCertificate, privateKey }: EapSettings): string[] {
+  return [caCertificate, clientCertificate, privateKey].flatMap((file) => file?.path ?? []);
 }
 
 /** A file on the old system; its contents move into the keyfile. */
@@ -81,6 +86,13 @@ export interface InterfaceSettings extends IpPair {
   readonly source: string;
 }
 
+/** How wired interfaces prove themselves to a switch (IEEE 802.1X). */
+export interface WiredAuthentication {
+  readonly match: InterfaceMatch;
+  readonly eap: EapSettings;
+  readonly source: string;
+}
+
 /** Something that is not taken over, and why. */
 export interface NotCarried {
   readonly medium: 'wifi' | 'wired';
@@ -93,6 +105,8 @@ export interface NotCarried {
 export interface NetworkReading {
   readonly wifis: readonly WifiNetwork[];
   readonly interfaces: readonly InterfaceSettings[];
+  /** Absent in sources that keep none. */
+  readonly authentications?: readonly WiredAuthentication[];
   readonly notCarried: readonly NotCarried[];
 }
 

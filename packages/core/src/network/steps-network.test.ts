@@ -4,11 +4,12 @@ import type { StepContext } from '../execute/execute.ts';
 import { createMemoryHost } from '../host/memory-host.ts';
 import type { StepOf } from '../plan/plan.ts';
 import { chooseProfiles } from './choose-profiles.ts';
+import { chooseProxy } from './choose-proxy.ts';
 import { collectNetworks } from './collect.ts';
 import { networkSteps } from './steps-network.ts';
 
 const wpa = '/etc/wpa_supplicant/wpa_supplicant.conf';
-const choice = { allWifis: true, wifis: [], wired: true };
+const choice = { allWifis: true, wifis: [], wired: true, proxy: true };
 const to = '/state/migrated-connection-0';
 
 async function prepared() {
@@ -47,6 +48,27 @@ describe('write-connections', () => {
     const { step } = await prepared();
     expect(JSON.stringify(step) + handler.describe(step)).not.toContain('canary-secret');
     expect(handler.describe(step)).toContain('Wi-Fi "home" from /etc/wpa_supplicant/wpa_supplicant.conf:1');
+  });
+
+  it('writes the files of the proxy, where it is wanted', async () => {
+    const { host, step, context } = await prepared();
+    await host.writeDurable('/etc/environment', Buffer.from('https_proxy=http://me:canary-secret@p.example:3128\n'), {
+      mode: 0o644,
+    });
+    const [conf] = chooseProxy((await collectNetworks(host)).proxies).files;
+    if (conf === undefined) throw new Error('no proxy was found');
+    const { name, description } = conf;
+    const sha256 = createHash('sha256').update(conf.contents.reveal()).digest('hex');
+    const proxyStep = { ...step, files: [...step.files, { name, description, to: '/state/redsocks.conf', sha256 }] };
+    await handler.apply(proxyStep, context);
+    expect(await host.readText('/state/redsocks.conf')).toContain('password = "canary-secret";');
+    expect((await host.status('/state/redsocks.conf'))?.mode).toBe(0o600);
+    expect(JSON.stringify(proxyStep) + handler.describe(proxyStep)).not.toContain('canary-secret');
+    await host.removeFile(to);
+    await host.removeFile('/state/redsocks.conf');
+    const unwanted = { ...proxyStep, choice: { ...choice, proxy: false } };
+    await expect(handler.apply(unwanted, context)).rejects.toMatchObject({ code: 'busy' });
+    expect(await host.readText('/state/redsocks.conf')).toBeUndefined();
   });
 
   it('refuses where the networks have changed since the plan', async () => {

@@ -1,11 +1,13 @@
-// Writes keyfiles of the old system's networks. They are read again when the step acts, since a plan holds no passwords.
+// Writes keyfiles of the old system's networks, and what its proxy needs. They are read again when the step acts, since a plan holds no passwords.
 import { createHash } from 'node:crypto';
 import { MigrateError } from '../error.ts';
 import type { StepHandlers, UndoableHandler } from '../execute/execute.ts';
 import { refuseExisting } from '../execute/steps-files.ts';
 import type { StepOf } from '../plan/plan.ts';
-import { chooseProfiles } from './choose-profiles.ts';
-import { collectNetworks } from './collect.ts';
+import type { Secret } from '../secret.ts';
+import { chooseProfiles, type NetworkChoice } from './choose-profiles.ts';
+import { chooseProxy } from './choose-proxy.ts';
+import { collectNetworks, type NetworkSources } from './collect.ts';
 
 const writeConnections: UndoableHandler<StepOf<'write-connections'>> = {
   describe: ({ files }) => `write network connections: ${files.map(({ description }) => description).join('; ')}`,
@@ -14,9 +16,9 @@ const writeConnections: UndoableHandler<StepOf<'write-connections'>> = {
     return null;
   },
   apply: async ({ choice, files }, { host }) => {
-    const { profiles } = chooseProfiles(await collectNetworks(host), choice);
+    const contentsOf = chosenContents(await collectNetworks(host), choice);
     for (const { name, to, sha256 } of files) {
-      const contents = Buffer.from(profiles.find((profile) => profile.name === name)?.keyfile.reveal() ?? '');
+      const contents = Buffer.from(contentsOf.get(name)?.reveal() ?? '');
       if (createHash('sha256').update(contents).digest('hex') !== sha256) {
         throw new MigrateError(
           'busy',
@@ -30,5 +32,15 @@ const writeConnections: UndoableHandler<StepOf<'write-connections'>> = {
     for (const { to } of files) await host.removeFile(to);
   },
 };
+
+/** Names of connections all begin with "migrated-", so that none is the name of a file of the proxy. */
+function chosenContents(sources: NetworkSources, choice: NetworkChoice): ReadonlyMap<string, Secret> {
+  const { profiles } = chooseProfiles(sources, choice);
+  const proxyFiles = choice.proxy ? chooseProxy(sources.proxies).files : [];
+  return new Map([
+    ...profiles.map(({ name, keyfile }) => [name, keyfile] as const),
+    ...proxyFiles.map(({ name, contents }) => [name, contents] as const),
+  ]);
+}
 
 export const networkSteps: Pick<StepHandlers, 'write-connections'> = { 'write-connections': writeConnections };

@@ -9,6 +9,7 @@ import type {
   NotCarried,
   WifiNetwork,
   WifiSecurity,
+  WiredAuthentication,
 } from './profile.ts';
 import { withoutUndefined } from './without-undefined.ts';
 
@@ -20,9 +21,16 @@ interface Block {
 /** Reads the networks of one file; `match` says for which interface the file is ("wpa_supplicant-wlan0.conf"). */
 export function readWpaSupplicant(text: string, path: string, match: InterfaceMatch = {}): NetworkReading {
   const wifis: WifiNetwork[] = [];
+  const authentications: WiredAuthentication[] = [];
   const notCarried: NotCarried[] = [];
   for (const { line, fields } of networkBlocks(text)) {
     const source = `${path}:${line}`;
+    if (isWired(fields)) {
+      const eap = wiredEapOf(fields);
+      if (typeof eap === 'string') notCarried.push({ medium: 'wired', what: 'wired 802.1X', reason: eap, source });
+      else authentications.push({ match, eap, source });
+      continue;
+    }
     const ssid = wpaBytes(fields.get('ssid'));
     const what =
       ssid === undefined ? 'a network without a readable SSID' : `Wi-Fi ${quoted(Buffer.from(ssid).toString())}`;
@@ -45,7 +53,18 @@ export function readWpaSupplicant(text: string, path: string, match: InterfaceMa
       source,
     });
   }
-  return { wifis, interfaces: [], notCarried };
+  return { wifis, interfaces: [], authentications, notCarried };
+}
+
+/** 802.1X without WPA and without an SSID is what the "wired" and "macsec_linux" drivers use (wpa_supplicant.conf(5)). */
+function isWired(fields: Block['fields']): boolean {
+  return !fields.has('ssid') && /(?:^|\s)IEEE8021X(?:\s|$)/i.test(fields.get('key_mgmt') ?? '');
+}
+
+function wiredEapOf(fields: Block['fields']): EapSettings | string {
+  if (fields.get('disabled') === '1') return 'it is disabled';
+  if (Number(fields.get('macsec_policy') ?? '0') !== 0) return 'MACsec is not taken over';
+  return eapOf(fields);
 }
 
 /** Comments are whole lines, or follow the closing quote; a "#" inside quotes belongs to the value. */
@@ -119,7 +138,7 @@ function securityOf(fields: Block['fields']): WifiSecurity | string {
   const management = (fields.get('key_mgmt') ?? 'WPA-PSK WPA-EAP').toUpperCase().split(/\s+/);
   const has = (pattern: RegExp): boolean => management.some((name) => pattern.test(name));
   const isGiven = fields.has('key_mgmt');
-  if (has(/EAP|^IEEE8021X$/) && (isGiven ? !has(/PSK|SAE/) : fields.has('eap'))) return eapOf(fields);
+  if (has(/EAP|^IEEE8021X$/) && (isGiven ? !has(/PSK|SAE/) : fields.has('eap'))) return eapSecurityOf(fields);
   const psk = pskOf(fields.get('psk'));
   const saePassword = pskOf(fields.get('sae_password')) ?? psk;
   if (has(/PSK/) && psk !== undefined) return { kind: 'psk', psk };
@@ -141,7 +160,12 @@ function pskOf(value: string | undefined): Secret | undefined {
   return /^[0-9a-fA-F]{64}$/.test(value) ? new Secret(value) : undefined;
 }
 
-function eapOf(fields: Block['fields']): WifiSecurity | string {
+function eapSecurityOf(fields: Block['fields']): WifiSecurity | string {
+  const eap = eapOf(fields);
+  return typeof eap === 'string' ? eap : { kind: 'eap', eap };
+}
+
+function eapOf(fields: Block['fields']): EapSettings | string {
   const methods = (fields.get('eap') ?? '').toLowerCase().split(/\s+/).filter(Boolean);
   if (methods.length === 0) return 'it names no EAP method';
   const password = fields.get('password');
@@ -165,7 +189,7 @@ function eapOf(fields: Block['fields']): WifiSecurity | string {
     return value === undefined ? undefined : new Secret(value);
   };
   const path = (found: CertificateFile | string | undefined) => (typeof found === 'object' ? found : undefined);
-  const eap = withoutUndefined<EapSettings>({
+  return withoutUndefined<EapSettings>({
     methods,
     identity: wpaText(fields.get('identity')),
     anonymousIdentity: wpaText(fields.get('anonymous_identity')),
@@ -177,5 +201,4 @@ function eapOf(fields: Block['fields']): WifiSecurity | string {
     privateKey: path(files.privateKey),
     privateKeyPassword: secret('private_key_passwd'),
   });
-  return { kind: 'eap', eap };
 }

@@ -43,6 +43,24 @@ export function checkNetwork(
     const hint = 'Give a NetworkManager file for it in migrate.nwmgr_files if the device needs it';
     findings.push(warning('network-not-carried', source, `${what} stays behind: ${reason}`, hint));
   }
+  for (const { isNeeded, what, reason, source } of networks?.proxy?.notCarried ?? []) {
+    const message = `${what} stays behind: ${reason}`;
+    findings.push(
+      isNeeded
+        ? error(
+            'proxy-not-carried',
+            source,
+            message,
+            'Correct it, or set migrate.proxy to false where the device comes online without a proxy',
+          )
+        : warning(
+            'proxy-not-carried',
+            source,
+            message,
+            'If the device needs a proxy, name it as https_proxy in /etc/environment',
+          ),
+    );
+  }
   const given = connections.map(({ name }) => name.toLowerCase());
   for (const { name } of profiles.filter((profile) => given.includes(profile.name))) {
     findings.push(

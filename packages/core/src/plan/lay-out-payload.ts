@@ -1,6 +1,6 @@
 // What stage 2 needs besides its runtime, where it lies until then, and what of it goes into the new system.
-import type { Assets } from '../assets/assets.ts';
-import { configJsonPath, connectionPath } from '../assets/boot-files.ts';
+import type { Assets, MadeFile } from '../assets/assets.ts';
+import { configJsonPath, connectionPath, proxyPath } from '../assets/boot-files.ts';
 import { filesOf, type TargetImage } from '../assets/image.ts';
 import { backupPath } from '../backup/backup-request.ts';
 import type { Facts, Place } from '../machine/facts.ts';
@@ -14,7 +14,7 @@ export interface PayloadLayout {
   readonly copied: readonly CopiedFile[];
   readonly payload: readonly PayloadFile[];
   readonly placed: readonly PlacedFile[];
-  /** Keyfiles that stage 1 makes of the old system's networks. */
+  /** Keyfiles and files of the proxy that stage 1 makes of the old system's networks. */
   readonly written: readonly WrittenConnection[];
 }
 
@@ -50,8 +50,13 @@ export function layOutPayload({
     copied.push({ from: file.path, to, mode: 0o600, sizeBytes: file.sizeBytes });
     inPayload(name, file);
   };
-  const placeConnection = (payloadName: string, name: string): void => {
-    placed.push({ payload: payloadName, partition: 'resin-boot', path: connectionPath(name), mode: 0o600 });
+  const placeInBoot = (payloadName: string, path: string): void => {
+    placed.push({ payload: payloadName, partition: 'resin-boot', path, mode: 0o600 });
+  };
+  const write = (payloadName: string, { name, description, sizeBytes, sha256 }: MadeFile, path: string): void => {
+    written.push({ name, description, to: `${filesDirectory}/${payloadName}`, sha256 });
+    inPayload(payloadName, { sizeBytes, sha256 });
+    placeInBoot(payloadName, path);
   };
   for (const file of filesOf(image)) {
     const place = placeNamed(facts, file.path);
@@ -64,19 +69,15 @@ export function layOutPayload({
   const { configJson } = assets;
   if (configJson?.withHostname !== undefined) inPayload('config.json', configJson.withHostname);
   else if (configJson !== undefined) copy('config.json', configJson);
-  if (configJson !== undefined) {
-    placed.push({ payload: 'config.json', partition: 'resin-boot', path: configJsonPath, mode: 0o600 });
-  }
+  if (configJson !== undefined) placeInBoot('config.json', configJsonPath);
   assets.connections.forEach((connection, index) => {
     copy(`connection-${index}`, connection);
-    placeConnection(`connection-${index}`, connection.name);
+    placeInBoot(`connection-${index}`, connectionPath(connection.name));
   });
-  (assets.networks?.profiles ?? []).forEach(({ name, description, sizeBytes, sha256 }, index) => {
-    const payloadName = `migrated-connection-${index}`;
-    written.push({ name, description, to: `${filesDirectory}/${payloadName}`, sha256 });
-    inPayload(payloadName, { sizeBytes, sha256 });
-    placeConnection(payloadName, name);
+  (assets.networks?.profiles ?? []).forEach((profile, index) => {
+    write(`migrated-connection-${index}`, profile, connectionPath(profile.name));
   });
+  for (const file of assets.networks?.proxy?.files ?? []) write(file.name, file, proxyPath(file.name));
   if (assets.backup !== undefined)
     placed.push({ payload: backupName, partition: 'resin-data', path: backupPath, mode: 0o600 });
   return { copied, payload, placed, written };

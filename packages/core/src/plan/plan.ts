@@ -36,9 +36,9 @@ export interface CopiedFile {
   readonly sizeBytes: number;
 }
 
-/** A keyfile made of the old system's networks. The plan has its hash only, for it holds passwords. */
+/** A keyfile made of the old system's networks, or a file of its proxy. The plan has its hash only, for it holds passwords. */
 export interface WrittenConnection {
-  /** Name in system-connections. */
+  /** Name in system-connections or system-proxy. */
   readonly name: string;
   /** Where it comes from, for people. */
   readonly description: string;
