@@ -55,7 +55,7 @@ exit 0`;
     );
     expect(result.log).toMatch(/MOUNT \/dev\/vda \/migrate\/old ext4 ro,/);
     expect(result.log).toContain(
-      `RUNS ${payload}/runtime/ld.so ENVIRONMENT HOME=/ PATH=/migrate/bin UV_USE_IO_URING=0 `,
+      `RUNS ${payload}/runtime/ld.so ENVIRONMENT HOME=/ PATH=/migrate/bin PWD=/ SHLVL=1 UV_USE_IO_URING=0 `,
     );
     expect(result.log).toContain('FAT-MOUNTED\nPARAMETER 3\nCAD0\nRELEASED\n');
     expect(result.log).toContain(`migrate: stage 2 init, Linux ${kernel.release}\n`);

@@ -20,6 +20,8 @@ search_seconds=60
 rescue_seconds=300
 # What stage 2 and the kernel take while the payload's own files are in RAM: Node's heap, stacks and page tables.
 work_kib=65536
+# Where the C library of the programs that make file systems finds its iconv tables; empty where there are none.
+gconv=''
 
 # boot.conf, written by stage 1, replaces these.
 PAYLOAD_UUID='' PAYLOAD_FILE_SYSTEM='' PAYLOAD_PATH='' TIMEOUT_SECONDS=600 PLAN_ID='' FAIL_MODE=reboot
@@ -262,7 +264,7 @@ run_stage2() {
   if [ -f "$payload/runtime/getentropy.so" ] && lacks_getrandom; then
     set -- --preload "$payload/runtime/getentropy.so" "$@"
   fi
-  env -i PATH="$PATH" HOME=/ UV_USE_IO_URING=0 GCONV_PATH="$payload/runtime/file-systems/gconv" \
+  env -i PATH="$PATH" HOME=/ UV_USE_IO_URING=0 ${gconv:+"GCONV_PATH=$gconv"} \
     "$payload/runtime/ld.so" --library-path "$payload/runtime/lib" "$@" </dev/null
 }
 
@@ -276,6 +278,7 @@ offer_file_system_programs() {
   for library in "$payload"/runtime/lib/*.so* "$programs"/lib/*.so*; do ln -s "$library" /lib/; done
   ln -s "$top/bin" /bin
   PATH=$programs:$PATH
+  gconv=$programs/gconv
 }
 
 main() {
