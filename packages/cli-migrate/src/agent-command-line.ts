@@ -1,3 +1,4 @@
+import { interruptSignal } from '@migrate/core';
 import type { Command } from 'commander';
 import { runAgentCommand } from './agent-command.ts';
 import { agentStatus, installAgent, removeAgent } from './agent-service.ts';
@@ -30,22 +31,10 @@ export function addAgentCommands(program: Command, run: Run): void {
     installAgent(createBundleHost(), options),
   );
   add('run', 'Run it here until it is stopped.', (options) =>
-    untilStopped((signal) => runAgentCommand(createBundleHost(), options, signal)),
+    runAgentCommand(createBundleHost(), options, interruptSignal()),
   );
   add('status', 'Say what it is doing, and what it has last reported.', (options) =>
     agentStatus(createBundleHost(), options),
   );
   add('remove', 'Stop and remove the service.', () => removeAgent(createBundleHost()));
-}
-
-/** Runs until the service is stopped or the user interrupts. */
-async function untilStopped(action: (signal: AbortSignal) => Promise<number>): Promise<number> {
-  const controller = new AbortController();
-  const stop = (): void => controller.abort();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, stop);
-  try {
-    return await action(controller.signal);
-  } finally {
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.off(name, stop);
-  }
 }
