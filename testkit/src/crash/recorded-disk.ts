@@ -1,5 +1,6 @@
 // A block device on this machine whose every write is logged below it: raw image, QEMU's blklogwrites, a FUSE export, a loop
-// device that goes past the page cache.
+// device. The loop device must not go past the page cache: it would send several writes at a time, and QEMU's export (7.2) has
+// one buffer for all of them, so that one gets the data of another.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { execa } from 'execa';
@@ -26,7 +27,7 @@ export async function recordDisk({ image, log }: { image: string; log: string })
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
   await mounted(child, mountPoint);
-  const { stdout: device } = await execa('losetup', ['--find', '--show', '--direct-io=on', mountPoint]);
+  const { stdout: device } = await execa('losetup', ['--find', '--show', '--direct-io=off', mountPoint]);
   return {
     device,
     close: async () => {
