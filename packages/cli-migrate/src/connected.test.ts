@@ -16,13 +16,13 @@ const configOf = (image: string) => {
 };
 const hostWith = (files: readonly string[], text = configJson) =>
   createMemoryHost({
-    files: Object.fromEntries([['/work/config.json', text], ...files.map((name) => [`/work/${name}`, ''])]),
+    files: Object.fromEntries([['/migration/config.json', text], ...files.map((name) => [`/migration/${name}`, ''])]),
   });
 
 async function used(image: string, host: ReturnType<typeof hostWith>) {
   const config = configOf(image);
-  const { access } = await findCloudAccess(host, config, '/work');
-  const { config: result, findings } = await useFetchedImage(host, config, { workDirectory: '/work', access });
+  const { access } = await findCloudAccess(host, config, '/migration');
+  const { config: result, findings } = await useFetchedImage(host, config, { workDirectory: '/migration', access });
   return { image: result.balena.image, findings };
 }
 
@@ -30,7 +30,7 @@ test('the newest fetched image that the configuration asks for is taken', async 
   expect(
     await used('{ download: { version: ^5 } }', hostWith([...names, 'balena-cloud-intel-nuc-5.9.0.img.gz.partial'])),
   ).toEqual({
-    image: { kind: 'dd', file: { path: '/work/balena-cloud-intel-nuc-5.2.0+rev1.img.gz' }, writesUnused: false },
+    image: { kind: 'dd', file: { path: '/migration/balena-cloud-intel-nuc-5.2.0+rev1.img.gz' }, writesUnused: false },
     findings: [],
   });
 });
@@ -48,7 +48,7 @@ test('a configuration with an image of its own stays as it is', async () => {
 
 test('a key that cannot be used is a finding, and is not shown', async () => {
   const text = configJson.replace('canary', 'canary\\u0000');
-  const { findings } = await findCloudAccess(hostWith([], text), configOf('{ dd: { path: a } }'), '/work');
+  const { findings } = await findCloudAccess(hostWith([], text), configOf('{ dd: { path: a } }'), '/migration');
   expect(findings).toMatchObject([{ code: 'config-json-value', severity: 'error' }]);
   expect(JSON.stringify(findings)).not.toContain('canary');
 });

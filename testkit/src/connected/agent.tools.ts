@@ -45,9 +45,9 @@ function machineWith(agent: string) {
     files: {
       '/var/lib/x': '',
       '/etc/machine-id': 'unused\n',
-      '/work/config.json': configJsonFor(server, certificates, registered),
-      '/work/token': 'canary-token\n',
-      '/work/balena-migrate.yml': `balena: { image: { download: { version: ^5 } }, config: { path: config.json } }\nagent: ${agent}\n`,
+      '/migration/config.json': configJsonFor(server, certificates, registered),
+      '/migration/token': 'canary-token\n',
+      '/migration/balena-migrate.yml': `balena: { image: { download: { version: ^5 } }, config: { path: config.json } }\nagent: ${agent}\n`,
     },
   });
 }
@@ -63,7 +63,7 @@ const goAhead = {
 async function runUntilReport(agent: string) {
   const host = machineWith(agent);
   const controller = new AbortController();
-  const options = { config: '/work/balena-migrate.yml', workDir: '/work' };
+  const options = { config: '/migration/balena-migrate.yml', workDir: '/migration' };
   const running = runAgentCommand(host, options, controller.signal);
   const path = '/var/lib/balena-migrate-agent/report.json';
   await vi.waitFor(async () => expect(await host.readText(path)).toBeDefined(), { timeout: 20_000 });
@@ -104,7 +104,9 @@ it('an agent finds its go-ahead at an address, pretends, and posts what stands a
   expect(posted[0]?.authorization).toBe('Bearer canary-token');
   expect(JSON.parse(posted[0]?.body ?? '')).toEqual(report);
   // To migrate it needs the image, which it fetched.
-  expect(Buffer.from(await host.readFile('/work/balena-cloud-intel-nuc-5.1.20+rev1.img.gz')).equals(image)).toBe(true);
+  expect(Buffer.from(await host.readFile('/migration/balena-cloud-intel-nuc-5.1.20+rev1.img.gz')).equals(image)).toBe(
+    true,
+  );
   // What it found is of a machine in memory, which nothing can migrate; the cloud answered.
   const codes = (report.findings as { code: string }[]).map(({ code }) => code);
   expect(codes).not.toContain('image-not-fetched');
@@ -128,7 +130,7 @@ it('progress is shown in the dashboard of a registered device only', async () =>
   );
   if (config === undefined) throw new Error('no configuration');
   const events: Event[] = [];
-  const context = { config, workDirectory: '/work', emit: (event: Event) => void events.push(event) };
+  const context = { config, workDirectory: '/migration', emit: (event: Event) => void events.push(event) };
   const host = machineWith('{}');
   const tell = await cloudProgress(host, context, () => createNodeHttp({ authority: certificates.authority, env: {} }));
   await tell('preparing');

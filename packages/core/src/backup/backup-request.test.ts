@@ -6,7 +6,7 @@ import { checkRequest, requestedVolumes } from './backup-request.ts';
 function requested(yaml: string) {
   const { config, findings } = parseConfig(yaml, 'c.yml');
   if (config === undefined) throw new Error(JSON.stringify(findings));
-  return requestedVolumes(config, '/work');
+  return requestedVolumes(config, '/migration');
 }
 
 const codesOf = (yaml: string): string[] => checkRequest(requested(yaml)).map(({ code }) => code);
@@ -27,7 +27,7 @@ migrate:
     {
       name: 'data',
       items: [
-        { source: '/work/own/files', target: ['a', 'b'], filter: 'x' },
+        { source: '/migration/own/files', target: ['a', 'b'], filter: 'x' },
         { source: '/srv', target: [] },
         { source: '/etc/machine-id', target: [] },
       ],

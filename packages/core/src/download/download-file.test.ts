@@ -8,8 +8,8 @@ import { createMemoryHost, type MemoryHost } from '../host/memory-host.ts';
 import { Secret } from '../secret.ts';
 import { type DownloadLimits, downloadFile } from './download-file.ts';
 
-const final = '/work/image';
-const partial = '/work/.image.partial';
+const final = '/migration/image';
+const partial = '/migration/.image.partial';
 
 /** A file that proves itself, as an image does: its last 32 bytes are the hash of all others. */
 function soundFile(seed: number, sizeBytes: number): Uint8Array {
@@ -119,7 +119,7 @@ function download(
 }
 
 const newHost = (onChange: (change: string) => void = () => {}): MemoryHost =>
-  createMemoryHost({ files: { '/work/balena-migrate.yml': '' }, onChange });
+  createMemoryHost({ files: { '/migration/balena-migrate.yml': '' }, onChange });
 
 describe('a download', () => {
   test('goes on where it was cut, and leaves nothing beside the file', async () => {
@@ -127,7 +127,7 @@ describe('a download', () => {
     const { http, asked } = faultyServer(['cut', 'busy', 'cut'], 1000);
     await download(host, http);
     expect(await host.readFile(final)).toEqual(new Uint8Array(soundFile(0, 1000)));
-    expect(await host.list('/work')).toEqual(['balena-migrate.yml', 'image']);
+    expect(await host.list('/migration')).toEqual(['balena-migrate.yml', 'image']);
     expect(asked.map(({ headers }) => headers?.range)).toEqual([undefined, 'bytes=619-', 'bytes=619-', 'bytes=866-']);
   });
 
@@ -161,10 +161,10 @@ describe('a download', () => {
   });
 
   test('does not begin where the disk is too small', async () => {
-    const host = createMemoryHost({ files: { '/work/x': '' }, availableBytes: 2000 });
+    const host = createMemoryHost({ files: { '/migration/x': '' }, availableBytes: 2000 });
     const { http } = faultyServer([], 1000);
     await expect(download(host, http, { reserveBytes: 1000 })).rejects.toMatchObject({ code: 'no-space' });
-    expect(await host.list('/work')).toEqual(['x']);
+    expect(await host.list('/migration')).toEqual(['x']);
   });
 
   test('asks a server anew that sends hardly anything', async () => {
@@ -195,7 +195,7 @@ describe('a download', () => {
     };
     const host = newHost();
     await expect(download(host, wrong)).rejects.toMatchObject({ code: 'verify-mismatch' });
-    expect(await host.list('/work')).toEqual(['balena-migrate.yml']);
+    expect(await host.list('/migration')).toEqual(['balena-migrate.yml']);
   });
 });
 
