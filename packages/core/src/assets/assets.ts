@@ -4,14 +4,8 @@ import type { Architecture } from '../machine/facts.ts';
 import type { ProxyNotCarried } from '../network/choose-proxy.ts';
 import type { NotCarried } from '../network/profile.ts';
 import type { Finding } from '../plan/finding.ts';
+import type { AssetFile } from './asset-file.ts';
 import type { TargetImage } from './image.ts';
-
-/** A file that the migration takes along, as it was read before anything was changed. */
-export interface AssetFile {
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly sha256: string;
-}
 
 export interface ConnectionAsset extends AssetFile {
   /** File name in system-connections. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { FsImageSetting, PartitionName } from '../config/config.ts';
 import type { PartitionTable } from '../disk/partition.ts';
 import type { ByteRange } from '../host/host.ts';
-import type { AssetFile } from './assets.ts';
+import type { AssetFile } from './asset-file.ts';
 
 /** Which bytes of an image must be written, since the others belong to no file and no table: safe whatever the disk held. */
 export interface UsedBlocks {

@@ -1,6 +1,5 @@
 // What a lifeboat is made of: a FAT volume with everything that stage 2 needs, and the one sector that makes the firmware boot it.
 // Pure but for the bytes that it is given.
-import type { LifeboatSwitch } from '@migrate/core';
 import {
   type FatVolume,
   freeReservedSector,
@@ -15,8 +14,6 @@ import { mbrSector, placedCoreImage } from './mbr-sector.ts';
 const sectorBytes = 512;
 /** Firmware and kernels like it; flash media too. */
 export const regionAlignBytes = 1024 * 1024;
-/** Counts how often stage 2 was started from the lifeboat; see init. */
-export const startsSector = 8;
 /** The table of a GPT lies behind what FAT needs of the reserved sectors. */
 const entriesSector = freeReservedSector;
 const coreImagePath = 'boot/core.img';
@@ -43,16 +40,19 @@ export interface LifeboatRecord {
 
 export interface LifeboatRequest {
   readonly files: readonly VolumeFile[];
-  /** As the plan has it, with the bytes of the files that it names. */
   readonly way: LifeboatWay;
   readonly serial: string;
   readonly time: Date;
   readonly disk: { readonly sizeBytes: number; readonly tableId: string };
 }
 
+/**
+ * How the firmware is made to boot the lifeboat: by sector 0 with boot code that starts a core image in it, and a table that has it as
+ * partition 4; or by the header of a GPT whose only partition it is.
+ */
 export type LifeboatWay =
   | { readonly kind: 'mbr'; readonly bootImage: Uint8Array; readonly coreImage: Uint8Array }
-  | (LifeboatSwitch & { readonly kind: 'gpt' });
+  | { readonly kind: 'gpt'; readonly partitionGuid: string };
 
 export interface LifeboatContents {
   /** A multiple of `regionAlignBytes`. */

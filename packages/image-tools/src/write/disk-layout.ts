@@ -1,5 +1,11 @@
 // Where the partitions of a disk go that is written file system by file system. Pure.
-import { type FsImageSetting, MigrateError, type PartitionArchive, type PartitionName } from '@migrate/core';
+import {
+  type FsImageSetting,
+  MigrateError,
+  type PartitionArchive,
+  type PartitionName,
+  partitionNames,
+} from '@migrate/core';
 
 /** A partition to be made. Sectors are the disk's own. */
 export interface PlannedPartition {
@@ -43,7 +49,6 @@ export const gptEntryBytes = 16 * 1024;
 /** MBR fields have 32 bits. */
 const mbrSectorLimit = 2 ** 32 - 1;
 
-const order: readonly PartitionName[] = ['boot', 'rootA', 'rootB', 'state', 'data'];
 const settingNames = { boot: 'boot', rootA: 'root_a', rootB: 'root_b', state: 'state', data: 'data' } as const;
 const labels = {
   boot: 'resin-boot',
@@ -81,7 +86,7 @@ export function layoutOf(setting: FsImageSetting, disk: DiskShape): DiskLayout {
     );
   }
   if (setting.maxData) dataSpace.sizeBytes = Math.max(dataSpace.sizeBytes, alignDown(endByte) - dataSpace.startByte);
-  const partitions = order.map((name, index): PlannedPartition => {
+  const partitions = partitionNames.map((name, index): PlannedPartition => {
     const { startByte, sizeBytes } = spaces[name];
     const recorded = setting.partitions[name];
     if (startByte % disk.sectorBytes !== 0)

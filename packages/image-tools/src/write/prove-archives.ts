@@ -28,14 +28,15 @@ export interface ArchivesProofRequest {
  * as layoutOf and inspectArchive do.
  */
 export async function proveArchives({ host, emit, setting, disk }: ArchivesProofRequest): Promise<ArchivesFacts> {
-  const inspected = await inspectArchives({ host, emit, setting }, layoutOf(setting, disk));
+  const configured = layoutOf(setting, disk);
+  const inspected = await inspectArchives({ host, emit, setting }, configured);
   const archives = Object.fromEntries(
     partitionNames.map((name): [PartitionName, AssetFile & Pick<ImageFacts, 'compression'>] => {
       const { path, fileBytes, fileSha256, compression } = inspected[name];
       return [name, { path, sizeBytes: fileBytes, sha256: fileSha256, compression }];
     }),
   ) as ArchivesFacts['archives'];
-  const identified = withIdentities(setting, layoutOf(setting, disk), archives);
+  const identified = withIdentities(setting, configured, archives);
   const layout = layoutOf(identified, disk);
   const table = tableOf(layout);
   const end = table.partitions.map(({ startByte, sizeBytes }) => startByte + sizeBytes);
