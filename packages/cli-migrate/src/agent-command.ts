@@ -30,7 +30,6 @@ import {
   writeLastReport,
 } from '@migrate/core';
 import { type AgentSetup, readAgentSetup } from './agent-setup.ts';
-import { cloudProgress } from './cloud-progress.ts';
 import type { CommonOptions } from './command-options.ts';
 import { openHttp } from './connected.ts';
 import { fetchFor } from './download-command.ts';
@@ -127,11 +126,7 @@ async function pretend(
 
 async function migrate({ host, setup, emit }: AgentContext, plan: Plan): Promise<string | undefined> {
   try {
-    const tell = await cloudProgress(host, { ...setup, emit });
-    await tell('preparing');
-    const address = setup.config.migrate.log.remote?.url;
-    const outcome = await runStage1(host, plan, emit, address === undefined ? {} : { 'log-address': address });
-    await tell(outcome.kind === 'done' ? 'restarting' : 'failed');
+    const outcome = await runStage1(host, plan, { ...setup, emit });
     if (outcome.kind === 'done') return undefined;
     const state =
       outcome.kind === 'undone' ? 'everything was taken back' : 'it could not be taken back: run "migrate undo"';

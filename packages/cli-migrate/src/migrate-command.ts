@@ -20,16 +20,14 @@ import {
   renderJson,
   renderLines,
   reportName,
-  type Secret,
   serializeReport,
   stateDirectory,
 } from '@migrate/core';
-import { cloudProgress, type ReportProgress } from './cloud-progress.ts';
 import { choiceOf, type MigrateOptions, refuse, saveReport } from './command-options.ts';
 import { fetchFor } from './download-command.ts';
 import { type FoundConfig, findConfig } from './find-config.ts';
 import { prepare } from './prepare.ts';
-import { runStage1 } from './run-stage1.ts';
+import { runStage1, type Stage1Run } from './run-stage1.ts';
 import { alsoSent } from './send-log.ts';
 import { stepHandlers } from './step-handlers.ts';
 import { toolVersion } from './version.ts';
@@ -110,9 +108,7 @@ async function run(host: Host, options: MigrateOptions, { found, mode, emit, rep
     process.stderr.write('migrate: not confirmed, nothing was changed\n');
     return { exitCode: exitCodes.refused, result: 'not-confirmed', ...known };
   }
-  const address = config.migrate.log.remote?.url;
-  const tell = await cloudProgress(host, { config, workDirectory, emit });
-  const stage1 = await carryOut(host, plan, { emit, json: options.json === true, address, tell });
+  const stage1 = await carryOut(host, plan, { config, workDirectory, emit, json: options.json === true });
   const ending = { ...known, ...stage1 };
   const report = reporter.report(ending);
   if (options.json) process.stdout.write(`${JSON.stringify({ kind: 'report', report })}\n`);
@@ -128,11 +124,10 @@ function withoutReboot(config: Config): Config {
 async function carryOut(
   host: Host,
   plan: Plan,
-  { emit, json, address, tell }: { emit: Emit; json: boolean; address: Secret | undefined; tell: ReportProgress },
+  { json, ...run }: Stage1Run & { readonly json: boolean },
 ): Promise<Ending> {
-  await tell('preparing');
-  const outcome = await runStage1(host, plan, emit, address === undefined ? {} : { 'log-address': address });
-  await tell(outcome.kind === 'done' ? 'restarting' : 'failed');
+  const { emit } = run;
+  const outcome = await runStage1(host, plan, run);
   if (json) process.stdout.write(`${JSON.stringify({ kind: 'finished', outcome: outcome.kind, planId: plan.id })}\n`);
   if (outcome.kind !== 'done') {
     const isUndone = outcome.kind === 'undone';

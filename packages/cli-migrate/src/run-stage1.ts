@@ -1,4 +1,5 @@
 import {
+  type Config,
   type Emit,
   execute,
   type Host,
@@ -8,25 +9,30 @@ import {
   type Plan,
   readJournal,
   reportName,
-  type StepContext,
   stage2LogName,
   stage2ResultName,
   stateDirectory,
   undoJournal,
   withLock,
 } from '@migrate/core';
+import { cloudProgress } from './cloud-progress.ts';
 import { stepHandlers } from './step-handlers.ts';
 
 const journalPath = `${stateDirectory}/${journalName}`;
 
-/** Carries out stage 1: afterwards the next boot starts stage 2, or everything is as it was. */
-export function runStage1(
-  host: Host,
-  plan: Plan,
-  emit: Emit,
-  secrets: NonNullable<StepContext['secrets']>,
-): Promise<Outcome> {
-  return withLock(host, stateDirectory, () =>
+export interface Stage1Run {
+  readonly config: Config;
+  readonly workDirectory: string;
+  readonly emit: Emit;
+}
+
+/** Carries out stage 1, and tells the dashboard where the configuration asks for it: afterwards the next boot starts stage 2, or everything is as it was. */
+export async function runStage1(host: Host, plan: Plan, { config, workDirectory, emit }: Stage1Run): Promise<Outcome> {
+  const tell = await cloudProgress(host, { config, workDirectory, emit });
+  await tell('preparing');
+  const address = config.migrate.log.remote?.url;
+  const secrets = address === undefined ? {} : { 'log-address': address };
+  const outcome = await withLock(host, stateDirectory, () =>
     execute({
       steps: plan.stage1,
       handlers: stepHandlers,
@@ -34,6 +40,8 @@ export function runStage1(
       journalPath,
     }),
   );
+  await tell(outcome.kind === 'done' ? 'restarting' : 'failed');
+  return outcome;
 }
 
 /** Takes back what an earlier run left. False where there is nothing to take back. */

@@ -19,7 +19,8 @@ import { readerStream } from '../convert/reader-stream.ts';
 import { writeImage } from '../convert/write-image.ts';
 import { proveImage } from '../flash/prove-image.ts';
 import { openInnerImage } from '../flasher/inner-image.ts';
-import { type Inspection, inspectImage } from '../inspect/inspect-image.ts';
+import { inspectForward } from '../inspect/inspect-forward.ts';
+import type { Inspection } from '../inspect/inspect-image.ts';
 import { type OpenedImage, type OpenImageOptions, openImage } from '../open/open-image.ts';
 
 export interface FetchImageRequest {
@@ -173,15 +174,6 @@ async function openDownloaded(host: Host, path: string, options: OpenImageOption
   } catch (thrown) {
     if (!(thrown instanceof MigrateError) || thrown.code !== 'unsupported') throw thrown;
     throw new MigrateError('wrong-image', `what the API sends is no image: ${thrown.message}`, { cause: thrown });
-  }
-}
-
-async function inspectForward(opened: OpenedImage): Promise<Inspection> {
-  const forward = opened.forward();
-  try {
-    return await inspectImage(forward);
-  } finally {
-    await forward.close();
   }
 }
 

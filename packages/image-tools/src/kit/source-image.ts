@@ -4,9 +4,10 @@ import { convertImage } from '../convert/convert-image.ts';
 import { readerStream } from '../convert/reader-stream.ts';
 import { type ImageFile, type ImageFileFormat, writeImage } from '../convert/write-image.ts';
 import { openInnerImage } from '../flasher/inner-image.ts';
-import { type Inspection, inspectImage } from '../inspect/inspect-image.ts';
+import { inspectForward } from '../inspect/inspect-forward.ts';
+import type { Inspection } from '../inspect/inspect-image.ts';
 import { makeUsedMap } from '../map/make-used-map.ts';
-import { type OpenedImage, openImage } from '../open/open-image.ts';
+import { openImage } from '../open/open-image.ts';
 
 export interface SourceImageRequest {
   readonly host: Host;
@@ -71,16 +72,6 @@ export async function openSourceImage(request: SourceImageRequest): Promise<Sour
   } catch (thrown) {
     await close();
     throw thrown;
-  }
-}
-
-/** A stream is inspected as it passes; only a flasher image has to be unpacked to a file. */
-async function inspectForward(opened: OpenedImage): Promise<Inspection> {
-  const forward = opened.forward();
-  try {
-    return await inspectImage(forward);
-  } finally {
-    await forward.close();
   }
 }
 
