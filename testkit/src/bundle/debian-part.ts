@@ -13,10 +13,17 @@ export interface DebianPackage {
   readonly version: string;
 }
 
+/** What apt would download now for the runtime. */
+export function debianPackages(architecture: BundleArchitecture): Promise<readonly DebianPackage[]> {
+  return offeredPackages(debianParts(architecture), architecture.debian);
+}
+
 /** What apt would download now; the cure is in the message where apt knows no suitable version. */
-export async function debianPackages(architecture: BundleArchitecture): Promise<readonly DebianPackage[]> {
-  const parts = debianParts(architecture);
-  const options = await aptOptions(architecture.debian);
+export async function offeredPackages(
+  parts: readonly Pick<DebianPart, 'name' | 'version'>[],
+  debian: string,
+): Promise<readonly DebianPackage[]> {
+  const options = await aptOptions(debian);
   // apt leaves out what lies in the current directory already, so not the caller's.
   const here = { cwd: import.meta.dirname };
   const names = parts.map((part) => part.name);
@@ -27,11 +34,11 @@ export async function debianPackages(architecture: BundleArchitecture): Promise<
   );
   const files = [...stdout.matchAll(/^'[^']+' (\S+?)_(\S+)_([^_\s]+)\.deb /gm)];
   return parts.map(({ name, version: wanted }) => {
-    const found = files.find((match) => match[1] === name && match[3] === architecture.debian);
+    const found = files.find((match) => match[1] === name && match[3] === debian);
     const version = found?.[2]?.replaceAll('%3a', ':');
     if (version === undefined || !wanted.test(version)) {
       throw new Error(
-        `the bundle needs Debian 12's ${name}:${architecture.debian} (${wanted.source}), apt offers ${version ?? 'none'}`,
+        `the bundle needs Debian 12's ${name}:${debian} (${wanted.source}), apt offers ${version ?? 'none'}`,
       );
     }
     return { name, version };

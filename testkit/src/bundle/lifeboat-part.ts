@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { cached } from '../cached.ts';
 import { aptOptions } from './apt.ts';
+import { offeredPackages } from './debian-part.ts';
 
 // grub-common has the licence.
 const packages = ['grub-pc-bin', 'grub-efi-amd64-bin', 'grub-common'];
@@ -15,19 +16,11 @@ const everywhere = ['fat', 'normal', 'configfile', 'linux', 'echo', 'reboot', 's
 /** Directory with boot.img, core.img and BOOTX64.EFI; made on first use. */
 export async function lifeboatPart(): Promise<string> {
   const options = await aptOptions('amd64');
-  const { stdout } = await execa('apt-get', [...options, 'download', '--print-uris', ...packages], {
-    cwd: import.meta.dirname,
-  });
-  const found = [...stdout.matchAll(/^'[^']+' (\S+?)_(\S+)_amd64\.deb /gm)].map(([, name, text]) => ({
-    name: name ?? '',
-    version: text?.replaceAll('%3a', ':') ?? '',
-  }));
-  for (const name of packages) {
-    const offered = found.find((entry) => entry.name === name)?.version ?? 'none';
-    if (!version.test(offered))
-      throw new Error(`the lifeboat needs Debian 12's ${name} (${version.source}), apt offers ${offered}`);
-  }
-  const wanted = found.map((entry) => `${entry.name}=${entry.version}`).sort();
+  const offered = await offeredPackages(
+    packages.map((name) => ({ name, version })),
+    'amd64',
+  );
+  const wanted = offered.map((entry) => `${entry.name}=${entry.version}`).sort();
   return cached('bundle-lifeboat', [wanted, everywhere, 1], async (directory) => {
     const downloads = join(directory, 'downloads');
     await mkdir(downloads);
