@@ -15,6 +15,10 @@ state=/run/migrate
 # Stage 2 creates this file before the first byte is written to the target disk.
 point=$state/point-of-no-return
 resume_limit=3
+# How often the lifeboat may start without the new system coming to be.
+board_limit=3
+# Counts them: a sector of the lifeboat that FAT leaves free.
+board_sector=12
 search_seconds=60
 # How long a console may stay silent before the machine restarts without a rescue shell.
 rescue_seconds=300
@@ -22,9 +26,11 @@ rescue_seconds=300
 work_kib=65536
 # Where the C library of the programs that make file systems finds its iconv tables; empty where there are none.
 gconv=''
+# Where on its disk the lifeboat begins that this was started from, in bytes.
+lifeboat_start=''
 
 # boot.conf, written by stage 1, replaces these.
-PAYLOAD_UUID='' PAYLOAD_FILE_SYSTEM='' PAYLOAD_PATH='' TIMEOUT_SECONDS=600 PLAN_ID='' FAIL_MODE=reboot
+PAYLOAD_UUID='' PAYLOAD_FILE_SYSTEM='' PAYLOAD_PATH='' TIMEOUT_SECONDS=600 PLAN_ID='' FAIL_MODE=reboot LIFEBOAT_UUID=''
 # Three words for each watchdog: its name as watchdog_name gives it, "feed" or "stop", and the longest time between two feedings in seconds.
 WATCHDOGS=''
 # Only where the boot entry is no one-shot:
@@ -76,6 +82,7 @@ offer_shell() {
 
 give_up() {
   say "FAILED: $1"
+  [ ! -e "$point" ] || restart 'the lifeboat starts again'
   offer_shell
   restart 'nothing was changed, the old system starts again'
 }
@@ -221,6 +228,24 @@ restore_boot() {
   say "$RESTORE_PATH is restored"
 }
 
+# The lifeboat's own menu says so: stage 2 was cut off, and there is no old system any more.
+is_boarded() {
+  grep -qw migrate.lifeboat /proc/cmdline
+}
+
+# The payload came with the initramfs. A lifeboat that starts again and again must not do so for ever.
+board() {
+  : >"$point"
+  find_device "$LIFEBOAT_UUID" || give_up "no disk holds the lifeboat ($LIFEBOAT_UUID)"
+  lifeboat_start=$(($(cat "/sys/class/block/${device##*/}/start") * 512))
+  starts=$(dd if="$device" bs=512 skip="$board_sector" count=1 2>/dev/null | sed -n 's/^starts \([0-9]\{1,4\}\)$/\1/p')
+  starts=$((${starts:-0} + 1))
+  say "started from the lifeboat on $device, the $starts. time"
+  printf 'starts %s\n%500s' "$starts" '' | dd of="$device" bs=512 seek="$board_sector" conv=notrunc,fsync 2>/dev/null ||
+    say 'the start could not be counted'
+  [ "$starts" -le "$board_limit" ] || wait_for_help "the lifeboat started $starts times"
+}
+
 available_kib() {
   # MemAvailable is there since Linux 3.14. In an initramfs, "Cached" is not free.
   awk '$1 == "MemAvailable:" { found = $2 } $1 == "MemFree:" { free = $2 } END { print found ? found : free }' /proc/meminfo
@@ -259,7 +284,8 @@ lacks_getrandom() {
 # board with one processor stands still meanwhile, and a file whose close is under way keeps its file system busy.
 run_stage2() {
   set -- --expose-gc --single-threaded-gc --max-semi-space-size=1 --max-old-space-size=64 "$payload/app/stage2.js" \
-    --plan "$payload/plan.json" --old-root "$old" --old-root-device "$device" "$@"
+    --plan "$payload/plan.json" --old-root "$old" --old-root-device "$device" \
+    ${lifeboat_start:+--lifeboat-start "$lifeboat_start"} "$@"
   set -- "$payload/runtime/node" "$@"
   if [ -f "$payload/runtime/getentropy.so" ] && lacks_getrandom; then
     set -- --preload "$payload/runtime/getentropy.so" "$@"
@@ -283,12 +309,15 @@ offer_file_system_programs() {
 
 main() {
   offer_file_system_programs
-  run_stage2
+  if is_boarded; then run_stage2 --resume; else run_stage2; fi
   status=$?
   attempt=0
   while [ "$status" -ne 0 ]; do
     [ -e "$point" ] || give_up "stage 2 ended with status $status before the point of no return"
-    [ "$attempt" -lt "$resume_limit" ] || wait_for_help "stage 2 ended with status $status, also when started again"
+    if [ "$attempt" -ge "$resume_limit" ]; then
+      [ -z "$LIFEBOAT_UUID" ] || restart "stage 2 ended with status $status, also when started again; the lifeboat starts"
+      wait_for_help "stage 2 ended with status $status, also when started again"
+    fi
     attempt=$((attempt + 1))
     say "stage 2 ended with status $status; starting it again, $attempt of $resume_limit"
     sleep 2
@@ -311,6 +340,10 @@ say "stage 2 init, Linux $(uname -r)"
 dead_man &
 load_modules
 start_watchdogs
-restore_boot
-load_payload
+if is_boarded; then
+  board
+else
+  restore_boot
+  load_payload
+fi
 main

@@ -4,6 +4,8 @@ import { sendLog } from './send-log.ts';
 import type { Stage2Log } from './stage2-log.ts';
 import { toolVersion } from './version.ts';
 
+/** Where it lies when stage 2 was started from a lifeboat. */
+const boardedAddress = '/migrate/payload/log-address';
 const networkScript = '/migrate/network';
 /** Longer than the script itself tries. */
 const networkLimitMs = 60_000;
@@ -34,7 +36,8 @@ export async function sendStage2Log(
   };
   try {
     const kept = `${ramDirectory}/log-address`;
-    const url = await readAddress(host, [kept, `${oldRoot}${remoteLog.addressPathInFileSystem}`]);
+    const paths = [kept, boardedAddress, `${oldRoot}${remoteLog.addressPathInFileSystem}`];
+    const url = await readAddress(host, paths);
     await host.writeDurable(kept, new TextEncoder().encode(url.reveal()), { mode: 0o600 });
     start(url).catch(tellWhyNot);
   } catch (thrown) {

@@ -10,6 +10,8 @@ import {
   type Host,
   identifyPlan,
   inspectDisks,
+  type LifeboatRecord,
+  lifeboatPlaceName,
   MigrateError,
   messageOf,
   type Outcome,
@@ -17,6 +19,8 @@ import {
   planVersion,
   type Report,
   type Reporter,
+  readLifeboatRecord,
+  type Step,
   serializeReport,
   stage2LogName,
   stage2ResultName,
@@ -30,6 +34,8 @@ import { stepHandlers } from './step-handlers.ts';
 import { toolVersion } from './version.ts';
 
 const ramDirectory = '/migrate/ram';
+/** What came with the lifeboat's second initramfs. */
+const boardedFiles = '/migrate/payload/files';
 const initLog = '/run/migrate/init.log';
 const kernelLines = 40;
 const logDriveDirectory = '/run/migrate/log-drive';
@@ -42,6 +48,8 @@ interface Stage2Arguments {
   readonly oldRoot: string;
   readonly oldRootDevice: string;
   readonly isResumed: boolean;
+  /** Where on its disk the lifeboat begins that stage 2 was started from, in bytes; absent where the old system started it. */
+  readonly boardedAt?: number;
 }
 
 async function runStage2(args: Stage2Arguments): Promise<number> {
@@ -102,7 +110,7 @@ async function migrate(host: Host, plan: Plan, run: Run): Promise<number> {
   }
   await logKernelMessages(host, log);
   log.emit({ kind: 'note', level: 'error', text: `stage 2 failed (${outcome.kind}): ${outcome.cause.message}` });
-  if (outcome.kind !== 'failed-after-point-of-no-return') {
+  if (outcome.kind !== 'failed-after-point-of-no-return' && run.args.boardedAt === undefined) {
     // The marker may be there already where the step behind it could not even begin.
     await host.removeFile(pointOfNoReturnMarker);
     const { message } = outcome.cause;
@@ -113,11 +121,12 @@ async function migrate(host: Host, plan: Plan, run: Run): Promise<number> {
 
 async function carryOut(host: Host, plan: Plan, { args, log, reporter }: Run): Promise<Outcome> {
   try {
-    const target = await findTarget(host, plan, args.isResumed);
+    const target = await findTarget(host, plan, args);
     log.emit({ kind: 'note', level: 'info', text: `the target disk is ${target.path}` });
+    const lifeboat = await findLifeboat(host, plan, { target, args });
     if (!args.isResumed) await new Promise((resolve) => setTimeout(resolve, plan.delaySeconds * 1000));
     return await execute({
-      steps: plan.stage2,
+      steps: args.boardedAt === undefined ? plan.stage2 : stepsOnBoard(plan),
       handlers: stepHandlers,
       context: {
         host,
@@ -129,6 +138,8 @@ async function carryOut(host: Host, plan: Plan, { args, log, reporter }: Run): P
         targetPath: target.path,
         ramDirectory,
         oldRoot: args.oldRoot,
+        ...(lifeboat === undefined ? {} : { lifeboat }),
+        ...(args.boardedAt === undefined ? {} : { boardedFiles }),
         log: log.bytes,
         report: () => serializeReport(reporter.report({ result: 'migrated', plan })),
       },
@@ -145,15 +156,59 @@ async function carryOut(host: Host, plan: Plan, { args, log, reporter }: Run): P
 }
 
 /** The drivers may need a moment after their modules are loaded. */
-async function findTarget(host: Host, plan: Plan, isResumed: boolean): Promise<Disk> {
+async function findTarget(
+  host: Host,
+  plan: Plan,
+  { isResumed, boardedAt, oldRootDevice }: Stage2Arguments,
+): Promise<Disk> {
   for (let round = 1; ; round += 1) {
     try {
-      return findDisk(await inspectDisks(host), plan.target, { ignoreTable: isResumed });
+      const disks = await inspectDisks(host);
+      // The disk that stage 2 was started from, whatever other disks look like.
+      const own = disks.filter(({ partitions }) => partitions.some(({ path }) => path === oldRootDevice));
+      return findDisk(boardedAt === undefined ? disks : own, plan.target, { ignoreTable: isResumed });
     } catch (thrown) {
       if (round >= 10) throw thrown;
       await new Promise((resolve) => setTimeout(resolve, 1000));
     }
   }
+}
+
+/** The lifeboat of the plan, if it has one; throws `verify-mismatch` where it is not what stage 1 made. */
+async function findLifeboat(
+  host: Host,
+  plan: Plan,
+  { target, args }: { target: Disk; args: Stage2Arguments },
+): Promise<LifeboatRecord | undefined> {
+  if (!plan.stage1.some(({ kind }) => kind === 'make-lifeboat')) return undefined;
+  const kept = `${ramDirectory}/${lifeboatPlaceName}`;
+  const paths = [kept, `${args.oldRoot}${plan.stateDirectoryInFileSystem}/payload/${lifeboatPlaceName}`];
+  const startByte = args.boardedAt ?? (await readPlace(host, paths));
+  const disk = await host.openRead(target.path);
+  try {
+    const record = await readLifeboatRecord(disk, { startByte, planId: plan.id });
+    // For a stage 2 that is started again when the old file system is gone.
+    await host.writeDurable(kept, Buffer.from(JSON.stringify({ startByte })), { mode: 0o600 });
+    return record;
+  } finally {
+    await disk.close();
+  }
+}
+
+async function readPlace(host: Host, paths: readonly string[]): Promise<number> {
+  for (const path of paths) {
+    const text = await host.readText(path);
+    if (text === undefined) continue;
+    const { startByte } = JSON.parse(text) as { startByte?: unknown };
+    if (typeof startByte === 'number' && Number.isSafeInteger(startByte)) return startByte;
+  }
+  throw new MigrateError('not-found', 'the payload does not say where the lifeboat lies');
+}
+
+/** Those after the point of no return, with the small files that they need. */
+function stepsOnBoard({ stage2, pointOfNoReturn }: Plan): readonly Step[] {
+  const first = stage2.findIndex(({ id }) => id === pointOfNoReturn);
+  return stage2.filter(({ kind }, index) => kind === 'load-payload' || index >= first);
 }
 
 async function readPlan(host: Host, path: string): Promise<Plan> {
@@ -218,13 +273,21 @@ function parseArguments(argv: readonly string[]): Stage2Arguments {
       'old-root': { type: 'string' },
       'old-root-device': { type: 'string' },
       resume: { type: 'boolean', default: false },
+      'lifeboat-start': { type: 'string' },
     },
   });
   const { plan, resume } = values;
   if (plan === undefined || values['old-root'] === undefined || values['old-root-device'] === undefined) {
     throw new MigrateError('invalid-input', 'stage 2 needs --plan, --old-root and --old-root-device');
   }
-  return { planPath: plan, oldRoot: values['old-root'], oldRootDevice: values['old-root-device'], isResumed: resume };
+  const start = values['lifeboat-start'];
+  return {
+    planPath: plan,
+    oldRoot: values['old-root'],
+    oldRootDevice: values['old-root-device'],
+    isResumed: resume,
+    ...(start === undefined ? {} : { boardedAt: Number(start) }),
+  };
 }
 
 surviveConsole();

@@ -2,7 +2,7 @@ import { configureSteps, fileSteps, networkSteps, type StepHandlers, stage2Steps
 import { beagleSteps } from '@migrate/device-beagle';
 import { rpiSteps } from '@migrate/device-rpi';
 import { grubSteps } from '@migrate/device-x86';
-import { archiveSteps, backupSteps, imageSteps } from '@migrate/image-tools';
+import { archiveSteps, backupSteps, imageSteps, lifeboatSteps } from '@migrate/image-tools';
 
 /** Every kind of step with the code that carries it out; a kind left out does not compile. */
 export const stepHandlers: StepHandlers = {
@@ -15,6 +15,7 @@ export const stepHandlers: StepHandlers = {
   ...stage2Steps,
   ...uefiSteps,
   ...imageSteps,
+  ...lifeboatSteps,
   ...archiveSteps,
   ...configureSteps,
 };

@@ -1,5 +1,6 @@
 import { type BootManager, type Disk, type Facts, type Finding, type Step, warning } from '@migrate/core';
 import { checkGrub } from './grub-checks.ts';
+import { grubLifeboat } from './grub-lifeboat.ts';
 import { quoteForGrub } from './grub-menu.ts';
 import { type BootPlace, directoryOf, grubDirectories, grubPath, menuFile, placeOf, stubPaths } from './grub-places.ts';
 
@@ -21,6 +22,7 @@ export const grub: BootManager = {
   bootOnce,
   restoreBoot,
   bootTarget,
+  lifeboat: grubLifeboat,
   // Boot code of BIOS lies in sector 0 and behind it.
   bootsFromPartitions: (facts) => facts.firmware.kind === 'uefi',
 };

@@ -170,6 +170,7 @@ export function pcConfig(change: (config: Config) => Config = (config) => config
       gzipInternal: true,
       tarInternal: true,
       kernelOptions: [],
+      staging: 'auto',
       delaySeconds: 0,
       watchdogs: [],
       failMode: 'reboot',

@@ -19,6 +19,8 @@ export interface BundleArchitecture {
   readonly needsLibatomic: boolean;
   /** True where a supported machine may run a kernel before 3.17, which has no getrandom(2): see runtime/getentropy.c. */
   readonly needsShim: boolean;
+  /** Whether it has boot loaders for a lifeboat. */
+  readonly hasLifeboat: boolean;
 }
 
 /** Node 20 is the last line that runs on glibc 2.28 with a small footprint. For 32-bit ARM the registry's packages end at 20.11.0. */
@@ -34,6 +36,7 @@ export const architectures = {
     loader: '/lib64/ld-linux-x86-64.so.2',
     needsLibatomic: false,
     needsShim: true,
+    hasLifeboat: true,
   },
   arm64: {
     node: {
@@ -46,6 +49,7 @@ export const architectures = {
     loader: '/lib/ld-linux-aarch64.so.1',
     needsLibatomic: false,
     needsShim: false,
+    hasLifeboat: false,
   },
   armv7: {
     node: {
@@ -58,6 +62,7 @@ export const architectures = {
     loader: '/lib/ld-linux-armhf.so.3',
     needsLibatomic: true,
     needsShim: true,
+    hasLifeboat: false,
   },
 } as const satisfies Record<string, BundleArchitecture>;
 

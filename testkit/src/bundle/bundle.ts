@@ -5,12 +5,15 @@ import { basename, dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { appPart } from './app-part.ts';
 import { architectures, type BundleArchitecture, type BundleArchitectureName } from './architectures.ts';
-import { type DebianPackage, debianPackages } from './debian-part.ts';
+import { debianPackages } from './debian-part.ts';
+import { type LifeboatPart, lifeboatPart } from './lifeboat-part.ts';
 import { noFile, preloadFile } from './preload-file.ts';
 import { runtimePart } from './runtime-part.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 const cli = join(repository, 'packages/cli-migrate');
+
+type Package = LifeboatPart['packages'][number];
 
 /** Name of the bundle's directory, and of its archive without `.tar.gz`. */
 export function bundleName(architecture: BundleArchitectureName): string {
@@ -26,6 +29,9 @@ export async function makeBundle(parent: string, name: BundleArchitectureName = 
   const licenses = join(bundle, 'LICENSES');
   const packages = await debianPackages(architecture);
   await runtimePart(architecture, packages, join(bundle, 'runtime'), licenses);
+  const lifeboat = architecture.hasLifeboat ? await lifeboatPart() : undefined;
+  if (lifeboat !== undefined) await addLifeboat(lifeboat, join(bundle, 'runtime/lifeboat'), licenses);
+  const all = [...packages, ...(lifeboat?.packages ?? [])];
   await appPart(join(bundle, 'app'), licenses);
   await copyFile(join(cli, 'runtime/migrate'), join(bundle, 'migrate'));
   // The launcher reads it to say which bundle would be right where this one does not run.
@@ -33,13 +39,18 @@ export async function makeBundle(parent: string, name: BundleArchitectureName = 
   // init lets the programs beside it find the loader there, and the C library's iconv the one table that is needed.
   await writeFile(join(bundle, 'runtime/file-systems/loader'), `${architecture.loader}\n`);
   await writeFile(join(bundle, 'runtime/file-systems/gconv/gconv-modules'), gconvModules);
-  await writeFile(join(bundle, 'VERSION'), await versions(architecture, packages));
-  await writeFile(join(licenses, 'SOURCES'), sources(architecture, packages));
+  await writeFile(join(bundle, 'VERSION'), await versions(architecture, all));
+  await writeFile(join(licenses, 'SOURCES'), sources(architecture, all));
   await copyFile(join(repository, 'LICENSE'), join(licenses, 'migrate.txt')).catch((thrown: NodeJS.ErrnoException) => {
     if (thrown.code !== 'ENOENT') throw thrown;
   });
   await normalizeModes(bundle);
   return bundle;
+}
+
+async function addLifeboat({ directory }: LifeboatPart, target: string, licenses: string): Promise<void> {
+  for (const name of ['boot.img', 'core.img', 'BOOTX64.EFI']) await copyFile(join(directory, name), join(target, name));
+  await copyFile(join(directory, 'grub.txt'), join(licenses, 'grub.txt'));
 }
 
 /** As in Debian's gconv-modules-extra.conf: "module FROM TO FILE COST". */
@@ -62,13 +73,13 @@ export async function packBundle(bundle: string): Promise<string> {
   return archive;
 }
 
-async function versions({ node }: BundleArchitecture, packages: readonly DebianPackage[]): Promise<string> {
+async function versions({ node }: BundleArchitecture, packages: readonly Package[]): Promise<string> {
   const { version } = JSON.parse(await readFile(join(cli, 'package.json'), 'utf8')) as { version: string };
   const parts = [{ name: 'migrate', version }, { name: 'node', version: node.version }, ...packages];
   return parts.map((part) => `${part.name} ${part.version}\n`).join('');
 }
 
-function sources({ node, debian }: BundleArchitecture, packages: readonly DebianPackage[]): string {
+function sources({ node, debian }: BundleArchitecture, packages: readonly Package[]): string {
   const lines = packages.map(({ name, version }) => `${name} ${version}: apt-get source ${name}=${version}\n`);
   return `The runtime holds files of these packages of Debian 12 (${debian}). Their source code is in Debian's archive, kept for ever
 at https://snapshot.debian.org/. They are unchanged, but for ld.so of libc6, in which the name

@@ -14,6 +14,8 @@ export function fileSystemParts(libraries: string): readonly DebianPart[] {
       'sbin/mke2fs': ['mkfs.ext2', 'mkfs.ext3', 'mkfs.ext4'],
       'sbin/e2fsck': ['e2fsck'],
       'sbin/badblocks': ['badblocks'],
+      // These two reserve room for a lifeboat in stage 1.
+      'usr/sbin/filefrag': ['lifeboat/filefrag'],
     }),
     programs('dosfstools', /^4\.2-1(\+deb12u\d+)?$/, {
       'sbin/mkfs.fat': ['mkfs.vfat'],
@@ -22,7 +24,11 @@ export function fileSystemParts(libraries: string): readonly DebianPart[] {
     programs('mtools', /^4\.0\.33-1\+really4\.0\.32-1(\+deb12u\d+)?$/, { 'usr/bin/mtools': ['mcopy', 'mmd'] }),
     programs('tar', /^1\.34\+dfsg-1\.2(\+deb12u\d+)?$/, { 'bin/tar': ['tar'] }),
     programs('fdisk', utilLinux, { 'sbin/sfdisk': ['sfdisk'] }),
-    programs('util-linux', utilLinux, { 'usr/bin/addpart': ['addpart'], 'usr/bin/delpart': ['delpart'] }),
+    programs('util-linux', utilLinux, {
+      'usr/bin/addpart': ['addpart'],
+      'usr/bin/delpart': ['delpart'],
+      'usr/bin/fallocate': ['lifeboat/fallocate'],
+    }),
     library('libext2fs2', e2fsprogs, [`${libraries}/libext2fs.so.2`, `${libraries}/libe2p.so.2`]),
     library('libcom-err2', e2fsprogs, [`${libraries}/libcom_err.so.2`]),
     library('libblkid1', utilLinux, [`usr/${libraries}/libblkid.so.1`]),
@@ -40,7 +46,7 @@ export function fileSystemParts(libraries: string): readonly DebianPart[] {
 function programs(name: string, version: RegExp, files: Readonly<Record<string, readonly string[]>>): DebianPart {
   const placed = Object.entries(files).map(([from, names]) => [
     from,
-    names.map((program) => `${directory}/${program}`),
+    names.map((program) => (program.includes('/') ? program : `${directory}/${program}`)),
   ]);
   return { name, version, files: Object.fromEntries(placed), copyright: copyrightOf(name) };
 }

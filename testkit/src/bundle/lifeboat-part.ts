@@ -13,16 +13,22 @@ const version = /^2\.06-13(\+deb12u\d+)?$/;
 /** What reads a FAT on either kind of table, shows a menu file, and starts Linux. */
 const everywhere = ['fat', 'normal', 'configfile', 'linux', 'echo', 'reboot', 'sleep'];
 
-/** Directory with boot.img, core.img and BOOTX64.EFI; made on first use. */
-export async function lifeboatPart(): Promise<string> {
+export interface LifeboatPart {
+  /** With boot.img, core.img, BOOTX64.EFI, and GRUB's licence in grub.txt. */
+  readonly directory: string;
+  readonly packages: readonly { readonly name: string; readonly version: string }[];
+}
+
+/** Made on first use. */
+export async function lifeboatPart(): Promise<LifeboatPart> {
   const options = await aptOptions('amd64');
   const offered = await offeredPackages(
     packages.map((name) => ({ name, version })),
     'amd64',
   );
   const wanted = offered.map((entry) => `${entry.name}=${entry.version}`).sort();
-  return cached('bundle-lifeboat', [wanted, everywhere, 1], async (directory) => {
-    const downloads = join(directory, 'downloads');
+  const directory = await cached('bundle-lifeboat', [wanted, everywhere, 1], async (made) => {
+    const downloads = join(made, 'downloads');
     await mkdir(downloads);
     await execa('apt-get', [...options, '-o', 'APT::Sandbox::User=root', 'download', ...wanted], { cwd: downloads });
     for (const archive of await readdir(downloads))
@@ -35,14 +41,15 @@ export async function lifeboatPart(): Promise<string> {
         '--directory',
         join(modules, from),
         '--output',
-        join(directory, target),
+        join(made, target),
         ...args,
         ...everywhere,
       ]);
     await make('core.img', 'i386-pc', bios);
     await make('BOOTX64.EFI', 'x86_64-efi', uefi);
-    await execa('cp', [join(modules, 'i386-pc/boot.img'), directory]);
-    await execa('cp', [join(downloads, 'root/usr/share/doc/grub-common/copyright'), join(directory, 'grub.txt')]);
+    await execa('cp', [join(modules, 'i386-pc/boot.img'), made]);
+    await execa('cp', [join(downloads, 'root/usr/share/doc/grub-common/copyright'), join(made, 'grub.txt')]);
     await execa('rm', ['-r', downloads]);
   });
+  return { directory, packages: offered };
 }

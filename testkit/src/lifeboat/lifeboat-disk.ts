@@ -1,15 +1,15 @@
 // Disks with a lifeboat on them, made as stage 1 makes it, but offline: to see that firmware boots it.
 import { copyFile, mkdtemp, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type CpioEntry, writeCpio } from '@migrate/core';
-import { type LifeboatRecord, type LifeboatWay, layOutLifeboat } from '@migrate/image-tools';
+import { type CpioEntry, type LifeboatRecord, writeCpio } from '@migrate/core';
+import { type LifeboatWay, layOutLifeboat } from '@migrate/image-tools';
 import { execa } from 'execa';
 import { lifeboatPart } from '../bundle/lifeboat-part.ts';
 import { debianKernel } from '../stage2-machine.ts';
 
 export interface LifeboatDisk {
   readonly path: string;
-  readonly record: LifeboatRecord;
+  readonly record: Pick<LifeboatRecord, 'switch' | 'backup'>;
 }
 
 const mebibyte = 1024 * 1024;
@@ -23,7 +23,7 @@ const menu = 'set timeout=0\nlinux /boot/kernel console=ttyS0 rdinit=/init panic
 /** A disk whose firmware finds nothing but, once switched, the lifeboat. */
 export async function lifeboatDisk(kind: LifeboatWay['kind'], work: string): Promise<LifeboatDisk> {
   const directory = await mkdtemp(join(work, 'lifeboat-'));
-  const grub = await lifeboatPart();
+  const { directory: grub } = await lifeboatPart();
   const { root, release } = await debianKernel();
   const files = new Map<string, Buffer>([
     ['boot/kernel', await readFile(join(root, `boot/vmlinuz-${release}`))],
@@ -54,7 +54,7 @@ export async function lifeboatDisk(kind: LifeboatWay['kind'], work: string): Pro
     await file.write(piece.bytes, 0, piece.bytes.length, startByte + piece.startByte);
   for (const [name, bytes] of files) await file.write(bytes, 0, bytes.length, startByte + contents.startOf(name));
   await file.close();
-  return { path, record: contents.record(startByte) };
+  return { path, record: contents.wayRecord(startByte) };
 }
 
 /** Writes one of the record's sectors. */

@@ -69,6 +69,7 @@ async function requestFor(
     emit: (event) => void events.push(event),
     path: join(root, 'lifeboat'),
     diskPath: disk,
+    planId: 'a-plan',
     fileSystemStartByte: partitionStart,
     fromByte,
     reserveBytes: 16 * mebibyte,

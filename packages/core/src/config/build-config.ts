@@ -73,6 +73,8 @@ function buildMigrate(form: MigrateForm): Config['migrate'] {
     tarInternal: form.tar_internal ?? defaults.tar_internal.default,
     kernelOptions: (form.kernel_opts ?? defaults.kernel_opts.default).split(/\s+/).filter((word) => word !== ''),
     ...given('forceFlashDevice', form.force_flash_device),
+    staging: form.staging ?? defaults.staging.default,
+    ...given('requireGrade', form.require_grade),
     delaySeconds: form.delay ?? defaults.delay.default,
     watchdogs: (form.watchdogs ?? []).map(buildWatchdog),
     failMode: (form.fail_mode ?? defaults.fail_mode.default) === 'Reboot' ? 'reboot' : 'rescue-shell',

@@ -235,6 +235,21 @@ export const migrateSection = {
         'Disk to flash; left out: the one that this system boots from. Another one is only of use where the firmware can start from it: a Raspberry Pi refuses it, a PC with a BIOS warns.',
       examples: ['/dev/sda'],
     },
+    staging: {
+      type: ['string', 'null'],
+      enum: ['auto', 'ram', 'lifeboat', null],
+      default: 'auto',
+      description:
+        'Where the image lies while the disk is flashed. `lifeboat`: on the disk itself, behind what the image writes, bootable on its own, so that a power cut at any moment leaves a machine that boots; `ram`: in RAM only; `auto`: in a lifeboat wherever one can be made. The plan says which, and why.',
+      examples: ['lifeboat'],
+    },
+    require_grade: {
+      type: ['string', 'null'],
+      enum: ['A', 'B', 'C', null],
+      description:
+        'The least safety against power cuts while the disk is flashed that is accepted: `A`, no moment at which the machine would not boot; `B`, a short one; `C`, while flashing. Less is refused.',
+      examples: ['A'],
+    },
     delay: {
       type: ['integer', 'null'],
       minimum: 0,

@@ -159,6 +159,10 @@ export interface Config {
     readonly kernelOptions: readonly string[];
     readonly forceFlashDevice?: string;
     readonly delaySeconds: number;
+    /** Where the image lies while the disk is flashed; `auto`: in a lifeboat where that can be had. */
+    readonly staging: 'auto' | 'ram' | 'lifeboat';
+    /** The least that is accepted. */
+    readonly requireGrade?: 'A' | 'B' | 'C';
     readonly watchdogs: readonly WatchdogSetting[];
     readonly failMode: 'reboot' | 'rescue-shell';
     readonly uboot?: UbootSetting;

@@ -1,5 +1,6 @@
 import { MigrateError, messageOf } from '../error.ts';
 import type { Host } from '../host/host.ts';
+import type { LifeboatRecord } from '../lifeboat/lifeboat-record.ts';
 import type { Plan, Step, StepKind, StepOf } from '../plan/plan.ts';
 import type { Secret } from '../secret.ts';
 import type { Emit } from './event.ts';
@@ -16,6 +17,10 @@ export interface StepContext {
   readonly ramDirectory?: string;
   /** Where stage 2 found the payload's file system mounted. */
   readonly oldRoot?: string;
+  /** Stage 2 with a lifeboat: what it holds need not be in RAM. */
+  readonly lifeboat?: LifeboatRecord;
+  /** Directory with the payload's small files, where stage 2 was started from the lifeboat and has no old system any more. */
+  readonly boardedFiles?: string;
   /** What `write-secret` writes; only stage 1 has it. */
   readonly secrets?: Readonly<Partial<Record<StepOf<'write-secret'>['secret'], Secret>>>;
   /** The log so far. */

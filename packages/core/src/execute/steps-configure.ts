@@ -4,7 +4,7 @@ import { MigrateError } from '../error.ts';
 import type { ByteReader, Host } from '../host/host.ts';
 import type { PlacedFile, StepOf } from '../plan/plan.ts';
 import type { RedoableHandler, StepContext, StepHandlers } from './execute.ts';
-import { payloadPath, required } from './steps-stage2.ts';
+import { openPayload, required } from './steps-stage2.ts';
 
 const loopDevice = '/dev/loop0';
 
@@ -19,8 +19,8 @@ const dataPartition: TargetPartition = { label: 'resin-data', fileSystem: 'ext4'
 interface FileToWrite {
   readonly path: string;
   readonly mode: number;
-  /** Bytes, or the file in RAM that has them. */
-  readonly contents: Uint8Array | { readonly ramPath: string };
+  /** Bytes, or the payload file that has them. */
+  readonly contents: Uint8Array | { readonly open: () => Promise<ByteReader> };
 }
 
 const compareBytes = 1024 * 1024;
@@ -37,7 +37,7 @@ const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
     const filesOf = ({ label }: TargetPartition): readonly FileToWrite[] =>
       step.files
         .filter(({ partition }) => partition === label)
-        .map(({ path, mode, payload }) => ({ path, mode, contents: { ramPath: payloadPath(context, payload) } }));
+        .map(({ path, mode, payload }) => ({ path, mode, contents: { open: () => openPayload(context, payload) } }));
     await place(context, bootPartition, filesOf(bootPartition));
     await placeIfPossible(context, dataPartition, filesOf(dataPartition));
     const { log, report } = context;
@@ -145,8 +145,30 @@ async function writeFiles(host: Host, root: string, files: readonly FileToWrite[
     } else {
       // There may be no room for it twice, and an attempt that failed may have left it.
       await host.removeFile(`${root}${file.path}`);
-      await host.copyDurable(contents.ramPath, `${root}${file.path}`, { mode });
+      await copyInto(host, `${root}${file.path}`, { mode, open: contents.open });
     }
+  }
+}
+
+async function copyInto(
+  host: Host,
+  path: string,
+  { mode, open }: { mode: number; open: () => Promise<ByteReader> },
+): Promise<void> {
+  const source = await open();
+  const target = await host.createFile(path, { mode });
+  try {
+    const bytes = Buffer.alloc(compareBytes);
+    for (let position = 0; ; ) {
+      const count = await source.read(bytes, position);
+      if (count === 0) break;
+      await target.write(bytes.subarray(0, count), position);
+      position += count;
+    }
+    await target.commit();
+  } finally {
+    await target.close();
+    await source.close();
   }
 }
 
@@ -155,7 +177,7 @@ async function checkFiles(host: Host, root: string, files: readonly FileToWrite[
     const found = await host.openRead(`${root}${file.path}`);
     try {
       const { contents } = file;
-      const wanted = contents instanceof Uint8Array ? readerOf(contents) : await host.openRead(contents.ramPath);
+      const wanted = contents instanceof Uint8Array ? readerOf(contents) : await contents.open();
       try {
         if (!(await isSame(found, wanted)))
           throw new MigrateError('verify-mismatch', `${file.path} was not kept by the new system's partition`);

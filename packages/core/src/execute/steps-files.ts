@@ -5,6 +5,7 @@ import { withHostname } from '../assets/config-json-hostname.ts';
 import { MigrateError } from '../error.ts';
 import type { FileAttributes, Host } from '../host/host.ts';
 import { buildInitramfs } from '../initramfs/initramfs.ts';
+import { packFiles } from '../initramfs/pack-files.ts';
 import { type Step, type StepOf, serializePlan } from '../plan/plan.ts';
 import type { StepContext, StepHandlers, UndoableHandler } from './execute.ts';
 import type { Saved } from './journal.ts';
@@ -16,6 +17,7 @@ type FileStepKind =
   | 'write-plan'
   | 'write-secret'
   | 'build-initramfs'
+  | 'pack-payload'
   | 'write-file';
 
 const makeDirectory: UndoableHandler<StepOf<'make-directory'>> = {
@@ -90,6 +92,16 @@ const buildInitramfsStep = newFile<StepOf<'build-initramfs'>>(
   0o600,
 );
 
+const packPayload: UndoableHandler<StepOf<'pack-payload'>> = {
+  describe: (step) => `pack ${step.files.length} files of stage 2 for the lifeboat`,
+  prepare: async (step, { host }) => {
+    await refuseExisting(host, step.path);
+    return null;
+  },
+  apply: (step, { host }) => packFiles(host, step.files, step.path),
+  undo: (step, _saved, { host }) => host.removeFile(step.path),
+};
+
 const writeFile: UndoableHandler<StepOf<'write-file'>> = {
   describe: (step) => `write ${step.path}`,
   prepare: (step, { host }) => saveFile(host, step.path),
@@ -104,6 +116,7 @@ export const fileSteps: Pick<StepHandlers, FileStepKind> = {
   'write-plan': writePlan,
   'write-secret': writeSecret,
   'build-initramfs': buildInitramfsStep,
+  'pack-payload': packPayload,
   'write-file': writeFile,
 };
 

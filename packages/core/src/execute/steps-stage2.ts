@@ -1,8 +1,10 @@
 // Stage-2 steps that need no knowledge of image formats: taking the payload to RAM and letting go of the target disk.
 import { createHash } from 'node:crypto';
 import { readSeal } from '../backup/backup-seal.ts';
+import { windowOf } from '../disk/byte-reader.ts';
 import { MigrateError } from '../error.ts';
-import type { Host } from '../host/host.ts';
+import type { ByteReader, Host } from '../host/host.ts';
+import { lifeboatFile } from '../lifeboat/lifeboat-record.ts';
 import { parseMountInfo, parseSwaps } from '../machine/mount-table.ts';
 import type { PayloadFile, StepOf } from '../plan/plan.ts';
 import type { ReadingHandler, StepContext, StepHandlers } from './execute.ts';
@@ -61,6 +63,15 @@ export function payloadPath(context: StepContext, name: string): string {
   return `${required(context.ramDirectory, 'RAM directory')}/${name}`;
 }
 
+/** A payload file for reading, in RAM or where it lies in the lifeboat on the target disk. */
+export async function openPayload(context: StepContext, name: string): Promise<ByteReader> {
+  const { host, lifeboat } = context;
+  const piece = lifeboat === undefined ? undefined : lifeboatFile(lifeboat, name);
+  if (piece === undefined) return host.openRead(payloadPath(context, name));
+  const disk = await host.openRead(required(context.targetPath, 'target disk'));
+  return { ...windowOf(disk, piece.startByte, piece.sizeBytes), close: () => disk.close() };
+}
+
 /** A part of the context that only stage 2 has. */
 export function required<T>(value: T | undefined, what: string): T {
   if (value === undefined) throw new Error(`this step needs the ${what} of stage 2`);
@@ -74,7 +85,10 @@ async function loadFile(
   onProgress: (doneBytes: number) => void,
 ): Promise<void> {
   const { host } = context;
-  const from = `${required(context.oldRoot, 'old root')}${file.pathInFileSystem}`;
+  const from =
+    context.boardedFiles === undefined
+      ? `${required(context.oldRoot, 'old root')}${file.pathInFileSystem}`
+      : `${context.boardedFiles}/${file.name}`;
   const to = payloadPath(context, file.name);
   await host.writeDurable(to, new Uint8Array(), { mode: 0o600 });
   const source = await host.openRead(from);

@@ -3,8 +3,9 @@ import { MigrateError } from '../error.ts';
 import type { Host } from '../host/host.ts';
 import { efivarsDirectory, globalVariableGuid, loadOption, parseLoadOption, uint16List } from '../machine/uefi.ts';
 import type { StepOf } from '../plan/plan.ts';
-import type { StepHandlers, UndoableHandler } from './execute.ts';
+import type { StepContext, StepHandlers, UndoableHandler } from './execute.ts';
 import type { Saved } from './journal.ts';
+import { required } from './steps-stage2.ts';
 
 /** NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCESS, UEFI specification 2.10 section 8.2. */
 const variableAttributes = 7;
@@ -17,11 +18,9 @@ const setUefiBootEntry: UndoableHandler<StepOf<'set-uefi-boot-entry'>> = {
     const former = await readVariable(host, variableName(number));
     return { order, number, former: former === undefined ? null : Buffer.from(former).toString('base64') };
   },
-  apply: async (step, { host, plan }) => {
-    const partitionIndex = plan.image.labels[step.partitionLabel];
-    const partition = partitionIndex === undefined ? undefined : plan.image.table.partitions[partitionIndex];
-    if (partition === undefined)
-      throw new MigrateError('wrong-image', `the image has no partition ${step.partitionLabel}`);
+  apply: async (step, context) => {
+    const { host, plan } = context;
+    const partition = partitionFor(step, context);
     const order = uint16List(await readVariable(host, 'BootOrder'));
     const number = await freeNumber(host, step.description);
     const sectorSize = plan.target.logicalSectorSize;
@@ -49,6 +48,36 @@ const setUefiBootEntry: UndoableHandler<StepOf<'set-uefi-boot-entry'>> = {
     else await writeVariable(host, variableName(number), former);
   },
 };
+
+interface BootPartition {
+  readonly number: number;
+  readonly startByte: number;
+  readonly sizeBytes: number;
+  readonly uuid: string;
+}
+
+function partitionFor(
+  { partitionLabel }: StepOf<'set-uefi-boot-entry'>,
+  { plan, lifeboat }: StepContext,
+): BootPartition {
+  if (partitionLabel === undefined) {
+    const { partition, startByte, sizeBytes } = required(lifeboat, 'lifeboat');
+    return { ...partition, startByte, sizeBytes };
+  }
+  const index = plan.image.labels[partitionLabel];
+  const partition = index === undefined ? undefined : plan.image.table.partitions[index];
+  if (partition === undefined) throw new MigrateError('wrong-image', `the image has no partition ${partitionLabel}`);
+  return partition;
+}
+
+/** Removes our own boot entry of that description, also from the boot order; nothing happens where there is none. */
+export async function removeUefiBootEntry(host: Host, description: string): Promise<void> {
+  const number = await numberOf(host, description);
+  if (number === undefined) return;
+  const order = uint16List(await readVariable(host, 'BootOrder'));
+  await writeVariable(host, 'BootOrder', uint16Bytes(order.filter((entry) => entry !== number)));
+  await host.removeVariableFile(variablePath(variableName(number)));
+}
 
 export const uefiSteps: Pick<StepHandlers, 'set-uefi-boot-entry'> = { 'set-uefi-boot-entry': setUefiBootEntry };
 
@@ -79,18 +108,29 @@ async function writeVariable(host: Host, name: string, data: Uint8Array): Promis
 
 /** The number of our own earlier entry with this description, else the lowest free one. */
 async function freeNumber(host: Host, description: string): Promise<number> {
-  const names = await host.list(efivarsDirectory);
-  const used = new Set<number>();
-  for (const name of names) {
-    const digits = /^Boot([0-9A-Fa-f]{4})-/.exec(name)?.[1];
-    if (digits === undefined || !name.endsWith(globalVariableGuid)) continue;
+  const own = await numberOf(host, description);
+  if (own !== undefined) return own;
+  const used = new Set((await entryDigits(host)).map((digits) => Number.parseInt(digits, 16)));
+  for (let number = 0; number <= 0xffff; number += 1) if (!used.has(number)) return number;
+  throw new MigrateError('no-space', 'the firmware has no free boot entry');
+}
+
+async function numberOf(host: Host, description: string): Promise<number | undefined> {
+  for (const digits of await entryDigits(host)) {
     const number = Number.parseInt(digits, 16);
-    used.add(number);
     const contents = await readVariable(host, `Boot${digits}`);
     if (contents !== undefined && parseLoadOption(number, contents).description === description) return number;
   }
-  for (let number = 0; number <= 0xffff; number += 1) if (!used.has(number)) return number;
-  throw new MigrateError('no-space', 'the firmware has no free boot entry');
+  return undefined;
+}
+
+/** The four digits of each Boot#### variable, as it is written. */
+async function entryDigits(host: Host): Promise<readonly string[]> {
+  const names = await host.list(efivarsDirectory);
+  return names.flatMap((name) => {
+    const digits = /^Boot([0-9A-Fa-f]{4})-/.exec(name)?.[1];
+    return digits === undefined || !name.endsWith(globalVariableGuid) ? [] : [digits];
+  });
 }
 
 function uint16Bytes(values: readonly number[]): Uint8Array {

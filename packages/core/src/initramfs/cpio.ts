@@ -3,10 +3,17 @@
 import { MigrateError } from '../error.ts';
 
 export type CpioNode =
-  | { readonly kind: 'file'; readonly contents: Uint8Array }
+  | { readonly kind: 'file'; readonly contents: Uint8Array | FileStream }
   | { readonly kind: 'directory' }
   | { readonly kind: 'symlink'; readonly target: string }
   | { readonly kind: 'character-device' | 'block-device'; readonly major: number; readonly minor: number };
+
+/** A file that is not held in memory. */
+export interface FileStream {
+  readonly sizeBytes: number;
+  /** Gives exactly so many bytes. */
+  readonly chunks: () => AsyncIterable<Uint8Array>;
+}
 
 export interface CpioEntry {
   /** Relative path without "." or "..": "migrate/init". */
@@ -52,9 +59,12 @@ export async function* writeCpio(
         throw new MigrateError('invalid-input', `${complete.path} comes twice in the archive`);
       kinds.set(complete.path, complete.node.kind);
       const contents = contentsOf(complete);
-      yield counted(header(complete, { inode: kinds.size, sizeBytes: contents.length }));
-      if (contents.length > 0) yield counted(contents);
-      const padding = paddingTo(4, contents.length);
+      const sizeBytes = contents instanceof Uint8Array ? contents.length : contents.sizeBytes;
+      yield counted(header(complete, { inode: kinds.size, sizeBytes }));
+      if (!(contents instanceof Uint8Array))
+        for await (const chunk of exactly(contents, complete.path)) yield counted(chunk);
+      else if (contents.length > 0) yield counted(contents);
+      const padding = paddingTo(4, sizeBytes);
       if (padding > 0) yield counted(new Uint8Array(padding));
     }
   }
@@ -80,7 +90,16 @@ function missingParents(kinds: ReadonlyMap<string, CpioNode['kind']>, path: stri
   return parents;
 }
 
-function contentsOf({ path, node }: CpioEntry): Uint8Array {
+async function* exactly({ sizeBytes, chunks }: FileStream, path: string): AsyncGenerator<Uint8Array> {
+  let done = 0;
+  for await (const chunk of chunks()) {
+    done += chunk.length;
+    if (done <= sizeBytes) yield chunk;
+  }
+  if (done !== sizeBytes) throw new MigrateError('busy', `${path} changed its size while it was packed`);
+}
+
+function contentsOf({ path, node }: CpioEntry): Uint8Array | FileStream {
   if (node.kind === 'file') return node.contents;
   if (node.kind !== 'symlink') return new Uint8Array();
   if (node.target === '' || node.target.includes('\0')) {

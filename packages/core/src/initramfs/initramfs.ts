@@ -19,6 +19,8 @@ export interface Stage2BootSettings {
   readonly timeoutSeconds: number;
   /** Id of the plan in the payload; init refuses any other. */
   readonly planId: string;
+  /** UUID of the lifeboat's file system, where there is one. */
+  readonly lifeboatUuid?: string;
   /** Left out: init restarts the machine when it gives up. */
   readonly failMode?: 'rescue-shell';
   /** What init does with watchdogs that run. */
@@ -150,6 +152,8 @@ export function renderBootSettings(settings: Stage2BootSettings): string {
     ['TIMEOUT_SECONDS', String(timeoutSeconds), true],
     ['PLAN_ID', settings.planId, /^[A-Za-z0-9-]{1,64}$/.test(settings.planId)],
   ];
+  if (settings.lifeboatUuid !== undefined)
+    values.push(['LIFEBOAT_UUID', settings.lifeboatUuid, isUuid(settings.lifeboatUuid)]);
   if (settings.failMode !== undefined) values.push(['FAIL_MODE', settings.failMode, true]);
   const { restore, watchdogs = [] } = settings;
   if (watchdogs.length > 0) values.push(['WATCHDOGS', watchdogs.map(wordsOf).join(' '), watchdogs.every(isDuty)]);

@@ -1,7 +1,7 @@
 import type { TargetImage } from '../assets/image.ts';
 import type { BootRestore } from '../initramfs/initramfs.ts';
 import type { Finding } from '../plan/finding.ts';
-import type { Step } from '../plan/plan.ts';
+import type { LifeboatFile, LifeboatWay, Step } from '../plan/plan.ts';
 import type { Architecture, AreaPlace, Disk, Facts } from './facts.ts';
 
 /** A board or class of machines that can be migrated: plain data and pure functions. */
@@ -21,6 +21,24 @@ export interface BootPayload {
   readonly kernelPath: string;
   readonly initramfsPath: string;
   readonly commandLine: readonly string[];
+}
+
+/** What starts stage 2 from a lifeboat; paths are its own, from its root. */
+export interface LifeboatPayload {
+  readonly kernelPath: string;
+  /** Loaded one behind the other. */
+  readonly initramfsPaths: readonly string[];
+  readonly commandLine: readonly string[];
+  /** Where the bundle keeps boot loaders. */
+  readonly loaderDirectory: string;
+}
+
+/** How firmware is made to start a lifeboat, and what of it is the boot loader's. */
+export interface LifeboatBoot {
+  readonly way: Extract<LifeboatWay, { kind: 'mbr' }> | Omit<Extract<LifeboatWay, { kind: 'gpt' }>, 'partitionGuid'>;
+  readonly files: readonly LifeboatFile[];
+  /** UEFI: the entry that finds it. */
+  readonly entry?: { readonly description: string; readonly filePath: string };
 }
 
 /** Turns "start this kernel once" into steps; acts on nothing itself. */
@@ -54,6 +72,11 @@ export interface BootManager {
   restoreBoot(facts: Facts): readonly Step[];
   /** Stage-2 steps before the point of no return that let the firmware find the new system. */
   bootTarget(facts: Facts, image: TargetImage): readonly Step[];
+  /** How a lifeboat on the target disk is started, or why it cannot be; absent where no way is known. */
+  lifeboat?(
+    payload: LifeboatPayload,
+    machine: { readonly facts: Facts; readonly disk: Disk; readonly image: TargetImage },
+  ): LifeboatBoot | string;
   /** Whether the new system boots by what lies in its partitions alone, without boot code elsewhere on the disk. */
   bootsFromPartitions(facts: Facts): boolean;
 }

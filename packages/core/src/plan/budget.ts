@@ -19,7 +19,7 @@ const writerProcessBytes = 64 * mebibyte;
 /** What the kernel takes of MemTotal for its own structures, page tables and drivers while stage 2 runs. */
 const kernelReserveBytes = 40 * mebibyte;
 /** Left free on the file systems that stage 1 writes to, so that the old system goes on working. */
-const spaceReserveBytes = 50 * mebibyte;
+export const spaceReserveBytes = 50 * mebibyte;
 /** The same on a boot partition of its own, which is small and where little is written. */
 const bootReserveBytes = 2 * mebibyte;
 
@@ -30,11 +30,13 @@ export function memoryBudget({
   runtime,
   payload,
   backupBytes,
+  staging,
 }: {
   facts: Facts;
   image: TargetImage;
   runtime: RuntimeAsset;
   payload: readonly PayloadFile[];
+  staging: 'ram' | 'lifeboat';
   /** Most bytes of the backup; 0 without one. */
   backupBytes: number;
 }): { readonly budget: Budget; readonly findings: readonly Finding[] } {
@@ -42,8 +44,11 @@ export function memoryBudget({
     { what: 'kernel reserve', bytes: kernelReserveBytes },
     { what: 'initramfs with kernel modules', bytes: initramfsBytes(facts, runtime) },
     { what: 'runtime', bytes: sum(runtime.files.map((file) => file.sizeBytes)) },
-    { what: 'image and configuration', bytes: sum(payload.map((file) => file.sizeBytes)) },
-    ...backupItem(backupBytes),
+    {
+      what: staging === 'ram' ? 'image and configuration' : 'configuration',
+      bytes: sum(payload.map((file) => file.sizeBytes)),
+    },
+    ...(staging === 'ram' ? backupItem(backupBytes) : []),
     { what: 'stage 2 at work', bytes: stage2ProcessBytes },
     ...(isArchived(image) ? [{ what: 'programs that make file systems', bytes: writerProcessBytes }] : []),
     ...(isZstd(image) ? [{ what: 'zstd at work', bytes: zstdProcessBytes }] : []),
@@ -56,7 +61,11 @@ export function memoryBudget({
         'memory-too-small',
         'memory',
         `stage 2 needs ${inMebibytes(totalOf(budget))} MiB of RAM, the machine has ${inMebibytes(budget.availableBytes)} MiB: ${inMebibytes(bytes)} MiB too little`,
-        backupBytes === 0 ? 'Use a smaller image' : 'Back up less, or use a smaller image',
+        staging === 'lifeboat'
+          ? 'Give the machine more memory'
+          : backupBytes === 0
+            ? 'Use a smaller image'
+            : 'Back up less, or use a smaller image',
       ),
     ),
   };
@@ -75,6 +84,7 @@ export function spaceBudgets({
   state,
   boot,
   backupBytes,
+  lifeboatBytes,
 }: {
   facts: Facts;
   runtime: RuntimeAsset;
@@ -82,6 +92,8 @@ export function spaceBudgets({
   state: Place;
   boot: Place;
   backupBytes: number;
+  /** 0 without one. */
+  lifeboatBytes: number;
 }): { readonly budgets: readonly SpaceBudget[]; readonly findings: readonly Finding[] } {
   const initramfs: BudgetItem = { what: 'initramfs (at most)', bytes: initramfsBytes(facts, runtime) };
   const isOne = state.mountTarget === boot.mountTarget;
@@ -91,6 +103,7 @@ export function spaceBudgets({
       { what: 'runtime', bytes: sum(runtime.files.map((file) => file.sizeBytes)) },
       { what: 'files copied for stage 2', bytes: sum(copied.map((file) => file.sizeBytes)) },
       ...backupItem(backupBytes),
+      ...(lifeboatBytes === 0 ? [] : [{ what: 'lifeboat (at most)', bytes: lifeboatBytes }]),
       ...(isOne ? [initramfs] : []),
       { what: 'left free for the running system', bytes: spaceReserveBytes },
     ],
@@ -185,7 +198,7 @@ function shortage(budget: Budget): number[] {
   return missing > 0 ? [missing] : [];
 }
 
-function initramfsBytes(facts: Facts, runtime: RuntimeAsset): number {
+export function initramfsBytes(facts: Facts, runtime: RuntimeAsset): number {
   const busybox = runtime.files.find((file) => file.path === 'runtime/busybox')?.sizeBytes ?? 0;
   return busybox + sum(facts.modules.needed.map((module) => module.sizeBytes));
 }

@@ -20,7 +20,10 @@ export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; han
       'Stage 1, on the running system (undone exactly if anything fails, or by "migrate undo")',
       ...numbered(plan.stage1, handlers),
     ],
-    ['Stage 2, in RAM', ...stage2Lines(plan, handlers)],
+    [
+      plan.gradeReason === undefined ? 'Stage 2, with a lifeboat on the disk' : 'Stage 2, in RAM',
+      ...stage2Lines(plan, handlers),
+    ],
     ...backupSection(plan),
     ...(disk === undefined ? [] : [['Disk before', ...diskBefore(disk)]]),
     plan.pointOfNoReturn === undefined
@@ -130,7 +133,10 @@ function powerCuts(plan: Plan): string[] {
   if (plan.pointOfNoReturn === undefined) return safe;
   return [
     ...safe,
-    `  while flashing and configuring  the machine does not boot (grade ${plan.grade}: the image is in RAM only)${isArchived(plan.image) ? '' : `; ${mib(writtenBytes(plan.image))} MiB are written in that time`}`,
+    plan.gradeReason === undefined
+      ? `  while flashing and configuring  stage 2 boots again from the lifeboat and starts over (grade ${plan.grade})`
+      : `  while flashing and configuring  the machine does not boot (grade ${plan.grade}: the image is in RAM only)${isArchived(plan.image) ? '' : `; ${mib(writtenBytes(plan.image))} MiB are written in that time`}`,
+    ...(plan.gradeReason === undefined ? [] : [`                                  no lifeboat: ${plan.gradeReason}`]),
     '  after the commit                balenaOS boots',
   ];
 }

@@ -32,11 +32,13 @@ export function layOutPayload({
   assets,
   image,
   state,
+  staging,
 }: {
   facts: Facts;
   assets: Assets;
   image: TargetImage;
   state: PlacedPath;
+  staging: 'ram' | 'lifeboat';
 }): PayloadLayout {
   const copied: CopiedFile[] = [];
   const payload: PayloadFile[] = [];
@@ -58,7 +60,8 @@ export function layOutPayload({
     inPayload(payloadName, { sizeBytes, sha256 });
     placeInBoot(payloadName, path);
   };
-  for (const file of filesOf(image)) {
+  // The lifeboat takes the image from where it lies.
+  for (const file of staging === 'lifeboat' ? [] : filesOf(image)) {
     const place = placeNamed(facts, file.path);
     if ('code' in place || place.uuid !== state.uuid) copy(file.payload, file);
     else {

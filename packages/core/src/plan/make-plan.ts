@@ -13,6 +13,7 @@ import { checkMachine, targetDisk } from './check-machine.ts';
 import { checkNetwork } from './check-network.ts';
 import { checkRuntime } from './check-runtime.ts';
 import { checkSettings } from './check-settings.ts';
+import { checkGrade, chooseStaging, gradeOf, lifeboatDirectory, type Staging } from './choose-staging.ts';
 import { type Finding, refuses } from './finding.ts';
 import { layOutPayload, logAddressName, placeAt, placeNamed } from './lay-out-payload.ts';
 import { orderSteps } from './order-steps.ts';
@@ -66,14 +67,36 @@ export function makePlan(request: PlanRequest): PlanResult {
   const { image } = assets;
   if (image === undefined || assets.runtime === undefined || 'code' in state) return { findings };
   const runtime = neededRuntime(assets.runtime, image);
-  const layout = layOutPayload({ facts, assets, image, state });
+  const staging: Staging =
+    disk === undefined || manager === undefined
+      ? { kind: 'ram', why: 'the machine is not known' }
+      : chooseStaging({ ...request, facts, image, runtime: assets.runtime, state, disk, manager });
+  const layout = layOutPayload({ facts, assets, image, state, staging: staging.kind });
   const backupBytes = assets.backup?.archiveBytes ?? 0;
-  const memory = memoryBudget({ facts, image, runtime, payload: layout.payload, backupBytes });
+  const memory = memoryBudget({
+    facts,
+    image,
+    runtime,
+    payload: layout.payload,
+    backupBytes,
+    staging: staging.kind,
+  });
   const boot = manager === undefined ? state : placeAt(facts, manager.bootDirectory(facts));
   const space =
-    'code' in boot ? undefined : spaceBudgets({ facts, runtime, copied: layout.copied, state, boot, backupBytes });
+    'code' in boot
+      ? undefined
+      : spaceBudgets({
+          facts,
+          runtime,
+          copied: layout.copied,
+          state,
+          boot,
+          backupBytes,
+          lifeboatBytes: staging.kind === 'lifeboat' ? staging.sizeBytes : 0,
+        });
   const data = assets.backup === undefined ? undefined : dataBudgets(assets.backup, { image, disk });
   findings.push(
+    ...(disk === undefined || manager === undefined ? [] : checkGrade(config, staging)),
     ...memory.findings,
     ...('code' in boot ? [boot] : []),
     ...(space?.findings ?? []),
@@ -90,6 +113,7 @@ export function makePlan(request: PlanRequest): PlanResult {
     state,
     layout,
     watchdogs: watchdogs.duties,
+    staging,
   });
   const plan = identifyPlan({
     version: planVersion,
@@ -99,7 +123,8 @@ export function makePlan(request: PlanRequest): PlanResult {
     bootManager: manager.kind,
     target: identifyDisk(disk),
     image,
-    grade: 'C',
+    grade: gradeOf(staging),
+    ...(staging.kind === 'ram' ? { gradeReason: staging.why } : {}),
     memory: memory.budget,
     spaces: space?.budgets ?? [],
     ...(data === undefined ? {} : { dataSpaces: data.budgets }),
@@ -125,10 +150,11 @@ export function makePlan(request: PlanRequest): PlanResult {
   return { plan, findings };
 }
 
-/** The programs that make file systems are left out where none is made: every byte takes RAM in stage 2. */
+/** The programs that make file systems are left out where none is made, and what only stage 1 needs: every byte takes RAM in stage 2. */
 function neededRuntime(runtime: RuntimeAsset, image: TargetImage): RuntimeAsset {
-  if (isArchived(image)) return runtime;
-  return { ...runtime, files: runtime.files.filter(({ path }) => !path.startsWith(`${writerDirectory}/`)) };
+  const left = isArchived(image) ? [lifeboatDirectory] : [lifeboatDirectory, writerDirectory];
+  const files = runtime.files.filter(({ path }) => !left.some((directory) => path.startsWith(`${directory}/`)));
+  return { ...runtime, files };
 }
 
 /** The same machine, as if its wired interfaces were as necessary as its disks. */

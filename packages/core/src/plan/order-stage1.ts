@@ -6,7 +6,9 @@ import type { BootManager } from '../machine/device.ts';
 import type { Facts } from '../machine/facts.ts';
 import { networkChoice } from '../network/choose-profiles.ts';
 import type { PlacedPath } from './check-machine.ts';
+import { type LifeboatStaging, lifeboatDirectory, type Staging } from './choose-staging.ts';
 import { backupName, filesDirectory, logAddressName, type PayloadLayout, sealName } from './lay-out-payload.ts';
+import { orderLifeboat } from './order-lifeboat.ts';
 import type { CopiedFile, Step } from './plan.ts';
 import { stage2CommandLine } from './stage2-command-line.ts';
 import { stateDirectory } from './state-directory.ts';
@@ -26,6 +28,7 @@ export interface Ordering {
   readonly layout: PayloadLayout;
   readonly watchdogs: readonly WatchdogDuty[];
   readonly sendsInStage2: boolean;
+  readonly staging: Staging;
 }
 
 /** All that stage 2 needs is durable before the boot manager is told of it; arming is the last step. */
@@ -40,6 +43,7 @@ export function orderStage1({
   image,
   watchdogs,
   sendsInStage2,
+  staging,
 }: Ordering): readonly Step[] {
   const payloadDirectory = `${stateDirectory}/payload`;
   const bootDirectory = manager.bootDirectory(facts);
@@ -61,6 +65,23 @@ export function orderStage1({
     ]),
     bootDirectory,
   ];
+  const lifeboatSteps = (): readonly Step[] =>
+    orderLifeboat({
+      staging: staging as LifeboatStaging,
+      initramfsPath,
+      kernelPath: facts.kernel.image?.path ?? '',
+      // All that stage 2 reads beside the image and the backup, which lie in the lifeboat as they are.
+      payload: [
+        ...runtimeFiles.map(({ to, mode }) => ({ path: to, mode })),
+        ...layout.payload.map(({ name }) => ({ path: `${filesDirectory}/${name}`, mode: 0o600 })),
+        ...(sendsInStage2 ? [{ path: `${payloadDirectory}/${logAddressName}`, mode: 0o600 }] : []),
+        { path: `${payloadDirectory}/plan.json`, mode: 0o600 },
+      ],
+      image,
+      hasBackup: assets.backup !== undefined,
+      loaderDirectory: `${runtime.directory}/${lifeboatDirectory}`,
+      runtimeDirectory: `${runtime.directory}/runtime`,
+    });
   // Named by the image, so that an entry of an earlier migration is never taken for this one.
   const entryId = `balena-migrate-${digestOf(image).slice(0, 12)}`;
   return [
@@ -105,11 +126,13 @@ export function orderStage1({
         payloadPath: `${state.pathInFileSystem}/payload`,
         timeoutSeconds: stage2TimeoutSeconds + config.migrate.delaySeconds,
         planId: '',
+        ...(staging.kind === 'lifeboat' ? { lifeboatUuid: staging.serial } : {}),
         ...(config.migrate.failMode === 'reboot' ? {} : { failMode: config.migrate.failMode }),
         ...(watchdogs.length === 0 ? {} : { watchdogs }),
         ...(restore === undefined ? {} : { restore }),
       },
     },
+    ...(staging.kind === 'lifeboat' ? lifeboatSteps() : []),
     ...manager.bootOnce(
       {
         entryId,

@@ -61,6 +61,21 @@ export type UbootFlag =
   | { readonly place: 'gap'; readonly disk: DiskIdentity; readonly offsetBytes: number }
   | { readonly place: 'file'; readonly uuid: string; readonly fileSystem: string; readonly path: string };
 
+/** How firmware is switched to a lifeboat: by sector 0 with boot code, or by the header of a GPT. */
+export type LifeboatWay =
+  | {
+      readonly kind: 'mbr';
+      /** Paths of GRUB's boot.img and core.img. */
+      readonly bootImage: string;
+      readonly coreImage: string;
+      /** Signature of the disk: 8 hexadecimal digits. */
+      readonly diskId: string;
+    }
+  | { readonly kind: 'gpt'; readonly diskGuid: string; readonly partitionGuid: string };
+
+/** A file for the lifeboat by its path there, copied or with a text of its own. */
+export type LifeboatFile = { readonly path: string } & ({ readonly from: string } | { readonly text: string });
+
 /** The closed union of everything a migration does. A kind without a handler does not compile (see execute.ts). */
 export type Step =
   // Stage 1, on the living system: each of these is undone exactly.
@@ -109,6 +124,33 @@ export type Step =
       readonly network?: string;
       readonly modules: readonly { readonly name: string; readonly path: string; readonly sizeBytes: number }[];
       readonly settings: Stage2BootSettings;
+    }
+  | {
+      /** What stage 2 needs beside the image, as a second initramfs for the lifeboat. */
+      readonly kind: 'pack-payload';
+      readonly id: string;
+      readonly path: string;
+      /** `to`: path in the initramfs. */
+      readonly files: readonly { readonly from: string; readonly to: string; readonly mode: number }[];
+    }
+  | {
+      readonly kind: 'make-lifeboat';
+      readonly id: string;
+      /** The file that holds its place in the old file system. */
+      readonly path: string;
+      /** The file that says where on the disk it begins. */
+      readonly placePath: string;
+      /** Where that file system begins on the target disk. */
+      readonly fileSystemStartByte: number;
+      /** The first byte of the disk that the image leaves alone. */
+      readonly fromByte: number;
+      /** Left free on the running system at any moment. */
+      readonly reserveBytes: number;
+      readonly serial: string;
+      readonly way: LifeboatWay;
+      readonly files: readonly LifeboatFile[];
+      /** Argument arrays. */
+      readonly programs: { readonly fallocate: readonly string[]; readonly filefrag: readonly string[] };
     }
   | {
       readonly kind: 'write-file';
@@ -182,18 +224,23 @@ export type Step =
     }
   | { readonly kind: 'prove-image'; readonly id: string; readonly payload: string }
   | { readonly kind: 'prove-archives'; readonly id: string }
+  | { readonly kind: 'prove-lifeboat'; readonly id: string }
   | { readonly kind: 'release-target'; readonly id: string }
   | {
       readonly kind: 'set-uefi-boot-entry';
       readonly id: string;
       readonly description: string;
       readonly filePath: string;
-      readonly partitionLabel: string;
+      /** The image's partition; absent: the lifeboat. */
+      readonly partitionLabel?: string;
     }
   // Stage 2, after the point of no return: each of these can be run again from its start.
+  | { readonly kind: 'switch-to-lifeboat'; readonly id: string }
   | {
       readonly kind: 'flash-image';
       readonly id: string;
+      /** The disk boots the lifeboat meanwhile: nothing that it needs is wiped. */
+      readonly keepsTables?: true;
       readonly payload: string;
       readonly sizeBytes: number;
       /** Less than `sizeBytes` where only used blocks are written. */
@@ -208,7 +255,16 @@ export type Step =
     }
   | { readonly kind: 'commit-image'; readonly id: string; readonly payload: string }
   | { readonly kind: 'write-file-systems'; readonly id: string }
-  | { readonly kind: 'commit-table'; readonly id: string };
+  | { readonly kind: 'commit-table'; readonly id: string }
+  | {
+      /** The new system boots: what was only for the lifeboat is removed as far as it can be. */
+      readonly kind: 'leave-lifeboat';
+      readonly id: string;
+      /** Files of the lifeboat that hold passwords and keys. */
+      readonly secrets: readonly string[];
+      /** Description of its UEFI boot entry. */
+      readonly bootEntry?: string;
+    };
 
 export type StepKind = Step['kind'];
 export type StepOf<K extends StepKind> = Extract<Step, { kind: K }>;
@@ -228,6 +284,8 @@ export interface SpaceBudget extends Budget {
   readonly path: string;
 }
 
+export type Grade = 'A' | 'B' | 'C';
+
 /** Everything that will happen, as data: no functions, no secrets. Steps before `pointOfNoReturn` are undone on failure. */
 export interface Plan {
   readonly version: typeof planVersion;
@@ -239,8 +297,13 @@ export interface Plan {
   readonly bootManager: string;
   readonly target: DiskIdentity;
   readonly image: TargetImage;
-  /** How safe the machine is against a power cut: C = the image is in RAM while flashing. */
-  readonly grade: 'A' | 'B' | 'C';
+  /**
+   * How safe the machine is against a power cut while it is flashed: A, it boots stage 2 again at any moment; B, there is a short
+   * window; C, the image is in RAM only.
+   */
+  readonly grade: Grade;
+  /** Why it is no better; absent for A. */
+  readonly gradeReason?: string;
   readonly memory: Budget;
   /** One for each file system that stage 1 writes to, named by a directory in it. */
   readonly spaces: readonly SpaceBudget[];

@@ -20,11 +20,16 @@ const diskEndBytes = 1024 * 1024;
  * disk with the backup GPT, from which firmware could bring back the old table, then the commit sectors. Durable when it returns.
  */
 export async function wipeOldTables(target: ByteWriter, image: ImageFacts): Promise<void> {
-  const backupStart = Math.max(target.sizeBytes - diskEndBytes, image.sizeBytes);
-  if (backupStart < target.sizeBytes) await target.write(new Uint8Array(target.sizeBytes - backupStart), backupStart);
-  await target.flush();
+  await wipeDiskEnd(target, image);
   const { startByte, endByte } = commitRange({ ...image.table, kind: 'gpt' });
   await target.write(new Uint8Array(endByte - startByte), startByte);
+  await target.flush();
+}
+
+/** Wipes the last MiB of the disk as far as it lies behind the image. Durable when it returns. */
+export async function wipeDiskEnd(target: ByteWriter, image: Pick<ImageFacts, 'sizeBytes'>): Promise<void> {
+  const startByte = Math.max(target.sizeBytes - diskEndBytes, image.sizeBytes);
+  if (startByte < target.sizeBytes) await target.write(new Uint8Array(target.sizeBytes - startByte), startByte);
   await target.flush();
 }
 

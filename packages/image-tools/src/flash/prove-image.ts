@@ -25,6 +25,8 @@ export const chunkBytes = 2 * 1024 * 1024;
 export interface ProofRequest {
   readonly host: HostReader;
   readonly path: string;
+  /** Opens it where it is no file of that path. */
+  readonly open?: () => Promise<ByteReader>;
   readonly expectedHash?: ExpectedHash;
   readonly emit: Emit;
   /**
@@ -40,8 +42,15 @@ export interface ProofRequest {
  * Throws `verify-mismatch` for another hash than expected, `invalid-input` or `wrong-image` for one that is not sound or whose
  * file systems use more than `usedBlocks` says.
  */
-export async function proveImage({ host, path, expectedHash, emit, usedBlocks }: ProofRequest): Promise<ImageFacts> {
-  const source = await host.openRead(path);
+export async function proveImage({
+  host,
+  path,
+  open = () => host.openRead(path),
+  expectedHash,
+  emit,
+  usedBlocks,
+}: ProofRequest): Promise<ImageFacts> {
+  const source = await open();
   try {
     const file: ImageFile = { host, source, path, compression: await compressionOf(source, path), emit };
     if (usedBlocks === undefined) return await readToEnd(file, { expectedHash });

@@ -5,6 +5,7 @@ import {
   type ImageFacts,
   isArchived,
   MigrateError,
+  openPayload,
   payloadPath,
   type ReadingHandler,
   type RedoableHandler,
@@ -19,33 +20,41 @@ import { proveImage } from './prove-image.ts';
 import { verifyAndRepair } from './verify-image.ts';
 
 const prove: ReadingHandler<StepOf<'prove-image'>> = {
-  describe: () => 'inflate the whole image in RAM and compare it with what stage 1 proved',
+  describe: () => 'inflate the whole image and compare it with what stage 1 proved',
   apply: async (step, context) => {
     const { host, plan, emit } = context;
     const image = imageOf(context);
     const usedBlocks = image.usedBlocks === undefined ? {} : { usedBlocks: image.usedBlocks };
-    const found = await proveImage({ host, path: payloadPath(context, step.payload), emit, ...usedBlocks });
+    const found = await proveImage({
+      host,
+      path: payloadPath(context, step.payload),
+      open: () => openPayload(context, step.payload),
+      emit,
+      ...usedBlocks,
+    });
     const isSame =
       found.fileSha256 === image.fileSha256 &&
       found.sizeBytes === image.sizeBytes &&
       found.deviceType === plan.deviceType &&
       found.chunkSha256.length === image.chunkSha256.length &&
       found.chunkSha256.every((digest, index) => digest === image.chunkSha256[index]);
-    if (!isSame) throw new MigrateError('verify-mismatch', 'the image in RAM is not the one that stage 1 proved');
+    if (!isSame) throw new MigrateError('verify-mismatch', 'the image is not the one that stage 1 proved');
   },
   undo: 'nothing-to-undo',
 };
 
 const flash: RedoableHandler<StepOf<'flash-image'>> = {
-  describe: ({ writtenBytes, sizeBytes }) =>
-    writtenBytes === sizeBytes
-      ? `wipe the old partition table and write the image, ${mib(sizeBytes)} MiB, all but its first sectors`
-      : `wipe the old partition table and write ${mib(writtenBytes)} of the ${mib(sizeBytes)} MiB of the image, which are its used blocks, all but its first sectors`,
+  describe: ({ writtenBytes, sizeBytes, keepsTables }) => {
+    const wipe = keepsTables === true ? '' : 'wipe the old partition table and ';
+    return writtenBytes === sizeBytes
+      ? `${wipe}write the image, ${mib(sizeBytes)} MiB, all but its first sectors`
+      : `${wipe}write ${mib(writtenBytes)} of the ${mib(sizeBytes)} MiB of the image, which are its used blocks, all but its first sectors`;
+  },
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
       const { host, emit } = context;
       const image = imageOf(context);
-      await wipeOldTables(target, image);
+      if (step.keepsTables !== true) await wipeOldTables(target, image);
       await flashImage({ source, host, image, target, emit });
     }),
   redo: true,
@@ -98,7 +107,7 @@ async function withDisk(
   context: StepContext,
   action: (files: { source: ByteReader; target: ByteWriter }) => Promise<void>,
 ): Promise<void> {
-  const source = await context.host.openRead(payloadPath(context, step.payload));
+  const source = await openPayload(context, step.payload);
   try {
     const target = await context.host.openDisk(required(context.targetPath, 'target disk'));
     try {

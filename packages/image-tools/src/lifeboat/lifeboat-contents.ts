@@ -1,5 +1,6 @@
 // What a lifeboat is made of: a FAT volume with everything that stage 2 needs, and the one sector that makes the firmware boot it.
 // Pure but for the bytes that it is given.
+import { type LifeboatRecord, lifeboatRecordBytes, lifeboatRecordStart, type SectorWrite } from '@migrate/core';
 import {
   type FatVolume,
   freeReservedSector,
@@ -17,26 +18,12 @@ export const regionAlignBytes = 1024 * 1024;
 /** The table of a GPT lies behind what FAT needs of the reserved sectors. */
 const entriesSector = freeReservedSector;
 const coreImagePath = 'boot/core.img';
-/** What stage 2 reads: how to switch to this lifeboat. */
-export const switchPath = 'lifeboat.json';
 
-/** One write that is a single sector. */
-export interface SectorWrite {
-  readonly startByte: number;
-  /** Base64. */
-  readonly bytes: string;
-}
-
-/** Stored in the lifeboat; plain data. */
-export interface LifeboatRecord {
-  /** On the disk. */
-  readonly startByte: number;
-  readonly sizeBytes: number;
-  /** Makes the firmware boot the lifeboat. */
-  readonly switch: SectorWrite;
-  /** GPT: the backup header, for a primary one that a power cut tore. */
-  readonly backup?: SectorWrite;
-}
+if (
+  entriesSector * sectorBytes + gptEntriesBytes > lifeboatRecordStart ||
+  lifeboatRecordStart + lifeboatRecordBytes > reservedSectors * sectorBytes
+)
+  throw new Error('the reserved sectors of a lifeboat overlap');
 
 export interface LifeboatRequest {
   readonly files: readonly VolumeFile[];
@@ -59,38 +46,28 @@ export interface LifeboatContents {
   readonly sizeBytes: number;
   /** Where the contents of one of the files begin, from the lifeboat's start. */
   startOf(path: string): number;
-  /** Everything but the contents of files, for a lifeboat that begins at that byte of its disk. */
+  /** Everything but the contents of files and the record, for a lifeboat that begins at that byte of its disk. */
   pieces(startByte: number): readonly Piece[];
-  record(startByte: number): LifeboatRecord;
+  /** What the record says of the way, for a lifeboat that begins there. */
+  wayRecord(startByte: number): Pick<LifeboatRecord, 'switch' | 'backup' | 'partition'>;
 }
-
-/** The record is as long wherever the lifeboat lies. */
-const recordBytes = 4096;
 
 export function layOutLifeboat(request: LifeboatRequest): LifeboatContents {
   const { files, way, serial, time } = request;
-  const own: VolumeFile[] = [{ path: switchPath, sizeBytes: recordBytes }];
+  const own: VolumeFile[] = [];
   if (way.kind === 'mbr')
     own.push({ path: coreImagePath, sizeBytes: Math.ceil(way.coreImage.length / sectorBytes) * sectorBytes });
   const volume = layOutFatVolume({ files: [...own, ...files], serial, label: 'LIFEBOAT', time });
   const sizeBytes = Math.ceil(volume.sizeBytes / regionAlignBytes) * regionAlignBytes;
-  const record = (startByte: number): LifeboatRecord => ({
-    startByte,
-    sizeBytes,
-    ...(way.kind === 'mbr'
-      ? mbrSwitch(request, way, { volume, startByte, sizeBytes })
-      : gptSwitch(request, way, { startByte, sizeBytes })),
-  });
   return {
     sizeBytes,
     startOf: volume.startOf,
-    record,
+    wayRecord: (startByte) =>
+      way.kind === 'mbr'
+        ? mbrSwitch(request, way, { volume, startByte, sizeBytes })
+        : gptSwitch(request, way, { startByte, sizeBytes }),
     pieces: (startByte) => [
       ...volume.metadata(startByte / sectorBytes),
-      {
-        startByte: volume.startOf(switchPath),
-        bytes: Buffer.from(JSON.stringify(record(startByte)).padEnd(recordBytes)),
-      },
       ...(way.kind === 'mbr'
         ? [coreImagePiece(way.coreImage, volume, startByte)]
         : [{ startByte: entriesSector * sectorBytes, bytes: gptOf(request, way, { startByte, sizeBytes }).entries }]),
@@ -107,27 +84,35 @@ function mbrSwitch(
   { disk }: LifeboatRequest,
   { bootImage }: { bootImage: Uint8Array },
   { volume, startByte, sizeBytes }: { volume: FatVolume; startByte: number; sizeBytes: number },
-): Pick<LifeboatRecord, 'switch'> {
+): Pick<LifeboatRecord, 'switch' | 'partition'> {
   const bytes = mbrSector({
     bootImage,
     coreSector: (startByte + volume.startOf(coreImagePath)) / sectorBytes,
     diskId: disk.tableId,
     partition: { startSector: startByte / sectorBytes, sectors: sizeBytes / sectorBytes },
   });
-  return { switch: { startByte: 0, bytes: Buffer.from(bytes).toString('base64') } };
+  return {
+    switch: { startByte: 0, bytes: Buffer.from(bytes).toString('base64') },
+    // As Linux names the partition of an MBR (block/partitions/msdos.c).
+    partition: { number: 4, uuid: `${disk.tableId}-04` },
+  };
 }
 
 function gptSwitch(
   request: LifeboatRequest,
   way: LifeboatWay & { kind: 'gpt' },
   place: { startByte: number; sizeBytes: number },
-): Pick<LifeboatRecord, 'switch' | 'backup'> {
+): Pick<LifeboatRecord, 'switch' | 'backup' | 'partition'> {
   const { header, backup } = gptOf(request, way, place);
   const write = (startByte: number, bytes: Uint8Array): SectorWrite => ({
     startByte,
     bytes: Buffer.from(bytes).toString('base64'),
   });
-  return { switch: write(sectorBytes, header), backup: write(request.disk.sizeBytes - sectorBytes, backup) };
+  return {
+    switch: write(sectorBytes, header),
+    backup: write(request.disk.sizeBytes - sectorBytes, backup),
+    partition: { number: 1, uuid: way.partitionGuid },
+  };
 }
 
 function gptOf(
@@ -135,8 +120,6 @@ function gptOf(
   { partitionGuid }: { partitionGuid: string },
   { startByte, sizeBytes }: { startByte: number; sizeBytes: number },
 ) {
-  if (entriesSector * sectorBytes + gptEntriesBytes > reservedSectors * sectorBytes)
-    throw new Error('no room for the table of a GPT');
   return gptSectors({
     sectorBytes,
     diskSectors: disk.sizeBytes / sectorBytes,

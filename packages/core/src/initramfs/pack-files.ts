@@ -1,0 +1,66 @@
+// A second initramfs with files of this machine, which the kernel unpacks over the first one.
+
+import { Readable } from 'node:stream';
+import { createGzip } from 'node:zlib';
+import { doing, MigrateError } from '../error.ts';
+import type { Host, HostReader } from '../host/host.ts';
+import { type CpioEntry, type FileStream, writeCpio } from './cpio.ts';
+
+export interface PackedFile {
+  readonly from: string;
+  /** Path in the initramfs, without a slash before it. */
+  readonly to: string;
+  readonly mode: number;
+}
+
+const chunkBytes = 1024 * 1024;
+/** It is read once or twice by a boot loader; a better ratio takes longer than it saves. */
+const gzipLevel = 3;
+
+/** Writes them gzip-compressed to `path`, a new file, durable. */
+export async function packFiles(host: Host, files: readonly PackedFile[], path: string): Promise<void> {
+  await doing(`packing ${path}`, 'write-failed', async () => {
+    const target = await host.createFile(path, { mode: 0o600 });
+    try {
+      const gzip = createGzip({ level: gzipLevel });
+      const source = Readable.from(writeCpio(entriesOf(host, files)));
+      source.on('error', (thrown) => gzip.destroy(thrown));
+      let position = 0;
+      for await (const chunk of source.pipe(gzip) as AsyncIterable<Uint8Array>) {
+        await target.write(chunk, position);
+        position += chunk.length;
+      }
+      await target.commit();
+    } finally {
+      await target.close();
+    }
+  });
+}
+
+async function* entriesOf(host: HostReader, files: readonly PackedFile[]): AsyncGenerator<CpioEntry> {
+  for (const { from, to, mode } of files) {
+    const status = await host.status(from);
+    if (status?.kind !== 'file') throw new MigrateError('not-found', `${from} is no file`);
+    yield { path: to, mode, node: { kind: 'file', contents: streamOf(host, from, status.sizeBytes) } };
+  }
+}
+
+function streamOf(host: HostReader, path: string, sizeBytes: number): FileStream {
+  return {
+    sizeBytes,
+    chunks: async function* () {
+      const file = await host.openRead(path);
+      try {
+        for (let position = 0; ; ) {
+          const bytes = new Uint8Array(chunkBytes);
+          const count = await file.read(bytes, position);
+          if (count === 0) return;
+          yield bytes.subarray(0, count);
+          position += count;
+        }
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}

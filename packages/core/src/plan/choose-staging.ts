@@ -1,0 +1,161 @@
+// Where the image lies while the disk is flashed: in a lifeboat on the disk itself, which boots at any moment, or in RAM.
+import { createHash } from 'node:crypto';
+import type { Assets, RuntimeAsset } from '../assets/assets.ts';
+import { digestOf, isArchived, type TargetImage } from '../assets/image.ts';
+import type { Config } from '../config/config.ts';
+import type { BootManager, LifeboatBoot } from '../machine/device.ts';
+import type { Disk, Facts } from '../machine/facts.ts';
+import { initramfsBytes, spaceReserveBytes } from './budget.ts';
+import { error, type PlacedPath } from './check-machine.ts';
+import type { Finding } from './finding.ts';
+import type { Grade, LifeboatWay } from './plan.ts';
+import { stage2CommandLine } from './stage2-command-line.ts';
+
+const mebibyte = 1024 * 1024;
+/** Where the bundle keeps boot loaders for lifeboats, and the programs that reserve room for them. */
+export const lifeboatDirectory = 'runtime/lifeboat';
+/** File systems that can be asked for room in one piece and for where it lies. */
+const reservingFileSystems = new Set(['ext4', 'xfs']);
+/** FAT32 holds no larger file. */
+const largestFileBytes = 2 ** 32 - 1;
+/** Tables and slack of its FAT, and what is small. */
+const volumeOverheadBytes = 40 * mebibyte;
+/** Left alone at the disk's end, where the backup GPT lies. */
+const diskEndBytes = mebibyte;
+/** What gzip makes of the runtime, with room: measured 0.40. */
+const packedRatio = 0.5;
+
+export interface LifeboatStaging {
+  readonly kind: 'lifeboat';
+  readonly boot: LifeboatBoot;
+  readonly way: LifeboatWay;
+  /** Most bytes that it takes. */
+  readonly sizeBytes: number;
+  readonly fileSystemStartByte: number;
+  readonly fromByte: number;
+  /** Serial number of its file system, as /dev/disk/by-uuid writes it. */
+  readonly serial: string;
+}
+
+export type Staging = LifeboatStaging | { readonly kind: 'ram'; readonly why: string };
+
+export interface StagingRequest {
+  readonly config: Config;
+  readonly facts: Facts;
+  readonly assets: Assets;
+  readonly image: TargetImage;
+  readonly runtime: RuntimeAsset;
+  readonly state: PlacedPath;
+  readonly disk: Disk;
+  readonly manager: BootManager;
+}
+
+/** Paths in a lifeboat. */
+export const lifeboatPaths = {
+  kernel: 'vmlinuz',
+  initramfs: 'stage2.img',
+  payload: 'payload.img',
+} as const;
+
+/** The lifeboat where it can be had, and else why not. */
+export function chooseStaging(request: StagingRequest): Staging {
+  const { config, facts, image, runtime, state, disk, manager } = request;
+  const ram = (why: string): Staging => ({ kind: 'ram', why });
+  if (config.migrate.staging === 'ram') return ram('migrate.staging asks for RAM');
+  if (isArchived(image)) return ram('archives of partitions are unpacked from RAM');
+  if (manager.lifeboat === undefined) return ram(`no lifeboat is known for ${manager.kind}`);
+  if (state.disk.path !== disk.path) return ram(`${state.path} does not lie on the disk that is flashed`);
+  if (!reservingFileSystems.has(state.mount.fileSystem))
+    return ram(`${state.mount.fileSystem} cannot reserve a piece of the disk behind the image`);
+  if (disk.logicalSectorSize !== 512) return ram(`the disk has sectors of ${disk.logicalSectorSize} bytes`);
+  if (image.fileBytes > largestFileBytes) return ram('the image file is too large for a lifeboat (4 GiB)');
+  if (!runtime.files.some(({ path }) => path.startsWith(`${lifeboatDirectory}/`)))
+    return ram('the bundle has no boot loader for a lifeboat');
+  const boot = manager.lifeboat(
+    {
+      kernelPath: `/${lifeboatPaths.kernel}`,
+      initramfsPaths: [`/${lifeboatPaths.initramfs}`, `/${lifeboatPaths.payload}`],
+      commandLine: [
+        ...stage2CommandLine(facts.kernel.commandLine, config.migrate.kernelOptions),
+        // The backup of a GPT counts for Linux too; init tells by the other word what started it.
+        'gpt',
+        'migrate.lifeboat',
+      ],
+      loaderDirectory: `${runtime.directory}/${lifeboatDirectory}`,
+    },
+    { facts, disk, image },
+  );
+  if (typeof boot === 'string') return ram(boot);
+  const sizeBytes = lifeboatBytes(request, image.fileBytes);
+  const room = Math.min(state.partition.startByte + state.partition.sizeBytes, disk.sizeBytes - diskEndBytes);
+  if (room - Math.max(image.sizeBytes, state.partition.startByte) < sizeBytes) {
+    return ram(
+      `behind the ${mib(image.sizeBytes)} MiB of the image ${state.partition.path} has less than the ${mib(sizeBytes)} MiB of a lifeboat`,
+    );
+  }
+  if (state.availableBytes < sizeBytes + spaceReserveBytes)
+    return ram(`${state.partition.path} has less than ${mib(sizeBytes + spaceReserveBytes)} MiB free for a lifeboat`);
+  return {
+    kind: 'lifeboat',
+    boot,
+    way: boot.way.kind === 'gpt' ? { ...boot.way, partitionGuid: partitionGuidOf(image, disk) } : boot.way,
+    sizeBytes,
+    fileSystemStartByte: state.partition.startByte,
+    fromByte: image.sizeBytes,
+    serial: serialOf(image, disk),
+  };
+}
+
+/** Whether the grade is what the operator demands; `B` is given to no plan yet. */
+export function checkGrade({ migrate }: Config, staging: Staging): readonly Finding[] {
+  const { requireGrade } = migrate;
+  if (staging.kind === 'lifeboat') return [];
+  if (migrate.staging === 'lifeboat' || (requireGrade !== undefined && requireGrade !== 'C')) {
+    return [
+      error(
+        'grade-too-low',
+        migrate.staging === 'lifeboat' ? 'migrate.staging' : 'migrate.require_grade',
+        `a power cut while the disk is flashed would leave the machine unbootable (grade ${gradeOf(staging)}): ${staging.why}`,
+        'Remove what stands against a lifeboat, or allow the risk by removing the setting',
+      ),
+    ];
+  }
+  return [];
+}
+
+export function gradeOf({ kind }: Staging): Grade {
+  return kind === 'lifeboat' ? 'A' : 'C';
+}
+
+function partitionGuidOf(image: TargetImage, disk: Disk): string {
+  const hex = identityOf(image, disk);
+  // Version 8 of RFC 9562: bits of our own choice.
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+function serialOf(image: TargetImage, disk: Disk): string {
+  const hex = identityOf(image, disk).toUpperCase();
+  return `${hex.slice(32, 36)}-${hex.slice(36, 40)}`;
+}
+
+function identityOf(image: TargetImage, disk: Disk): string {
+  return createHash('sha256')
+    .update(`lifeboat ${digestOf(image)} ${disk.table?.id ?? ''} ${disk.serial ?? ''} ${disk.sizeBytes}`)
+    .digest('hex');
+}
+
+function lifeboatBytes({ facts, assets, runtime }: StagingRequest, imageFileBytes: number): number {
+  const runtimeBytes = runtime.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  return (
+    imageFileBytes +
+    (assets.backup?.archiveBytes ?? 0) +
+    (facts.kernel.image?.sizeBytes ?? 0) +
+    initramfsBytes(facts, runtime) +
+    Math.ceil(runtimeBytes * packedRatio) +
+    volumeOverheadBytes
+  );
+}
+
+function mib(bytes: number): number {
+  return Math.ceil(bytes / mebibyte);
+}

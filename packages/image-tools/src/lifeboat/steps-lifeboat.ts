@@ -1,0 +1,168 @@
+// Steps of both stages around the lifeboat.
+import {
+  type Host,
+  type LifeboatRecord,
+  MigrateError,
+  messageOf,
+  type ReadingHandler,
+  type RedoableHandler,
+  readerOf,
+  refuseExisting,
+  removeUefiBootEntry,
+  required,
+  type SectorWrite,
+  type StepContext,
+  type StepHandlers,
+  type StepOf,
+  type UndoableHandler,
+} from '@migrate/core';
+import { wipeDiskEnd } from '../flash/commit-sectors.ts';
+import type { LifeboatWay } from './lifeboat-contents.ts';
+import { type LifeboatSource, makeLifeboat } from './make-lifeboat.ts';
+import { proveLifeboat } from './prove-lifeboat.ts';
+
+/** The same on every machine: nothing in a lifeboat depends on when it was made. */
+const volumeTime = new Date(0);
+const wipeChunkBytes = 1024 * 1024;
+
+const make: UndoableHandler<StepOf<'make-lifeboat'>> = {
+  describe: ({ fromByte }) =>
+    `make a lifeboat behind byte ${fromByte} of the disk, in a file of the running system, and read it back from the disk`,
+  prepare: async (step, { host }) => {
+    for (const path of [step.path, step.placePath]) await refuseExisting(host, path);
+    return null;
+  },
+  apply: async (step, { host, plan, emit }) => {
+    const { way, disk } = await wayOf(host, step);
+    const record = await makeLifeboat({
+      ...step,
+      host,
+      emit,
+      planId: plan.id,
+      diskPath: plan.target.pathInStage1,
+      sources: await Promise.all(step.files.map((file) => sourceOf(host, file))),
+      layout: {
+        way,
+        serial: step.serial,
+        time: volumeTime,
+        disk: { sizeBytes: plan.target.sizeBytes, tableId: disk },
+      },
+    });
+    const place = Buffer.from(`${JSON.stringify({ startByte: record.startByte })}\n`);
+    await host.writeDurable(step.placePath, place, { mode: 0o600 });
+  },
+  undo: async (step, _saved, { host }) => {
+    for (const path of [step.path, step.placePath]) await host.removeFile(path);
+  },
+};
+
+const prove: ReadingHandler<StepOf<'prove-lifeboat'>> = {
+  describe: () => 'read the lifeboat from the disk and compare it with what stage 1 wrote',
+  apply: async (_step, context) => {
+    const { host, plan, emit } = context;
+    const { startByte } = required(context.lifeboat, 'lifeboat');
+    const disk = await host.openRead(required(context.targetPath, 'target disk'));
+    try {
+      await proveLifeboat(disk, { startByte, planId: plan.id }, emit);
+    } finally {
+      await disk.close();
+    }
+  },
+  undo: 'nothing-to-undo',
+};
+
+const switchTo: RedoableHandler<StepOf<'switch-to-lifeboat'>> = {
+  describe: () => 'make the firmware boot the lifeboat, by one sector, until the new system is complete',
+  apply: async (_step, context) => {
+    const record = required(context.lifeboat, 'lifeboat');
+    // Until the first one is durable, the old backup header is what firmware falls back upon.
+    for (const sector of [record.switch, record.backup]) if (sector !== undefined) await writeSector(context, sector);
+  },
+  redo: true,
+};
+
+const leave: RedoableHandler<StepOf<'leave-lifeboat'>> = {
+  describe: ({ secrets }) => `leave the lifeboat: wipe ${secrets.join(' and ')} in it, and what made it bootable`,
+  apply: async (step, context) => {
+    const { host, plan, emit } = context;
+    const record = required(context.lifeboat, 'lifeboat');
+    // The new system boots already; nothing here is worth another start of stage 2.
+    try {
+      await wipe(context, record, step.secrets);
+      if (step.bootEntry !== undefined) await removeUefiBootEntry(host, step.bootEntry);
+      const disk = await host.openDisk(required(context.targetPath, 'target disk'));
+      try {
+        await wipeDiskEnd(disk, plan.image);
+      } finally {
+        await disk.close();
+      }
+    } catch (thrown) {
+      if (!(thrown instanceof MigrateError)) throw thrown;
+      emit({ kind: 'note', level: 'warn', text: `the lifeboat could not be wiped: ${messageOf(thrown)}` });
+    }
+  },
+  redo: true,
+};
+
+export const lifeboatSteps: Pick<
+  StepHandlers,
+  'make-lifeboat' | 'prove-lifeboat' | 'switch-to-lifeboat' | 'leave-lifeboat'
+> = {
+  'make-lifeboat': make,
+  'prove-lifeboat': prove,
+  'switch-to-lifeboat': switchTo,
+  'leave-lifeboat': leave,
+};
+
+async function wayOf(
+  host: Host,
+  { way }: StepOf<'make-lifeboat'>,
+): Promise<{ readonly way: LifeboatWay; readonly disk: string }> {
+  if (way.kind === 'gpt') return { way: { kind: 'gpt', partitionGuid: way.partitionGuid }, disk: way.diskGuid };
+  const [bootImage, coreImage] = await Promise.all([host.readFile(way.bootImage), host.readFile(way.coreImage)]);
+  return { way: { kind: 'mbr', bootImage, coreImage }, disk: way.diskId };
+}
+
+async function sourceOf(host: Host, file: StepOf<'make-lifeboat'>['files'][number]): Promise<LifeboatSource> {
+  const { path } = file;
+  if ('text' in file) {
+    const bytes = Buffer.from(file.text);
+    return { path, sizeBytes: bytes.length, open: async () => readerOf(bytes) };
+  }
+  const status = await host.status(file.from);
+  if (status?.kind !== 'file') throw new MigrateError('not-found', `${file.from} is no file`);
+  return { path, sizeBytes: status.sizeBytes, open: () => host.openRead(file.from) };
+}
+
+/** Writes one sector, durable, and reads it back. */
+async function writeSector(context: StepContext, { startByte, bytes }: SectorWrite): Promise<void> {
+  const { host } = context;
+  const sector = Buffer.from(bytes, 'base64');
+  const disk = await host.openDisk(required(context.targetPath, 'target disk'));
+  try {
+    await disk.write(sector, startByte);
+    await disk.flush();
+    await host.dropCaches();
+    const found = Buffer.alloc(sector.length);
+    await disk.read(found, startByte);
+    if (!found.equals(sector))
+      throw new MigrateError('verify-mismatch', `the disk did not keep the sector at byte ${startByte}`);
+  } finally {
+    await disk.close();
+  }
+}
+
+async function wipe(context: StepContext, { pieces }: LifeboatRecord, paths: readonly string[]): Promise<void> {
+  const disk = await context.host.openDisk(required(context.targetPath, 'target disk'));
+  try {
+    const zeros = new Uint8Array(wipeChunkBytes);
+    for (const { path, startByte, sizeBytes } of pieces) {
+      if (path === undefined || !paths.includes(path)) continue;
+      for (let done = 0; done < sizeBytes; done += zeros.length)
+        await disk.write(zeros.subarray(0, Math.min(zeros.length, sizeBytes - done)), startByte + done);
+    }
+    await disk.flush();
+  } finally {
+    await disk.close();
+  }
+}
