@@ -52,6 +52,7 @@ describe('what the original README shows', () => {
         gzipInternal: true,
         tarInternal: true,
         kernelOptions: [],
+        staging: 'auto',
         delaySeconds: 0,
         watchdogs: [],
         failMode: 'reboot',

@@ -2,9 +2,10 @@
 import { readerOf } from '../disk/byte-reader.ts';
 import { MigrateError } from '../error.ts';
 import type { ByteReader, Host } from '../host/host.ts';
+import { lifeboatFile } from '../lifeboat/lifeboat-record.ts';
 import type { PlacedFile, StepOf } from '../plan/plan.ts';
 import type { RedoableHandler, StepContext, StepHandlers } from './execute.ts';
-import { openPayload, required } from './steps-stage2.ts';
+import { openPayload, payloadPath, required } from './steps-stage2.ts';
 
 const loopDevice = '/dev/loop0';
 
@@ -19,8 +20,8 @@ const dataPartition: TargetPartition = { label: 'resin-data', fileSystem: 'ext4'
 interface FileToWrite {
   readonly path: string;
   readonly mode: number;
-  /** Bytes, or the payload file that has them. */
-  readonly contents: Uint8Array | { readonly open: () => Promise<ByteReader> };
+  /** Bytes, the file in RAM that has them, or what opens the file in the lifeboat. */
+  readonly contents: Uint8Array | { readonly ramPath: string } | { readonly open: () => Promise<ByteReader> };
 }
 
 const compareBytes = 1024 * 1024;
@@ -37,7 +38,7 @@ const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
     const filesOf = ({ label }: TargetPartition): readonly FileToWrite[] =>
       step.files
         .filter(({ partition }) => partition === label)
-        .map(({ path, mode, payload }) => ({ path, mode, contents: { open: () => openPayload(context, payload) } }));
+        .map(({ path, mode, payload }) => ({ path, mode, contents: contentsOf(context, payload) }));
     await place(context, bootPartition, filesOf(bootPartition));
     await placeIfPossible(context, dataPartition, filesOf(dataPartition));
     const { log, report } = context;
@@ -48,6 +49,13 @@ const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
   },
   redo: true,
 };
+
+function contentsOf(context: StepContext, payload: string): FileToWrite['contents'] {
+  const { lifeboat } = context;
+  return lifeboat !== undefined && lifeboatFile(lifeboat, payload) !== undefined
+    ? { open: () => openPayload(context, payload) }
+    : { ramPath: payloadPath(context, payload) };
+}
 
 export const configureSteps: Pick<StepHandlers, 'configure-image'> = { 'configure-image': configureImage };
 
@@ -145,9 +153,15 @@ async function writeFiles(host: Host, root: string, files: readonly FileToWrite[
     } else {
       // There may be no room for it twice, and an attempt that failed may have left it.
       await host.removeFile(`${root}${file.path}`);
-      await copyInto(host, `${root}${file.path}`, { mode, open: contents.open });
+      const path = `${root}${file.path}`;
+      if ('ramPath' in contents) await host.copyDurable(contents.ramPath, path, { mode });
+      else await copyInto(host, path, { mode, open: contents.open });
     }
   }
+}
+
+function opened(host: Host, contents: Exclude<FileToWrite['contents'], Uint8Array>): Promise<ByteReader> {
+  return 'ramPath' in contents ? host.openRead(contents.ramPath) : contents.open();
 }
 
 async function copyInto(
@@ -177,7 +191,7 @@ async function checkFiles(host: Host, root: string, files: readonly FileToWrite[
     const found = await host.openRead(`${root}${file.path}`);
     try {
       const { contents } = file;
-      const wanted = contents instanceof Uint8Array ? readerOf(contents) : await contents.open();
+      const wanted = contents instanceof Uint8Array ? readerOf(contents) : await opened(host, contents);
       try {
         if (!(await isSame(found, wanted)))
           throw new MigrateError('verify-mismatch', `${file.path} was not kept by the new system's partition`);
