@@ -10,13 +10,17 @@ export interface PcDisk {
   readonly path: string;
   readonly format: 'qcow2' | 'raw';
   readonly serial: string;
+  /** What the machine has not flushed may be lost when it is killed, as on a disk with a cache of its own; else nothing is. */
+  readonly losesUnflushed?: boolean;
+  /** Every write is logged there, by QEMU's blklogwrites; a raw disk's only. */
+  readonly writeLog?: string;
 }
 
 export interface PcOptions {
   readonly firmware: 'bios' | 'uefi';
   readonly disks: readonly PcDisk[];
   readonly memoryMib: number;
-  /** qcow2 file with the UEFI variables; changed by the machine. */
+  /** File with the UEFI variables; changed by the machine. Raw where it ends in ".fd", else qcow2. */
   readonly uefiVariables?: string;
   /** Host directory that the guest sees read-only as the 9p tag "share". */
   readonly share?: string;
@@ -123,9 +127,9 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
     ...['-chardev', `socket,id=agent,path=${directory}/agent,server=on,wait=off`],
     ...['-device', 'virtserialport,chardev=agent,name=org.qemu.guest_agent.0'],
     ...(isUefi ? ['-drive', `if=pflash,format=raw,readonly=on,file=${ovmfCode}`] : []),
-    ...(isUefi ? ['-drive', `if=pflash,format=qcow2,file=${options.uefiVariables}`] : []),
+    ...(isUefi ? ['-drive', `if=pflash,format=${variablesFormat(options)},file=${options.uefiVariables}`] : []),
     ...options.disks.flatMap((disk, index) => [
-      ...['-drive', `file=${disk.path},format=${disk.format},if=none,id=drive${index},cache=unsafe`],
+      ...driveArguments(disk, `drive${index}`),
       ...[
         '-device',
         `virtio-blk-pci,drive=drive${index},id=disk${index},serial=${disk.serial}${index === 0 ? ',bootindex=0' : ''}`,
@@ -139,6 +143,20 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
     ...(options.hasWatchdog === true ? ['-device', 'i6300esb', '-action', 'watchdog=reset'] : []),
     ...(options.snapshot === undefined ? [] : ['-loadvm', options.snapshot]),
     ...(options.noReboot === true ? ['-no-reboot'] : []),
+  ];
+}
+
+function variablesFormat({ uefiVariables }: PcOptions): 'raw' | 'qcow2' {
+  return uefiVariables?.endsWith('.fd') === true ? 'raw' : 'qcow2';
+}
+
+function driveArguments({ path, format, losesUnflushed, writeLog }: PcDisk, id: string): readonly string[] {
+  const cache = losesUnflushed === true ? 'writeback' : 'unsafe';
+  if (writeLog === undefined) return ['-drive', `file=${path},format=${format},if=none,id=${id},cache=${cache}`];
+  return [
+    ...['-blockdev', `driver=file,node-name=${id}-file,filename=${path}`],
+    ...['-blockdev', `driver=file,node-name=${id}-log,filename=${writeLog}`],
+    ...['-blockdev', `driver=blklogwrites,node-name=${id},file=${id}-file,log=${id}-log,log-sector-size=512`],
   ];
 }
 
