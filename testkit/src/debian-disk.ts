@@ -294,10 +294,13 @@ export async function startBrownfield({
     ...(share === undefined ? {} : { share }),
   });
   if (more !== undefined) await oldSystemUp(machine);
-  if (share !== undefined) {
-    await machine.runShell(
-      'modprobe 9pnet_virtio && mkdir -p /mnt/share && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,ro share /mnt/share',
-    );
-  }
+  if (share !== undefined) await mountShare(machine);
   return { machine, disk: built.disk };
+}
+
+/** What the machine was given as a share is then at /mnt/share. */
+export async function mountShare(machine: Machine): Promise<void> {
+  await machine.runShell(
+    'modprobe 9pnet_virtio && mkdir -p /mnt/share && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288,ro share /mnt/share',
+  );
 }

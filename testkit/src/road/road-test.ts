@@ -33,6 +33,8 @@ interface MigratedSystem {
   readonly archives?: string;
   /** The old system has the name that its distribution gives to every machine, which does not move. */
   readonly hasStockName?: boolean;
+  /** How safe against power cuts the migration must be; not looked at where it is left out. */
+  readonly grade?: 'A' | 'C';
   /** What the backup must have, where there is one. */
   readonly backup?: readonly string[];
 }
@@ -48,7 +50,9 @@ export async function migrateAndCheck(
   // What room an image of archives will have for a backup is not known before its file systems are made; over the console of a
   // board it would take long to get there.
   const backup = archives === undefined && system.firmware !== 'device-tree' ? await makeOldData(machine) : undefined;
-  const extra = ['reboot: 1', 'all_wifis: true', ...(backup === undefined ? [] : backupLines)];
+  const { grade } = system;
+  const staging = grade === undefined ? [] : [grade === 'A' ? 'require_grade: A' : 'staging: ram'];
+  const extra = ['reboot: 1', 'all_wifis: true', ...staging, ...(backup === undefined ? [] : backupLines)];
   await machine.writeFile(
     `${road.workDirectory}/balena-migrate.yml`,
     configYaml({
@@ -71,11 +75,12 @@ export async function migrateAndCheck(
 /** Checks what stage 2, the new system and its disk say, once the machine restarts into stage 2. */
 export async function checkMigrated(
   { machine, image, ...road }: Road,
-  { deviceType, firmware, writesUnused = false, archives, backup, hasStockName = false }: MigratedSystem,
+  { deviceType, firmware, writesUnused = false, archives, backup, grade, hasStockName = false }: MigratedSystem,
 ): Promise<void> {
   await machine.waitFor(/migrate: stage 2 init/, { unless: failure });
   await machine.waitFor(/point of no return/, { unless: failure });
   await machine.waitFor(/migration complete/, { unless: failure });
+  if (grade !== undefined) expect(machine.log().includes('make the firmware boot the lifeboat')).toBe(grade === 'A');
   const found = await newSystem(machine);
   expect(found).toMatchObject({
     deviceType,

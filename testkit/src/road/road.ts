@@ -141,9 +141,7 @@ export async function startRoad(options: RoadOptions): Promise<Road> {
     ...(more === undefined ? {} : { more }),
   });
   onPhase('copying the bundle and the image into it');
-  await machine.runShell(
-    `mkdir ${workDirectory} && cp -r /mnt/share/* ${workDirectory}/ && chmod 600 ${workDirectory}/config.json && umount /mnt/share && sync`,
-  );
+  await takeShare(machine);
   return roadOn({
     ...{ machine, image, disk, share, architecture, console: '/dev/ttyS0', isWired: true },
     close: async () => {
@@ -151,6 +149,13 @@ export async function startRoad(options: RoadOptions): Promise<Road> {
       await rm(directory, { recursive: true, force: true });
     },
   });
+}
+
+/** Copies what the machine was given into its work directory. */
+export async function takeShare(machine: Machine): Promise<void> {
+  await machine.runShell(
+    `mkdir ${workDirectory} && cp -r /mnt/share/* ${workDirectory}/ && chmod 600 ${workDirectory}/config.json && umount /mnt/share && sync`,
+  );
 }
 
 /** Fills a directory with the bundle, the image, config.json, a connection and a configuration. */

@@ -1,0 +1,147 @@
+// A whole migration of a Debian machine with a lifeboat, of which every write to the disk is recorded.
+import { copyFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createNodeHost, type LifeboatRecord, readLifeboatRecord } from '@migrate/core';
+import { execa } from 'execa';
+import { type BalenaImage, balenaImage } from '../balena-image.ts';
+import { openWriteLog } from '../crash/write-log.ts';
+import { debianDisk, mountShare, oldSystemUp } from '../debian-disk.ts';
+import { type Pc, startPc } from '../pc.ts';
+import { fillWorkDirectory, roadOn, takeShare } from '../road/road.ts';
+import { migrateAndCheck } from '../road/road-test.ts';
+
+export type LifeboatShape = 'bios-mbr' | 'uefi';
+
+export interface RecordedMigration {
+  readonly shape: LifeboatShape;
+  readonly image: BalenaImage;
+  /** The disk before, raw. */
+  readonly base: string;
+  /** It when the new system had run. */
+  readonly after: string;
+  /** UEFI variables when stage 2 started. */
+  readonly variables: string;
+  readonly log: string;
+  /** Number of entries of the log when stage 1 began. */
+  readonly stage1From: number;
+  /** Number of the entry that switches the firmware to the lifeboat. */
+  readonly switchedAt: number;
+  readonly lifeboat: LifeboatRecord;
+  /** From the start of stage 2 to the end of the new system. */
+  readonly stage2Ms: number;
+  /** For whoever works with it. */
+  readonly directory: string;
+  close(): Promise<void>;
+}
+
+export interface RecordOptions {
+  readonly shape: LifeboatShape;
+  readonly deviceType: string;
+  readonly memoryMib: number;
+  readonly payloadMib: number;
+}
+
+const sectorBytes = 512;
+
+/** Migrates; what the new system and its disk say is checked. */
+export async function recordMigration(options: RecordOptions): Promise<RecordedMigration> {
+  const { shape, deviceType, memoryMib, payloadMib } = options;
+  const directory = await mkdtemp(join(tmpdir(), 'migrate-recorded-'));
+  const file = (name: string): string => join(directory, name);
+  const [base, after, log, share] = [file('base.raw'), file('disk.raw'), file('writes.log'), file('share')];
+  const [variables, running] = [file('variables.fd'), file('running.fd')];
+  const firmware = shape === 'uefi' ? 'uefi' : 'bios';
+  const image = await balenaImage({ table: shape === 'uefi' ? 'gpt' : 'mbr', deviceType, payloadMib });
+  await mkdir(share);
+  await fillWorkDirectory(share, { architecture: 'x64', image, deviceType });
+  const built = await debianDisk(shape);
+  await execa('qemu-img', ['convert', '-O', 'raw', built.disk, base]);
+  await execa('cp', ['--sparse=always', base, after]);
+  await writeFile(log, '');
+  if (built.uefiVariables !== undefined)
+    await execa('qemu-img', ['convert', '-O', 'raw', built.uefiVariables, running]);
+  const machine = await startPc({
+    firmware,
+    memoryMib,
+    disks: [{ path: after, format: 'raw', serial: 'BROWNFIELD', writeLog: log }],
+    share,
+    ...(firmware === 'uefi' ? { uefiVariables: running } : {}),
+  });
+  const watch = watchStage2(machine, () => {
+    if (firmware === 'uefi') copyFileSync(running, variables);
+  });
+  try {
+    await oldSystemUp(machine);
+    await mountShare(machine);
+    await takeShare(machine);
+    const stage1From = await entriesOf(log);
+    const road = roadOn({
+      ...{ machine, image, disk: after, share, console: '/dev/ttyS0', isWired: true, architecture: 'x64' },
+      close: () => machine.kill(),
+    });
+    await migrateAndCheck(road, { deviceType, firmware, grade: 'A' });
+    const planId = /stage 2, plan ([0-9a-f]+)/.exec(machine.log())?.[1] ?? '';
+    const { switchedAt, lifeboat } = await findSwitch({ log, after, planId, shape, stage1From });
+    return {
+      ...{ shape, image, base, after, variables, log, stage1From, switchedAt, lifeboat, directory },
+      stage2Ms: watch.stage2Ms(),
+      close: () => rm(directory, { recursive: true, force: true }),
+    };
+  } finally {
+    await machine.kill();
+  }
+}
+
+function watchStage2(machine: Pc, onStart: () => void): { readonly stage2Ms: () => number } {
+  let startedMs = 0;
+  let endedMs = 0;
+  machine.onSerial(() => {
+    if (startedMs === 0 && machine.log().includes('migrate: stage 2 init')) {
+      startedMs = Date.now();
+      onStart();
+    }
+    if (endedMs === 0 && machine.log().includes('NEWOS-DONE')) endedMs = Date.now();
+  });
+  return { stage2Ms: () => endedMs - startedMs };
+}
+
+async function entriesOf(log: string): Promise<number> {
+  const writes = await openWriteLog(log);
+  await writes.close();
+  return writes.entries.length;
+}
+
+/** The sector that was written says where the lifeboat begins, and there it says of itself what it is. */
+async function findSwitch({
+  log,
+  after,
+  planId,
+  shape,
+  stage1From,
+}: {
+  log: string;
+  after: string;
+  planId: string;
+  shape: LifeboatShape;
+  stage1From: number;
+}): Promise<{ readonly switchedAt: number; readonly lifeboat: LifeboatRecord }> {
+  const place = shape === 'uefi' ? sectorBytes : 0;
+  const writes = await openWriteLog(log);
+  const disk = await createNodeHost().openRead(after);
+  try {
+    for (const [index, entry] of writes.entries.entries()) {
+      const isThere = entry.startByte <= place && entry.startByte + entry.sizeBytes >= place + sectorBytes;
+      if (index < stage1From || entry.kind !== 'write' || !isThere) continue;
+      const sector = await writes.data(entry, place - entry.startByte, sectorBytes);
+      const startByte =
+        sectorBytes * (shape === 'uefi' ? Number(sector.readBigUInt64LE(72)) - 16 : sector.readUInt32LE(502));
+      return { switchedAt: index, lifeboat: await readLifeboatRecord(disk, { startByte, planId }) };
+    }
+    throw new Error('no write switched the firmware to a lifeboat');
+  } finally {
+    await disk.close();
+    await writes.close();
+  }
+}
