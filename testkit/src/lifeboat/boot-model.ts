@@ -33,8 +33,8 @@ export async function bootModel(migration: RecordedMigration): Promise<BootModel
   const switchedBackup = Buffer.from(lifeboat.backup?.bytes ?? '', 'base64');
 
   const old = (state: DiskState): string => {
-    // All that the old system has lies behind the tables; GPT has them in 34 sectors, an MBR in one with GRUB behind it.
-    const from = (shape === 'uefi' ? 34 : 1) * sectorBytes;
+    // But for the sectors that are looked at above: GRUB behind an MBR, and the entries of a GPT, belong to it.
+    const from = (shape === 'uefi' ? 2 : 1) * sectorBytes;
     const isHurt =
       state.isTouched({ startByte: from, endByte: lifeboat.startByte }) ||
       state.isTouched({ startByte: lifeboat.startByte + lifeboat.sizeBytes, endByte: diskBytes - sectorBytes });

@@ -1,8 +1,10 @@
 // A machine whose plug is pulled at random moments, again and again, and then no more: what it ends as.
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
 import { oldSystemUp } from '../debian-disk.ts';
-import type { Pc } from '../pc.ts';
+import { type Pc, startPc } from '../pc.ts';
 import { newSystem } from '../road/road.ts';
-import type { ArmedMachine } from './armed-machine.ts';
 
 /** How a machine may end. */
 export type End = 'old-intact' | 'new-complete';
@@ -21,31 +23,44 @@ export function seededRandom(seed: number): () => number {
 const restMs = 600_000;
 const rested = /NEWOS-DONE|OLD-SYSTEM-UP|migrate: FAILED/;
 
-/** Where a cut comes: so long after the console has shown a text, for the first start and those after it. */
-export interface Cut {
-  readonly after: RegExp;
-  readonly milliseconds: number;
+/** A machine that is switched off; its next start is stage 2. */
+export interface ArmedMachine {
+  readonly firmware: 'bios' | 'uefi';
+  readonly memoryMib: number;
+  /** Raw. */
+  readonly disk: string;
+  /** UEFI variables; there is none with BIOS. */
+  readonly variables: string;
 }
 
 export interface CutRun {
   readonly end: End;
-  /** Number of cuts that came before the machine had rested. */
+  /** Number of cuts that came before the machine had come to rest. */
   readonly cuts: number;
   readonly log: string;
 }
 
-/** Switches a copy on, cuts its power as listed, and lets it come to rest. */
-export async function runWithCuts(armed: ArmedMachine, cuts: readonly Cut[]): Promise<CutRun> {
-  const copy = await armed.copy();
+/** Switches a copy on, cuts its power so many milliseconds after each start, and then lets it come to rest. */
+export async function runWithCuts(armed: ArmedMachine, cutsMs: readonly number[]): Promise<CutRun> {
+  const directory = await mkdtemp(`${armed.disk}.copy-`);
+  const disk = join(directory, 'disk.qcow2');
+  const uefiVariables = join(directory, 'variables.fd');
   let log = '';
   try {
+    await execa('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', armed.disk, '-F', 'raw', disk]);
+    if (armed.firmware === 'uefi') await copyFile(armed.variables, uefiVariables);
     for (let done = 0; ; done += 1) {
-      const machine = await copy.start();
+      const machine = await startPc({
+        firmware: armed.firmware,
+        memoryMib: armed.memoryMib,
+        disks: [{ path: disk, format: 'qcow2', serial: 'BROWNFIELD', losesUnflushed: true }],
+        ...(armed.firmware === 'uefi' ? { uefiVariables } : {}),
+      });
       try {
-        const cut = cuts[done];
-        if (cut === undefined || !(await isTimeToCut(machine, cut)))
+        const cutMs = cutsMs[done];
+        if (cutMs === undefined || (await rests(machine, cutMs)))
           return { end: await endOf(machine), cuts: done, log: log + machine.log() };
-        log += `${machine.log()}\n--- power cut ${done + 1}: ${cut.milliseconds} ms after ${cut.after}\n`;
+        log += `${machine.log()}\n--- power cut ${done + 1}, after ${Math.round(cutMs)} ms\n`;
       } catch (thrown) {
         const why = thrown instanceof Error ? thrown.message : String(thrown);
         throw new Error(`${why}\nafter\n${`${log}${machine.log()}`.slice(-6000)}`);
@@ -54,15 +69,14 @@ export async function runWithCuts(armed: ArmedMachine, cuts: readonly Cut[]): Pr
       }
     }
   } finally {
-    await copy.remove();
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
-/** False where the machine has come to rest before. */
-async function isTimeToCut(machine: Pc, { after, milliseconds }: Cut): Promise<boolean> {
-  await shown(machine, new RegExp(`${after.source}|${rested.source}`));
+/** Whether the machine has come to rest by then. */
+async function rests(machine: Pc, milliseconds: number): Promise<boolean> {
   await new Promise((resolve) => setTimeout(resolve, milliseconds));
-  return !rested.test(machine.log());
+  return rested.test(machine.log());
 }
 
 async function endOf(machine: Pc): Promise<End> {

@@ -26,8 +26,8 @@ export interface RecordedMigration {
   readonly log: string;
   /** Number of entries of the log when stage 1 began. */
   readonly stage1From: number;
-  /** Number of the entry that switches the firmware to the lifeboat. */
-  readonly switchedAt: number;
+  /** Number of entries that were durable before the one that switches the firmware to the lifeboat was written. */
+  readonly stage2From: number;
   readonly lifeboat: LifeboatRecord;
   /** From the start of stage 2 to the end of the new system. */
   readonly stage2Ms: number;
@@ -83,9 +83,9 @@ export async function recordMigration(options: RecordOptions): Promise<RecordedM
     });
     await migrateAndCheck(road, { deviceType, firmware, grade: 'A' });
     const planId = /stage 2, plan ([0-9a-f]+)/.exec(machine.log())?.[1] ?? '';
-    const { switchedAt, lifeboat } = await findSwitch({ log, after, planId, shape, stage1From });
+    const { stage2From, lifeboat } = await findSwitch({ log, after, planId, shape, stage1From });
     return {
-      ...{ shape, image, base, after, variables, log, stage1From, switchedAt, lifeboat, directory },
+      ...{ shape, image, base, after, variables, log, stage1From, stage2From, lifeboat, directory },
       stage2Ms: watch.stage2Ms(),
       close: () => rm(directory, { recursive: true, force: true }),
     };
@@ -126,7 +126,7 @@ async function findSwitch({
   planId: string;
   shape: LifeboatShape;
   stage1From: number;
-}): Promise<{ readonly switchedAt: number; readonly lifeboat: LifeboatRecord }> {
+}): Promise<{ readonly stage2From: number; readonly lifeboat: LifeboatRecord }> {
   const place = shape === 'uefi' ? sectorBytes : 0;
   const writes = await openWriteLog(log);
   const disk = await createNodeHost().openRead(after);
@@ -137,7 +137,8 @@ async function findSwitch({
       const sector = await writes.data(entry, place - entry.startByte, sectorBytes);
       const startByte =
         sectorBytes * (shape === 'uefi' ? Number(sector.readBigUInt64LE(72)) - 16 : sector.readUInt32LE(502));
-      return { switchedAt: index, lifeboat: await readLifeboatRecord(disk, { startByte, planId }) };
+      const flushed = writes.entries.findLastIndex(({ kind }, number) => kind === 'flush' && number < index);
+      return { stage2From: flushed + 1, lifeboat: await readLifeboatRecord(disk, { startByte, planId }) };
     }
     throw new Error('no write switched the firmware to a lifeboat');
   } finally {

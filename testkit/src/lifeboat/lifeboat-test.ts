@@ -1,0 +1,85 @@
+// What a lifeboat promises, shown on one kind of machine: a whole migration recorded, every state that a power cut could have left
+// of it judged, and a machine whose plug is pulled at random.
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { examineStates } from '../crash/disk-states.ts';
+import { armingModel } from './arming-model.ts';
+import { bootModel } from './boot-model.ts';
+import { type ArmedMachine, runWithCuts, seededRandom } from './power-cuts.ts';
+import { type RecordedMigration, type RecordOptions, recordMigration } from './recorded-migration.ts';
+
+/** Another one is tried with MIGRATE_CUTS_SEED. */
+const seed = Number(process.env.MIGRATE_CUTS_SEED ?? 20_261_121);
+/** On this machine; both kinds together are to have 20. */
+const fewestCuts = 10;
+const cutsInARow = 2;
+
+export function describeLifeboat(name: string, options: RecordOptions): void {
+  describe(name, () => {
+    let migration: RecordedMigration;
+    let armed: ArmedMachine;
+    beforeAll(async () => {
+      migration = await recordMigration(options);
+      const { shape, variables, directory } = migration;
+      const disk = join(directory, 'armed.raw');
+      await armedDisk(migration, disk);
+      armed = { firmware: shape === 'uefi' ? 'uefi' : 'bios', memoryMib: options.memoryMib, disk, variables };
+    });
+    afterAll(() => migration?.close());
+
+    it('boots the old system, the lifeboat or the whole new system after a power cut at any write of stage 2', async () => {
+      const judge = await bootModel(migration);
+      const { base, log, stage2From, directory } = migration;
+      const bricked: string[] = [];
+      const work = join(directory, 'stage-2.state');
+      const counts = await examineStates({ base, log, work, unitBytes: 512, from: stage2From }, async (state) => {
+        const said = await judge(state);
+        if (said.startsWith('bricked')) bricked.push(`${state.name}: ${said}`);
+        return said;
+      });
+      console.log(`${name}, cut in stage 2: ${JSON.stringify(counts)}`);
+      expect(bricked).toEqual([]);
+      expect(counts.lifeboat).toBeGreaterThan(50);
+      expect(counts.new).toBeGreaterThan(0);
+      expect(counts.old).toBeGreaterThan(0);
+      await rm(work);
+    });
+
+    it('boots the old system or stage 2 after a power cut in stage 1', async () => {
+      const counts = await armingModel(migration);
+      console.log(`${name}, cut in stage 1: ${JSON.stringify(counts)}`);
+      expect(Object.keys(counts).filter((said) => said.startsWith('bricked'))).toEqual([]);
+      expect(counts.old).toBeGreaterThan(10);
+      expect(counts['stage 2']).toBeGreaterThan(0);
+    });
+
+    it(`comes through ${fewestCuts} power cuts at random moments by itself`, async () => {
+      const random = seededRandom(seed + name.length);
+      let cuts = 0;
+      for (let run = 1; cuts < fewestCuts; run += 1) {
+        const times = Array.from({ length: cutsInARow }, () => random() * migration.stage2Ms);
+        const found = await runWithCuts(armed, times);
+        cuts += found.cuts;
+        const moments = times.map((time) => `${Math.round(time)} ms`).join(' and ');
+        console.log(`${name}, seed ${seed}, run ${run}: cut after ${moments} of ${migration.stage2Ms}: ${found.end}`);
+        expect(['old-intact', 'new-complete']).toContain(found.end);
+        expect(run).toBeLessThan(30);
+      }
+    });
+  });
+}
+
+/** Copies the disk as it was when stage 2 had not written anything yet. */
+async function armedDisk({ base, log, stage2From, directory }: RecordedMigration, to: string): Promise<void> {
+  const work = join(directory, 'armed.state');
+  const states = { base, log, work, unitBytes: 512, from: stage2From };
+  await examineStates({ ...states, chooses: (_, number) => number === 1 }, (state) =>
+    state.materialise(async (path) => {
+      expect(state.arrived).toEqual([]);
+      await cp(path, to);
+      return 'armed';
+    }),
+  );
+  await rm(work);
+}
