@@ -28,6 +28,17 @@ export interface DiskStatesRequest {
   readonly chooses?: (state: CrashState, number: number) => boolean;
 }
 
+/** How many states there are. */
+export async function countStates(request: Omit<DiskStatesRequest, 'chooses'>): Promise<number> {
+  let total = 0;
+  const chooses = (): boolean => {
+    total += 1;
+    return false;
+  };
+  await examineStates({ ...request, chooses }, async () => '');
+  return total;
+}
+
 /** Calls `check` with each state and counts what it says. */
 export async function examineStates(
   { base, log, work, unitBytes, from = 0, to = Number.POSITIVE_INFINITY, chooses = () => true }: DiskStatesRequest,

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { examineStates } from '../crash/disk-states.ts';
+import { countStates, examineStates } from '../crash/disk-states.ts';
 import type { RecordedMigration } from './recorded-migration.ts';
 
 /** So many states are looked at, evenly from all. */
@@ -16,8 +16,7 @@ export async function armingModel(migration: RecordedMigration): Promise<Readonl
   const { base, log, stage1From, stage2From, directory } = migration;
   const work = join(directory, 'stage-1.state');
   const states = { base, log, work, unitBytes: 512, from: stage1From, to: stage2From };
-  let total = 0;
-  await examineStates({ ...states, chooses: () => (total += 1) < 0 }, async () => '');
+  const total = await countStates(states);
   // The last state is an armed machine that was shut down in order.
   let whole = '';
   await examineStates({ ...states, chooses: (_, number) => number === total }, (state) =>

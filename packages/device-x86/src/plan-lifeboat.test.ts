@@ -1,0 +1,178 @@
+// Plans with a lifeboat: when there is one, in which order its steps come, and what is said where there is none.
+import { type Assets, type Config, type Disk, type Facts, makePlan, type Plan, type PlanResult } from '@migrate/core';
+import { describe, expect, it } from 'vitest';
+import { pc } from './pc.ts';
+import { pcAssets, pcConfig, pcDisk, pcFacts, pcImage } from './pc-fixture.ts';
+
+const mebibyte = 1024 * 1024;
+const loader = { path: 'runtime/lifeboat/boot.img', sizeBytes: 512, isExecutable: false };
+const gptDisk: Disk = {
+  ...pcDisk,
+  table: { kind: 'gpt', id: 'd15cd15c-0000-4000-8000-000000000000', backupAtEnd: true },
+};
+const uefi: Facts['firmware'] = {
+  kind: 'uefi',
+  bits: 64,
+  secureBoot: false,
+  variablesReadable: true,
+  bootOrder: [],
+  bootEntries: [],
+};
+
+interface Changes {
+  readonly facts?: Partial<Facts>;
+  readonly assets?: Partial<Assets>;
+  readonly migrate?: Partial<Config['migrate']>;
+}
+
+function planOf({ facts = {}, assets = {}, migrate = {} }: Changes = {}): PlanResult {
+  const { runtime } = pcAssets();
+  if (runtime === undefined) throw new Error('the fixture has no runtime');
+  return makePlan({
+    config: pcConfig((config) => ({ ...config, migrate: { ...config.migrate, ...migrate } })),
+    facts: pcFacts(facts),
+    assets: pcAssets({ runtime: { ...runtime, files: [...runtime.files, loader] }, ...assets }),
+    devices: [pc],
+    toolVersion: '1.0.0',
+  });
+}
+
+function made({ plan, findings }: PlanResult): Plan {
+  if (plan === undefined) throw new Error(JSON.stringify(findings));
+  return plan;
+}
+
+const ids = (steps: Plan['stage1']): readonly string[] => steps.map(({ id }) => id);
+
+describe('a PC with room behind the image', () => {
+  it('gets grade A', () => {
+    const plan = made(planOf());
+    expect([plan.grade, plan.gradeReason]).toEqual(['A', undefined]);
+  });
+
+  it('has its lifeboat complete before it is armed', () => {
+    const stage1 = ids(made(planOf()).stage1);
+    expect(stage1.slice(stage1.indexOf('write-plan'))).toEqual([
+      'write-plan',
+      'build-initramfs',
+      'pack-payload',
+      'make-lifeboat',
+      'write-grub-entry',
+      'arm-grub',
+    ]);
+  });
+
+  it('is switched to it before anything else is written, and leaves it after the commit', () => {
+    const plan = made(planOf());
+    expect(plan.pointOfNoReturn).toBe('switch-to-lifeboat');
+    const stage2 = ids(plan.stage2);
+    expect(stage2.indexOf('prove-lifeboat')).toBeLessThan(stage2.indexOf('switch-to-lifeboat'));
+    expect(stage2.slice(stage2.indexOf('switch-to-lifeboat'))).toEqual([
+      'switch-to-lifeboat',
+      'flash-image',
+      'verify-image',
+      'configure-image',
+      'commit-image',
+      'leave-lifeboat',
+    ]);
+    expect(plan.stage2.find(({ kind }) => kind === 'flash-image')).toMatchObject({ keepsTables: true });
+  });
+
+  it('needs no memory for the image', () => {
+    const image = pcImage({ fileBytes: 900 * mebibyte });
+    expect(planOf({ assets: { image }, migrate: { staging: 'ram' } }).findings).toContainEqual(
+      expect.objectContaining({ code: 'memory-too-small' }),
+    );
+    expect(made(planOf({ assets: { image } })).memory.needed.map(({ what }) => what)).not.toContain(
+      'image and configuration',
+    );
+  });
+
+  it('with UEFI, is found by the firmware after the new system and before the old one', () => {
+    const plan = made(planOf({ facts: { firmware: uefi, disks: [gptDisk] } }));
+    const entries = plan.stage2.filter(({ kind }) => kind === 'set-uefi-boot-entry');
+    // Each is put before those that are there.
+    expect(entries).toMatchObject([
+      { description: 'balena migrate lifeboat' },
+      { description: 'balenaOS', partitionLabel: 'resin-boot' },
+    ]);
+    expect(plan.stage2.at(-1)).toMatchObject({ kind: 'leave-lifeboat', bootEntry: 'balena migrate lifeboat' });
+  });
+
+  it('rehearses without a switch', () => {
+    const { runtime } = pcAssets();
+    const config = { ...pcConfig(), debug: { noFlash: true } };
+    const files = [...(runtime?.files ?? []), loader];
+    const assets = pcAssets({ runtime: { directory: '/opt/migrate', files } });
+    const plan = made(makePlan({ config, facts: pcFacts(), assets, devices: [pc], toolVersion: '1.0.0' }));
+    expect(ids(plan.stage2)).not.toContain('switch-to-lifeboat');
+    expect(ids(plan.stage2)).toContain('prove-lifeboat');
+  });
+});
+
+const otherDisk: Disk = { ...pcDisk, name: 'sdb', path: '/dev/sdb', device: '8:16', partitions: [], serial: 'DISK2' };
+const smallPartition: Disk = {
+  ...pcDisk,
+  partitions: pcDisk.partitions.map((partition) => ({ ...partition, sizeBytes: 400 * mebibyte })),
+};
+
+const reasons: readonly (readonly [string, Changes, RegExp])[] = [
+  ['the operator wants RAM', { migrate: { staging: 'ram' } }, /migrate.staging asks for RAM/],
+  ['the bundle has no loader', { assets: { runtime: pcAssets().runtime } as Partial<Assets> }, /no boot loader/],
+  [
+    'the state directory lies elsewhere',
+    { facts: { disks: [pcDisk, otherDisk] }, migrate: { forceFlashDevice: '/dev/sdb' } },
+    /does not lie on the disk that is flashed/,
+  ],
+  [
+    'too little lies behind the image',
+    { facts: { disks: [smallPartition] } },
+    /has less than the \d+ MiB of a lifeboat/,
+  ],
+  [
+    'the file system is full',
+    { facts: { places: pcFacts().places.map((place) => ({ ...place, availableBytes: 210 * mebibyte })) } },
+    /has less than \d+ MiB free for a lifeboat/,
+  ],
+  ['UEFI starts from an MBR', { facts: { firmware: uefi } }, /on UEFI both the disk and the image need a GPT/],
+  [
+    'the UEFI has 32 bits',
+    { facts: { firmware: { ...uefi, bits: 32 }, disks: [gptDisk] } },
+    /no boot loader for 32-bit UEFI/,
+  ],
+  [
+    'the image is larger than FAT holds',
+    {
+      assets: { image: pcImage({ fileBytes: 2 ** 32 }) },
+      facts: { memory: { totalBytes: 2 ** 34, availableBytes: 2 ** 34 } },
+    },
+    /too large for a lifeboat/,
+  ],
+];
+
+describe('grade C', () => {
+  it.each(reasons)('where %s, and says so', (_, changes, reason) => {
+    const plan = made(planOf(changes));
+    expect(plan.grade).toBe('C');
+    expect(plan.gradeReason).toMatch(reason);
+    expect(ids(plan.stage1)).not.toContain('make-lifeboat');
+  });
+
+  it.each([
+    ['require_grade: A', { requireGrade: 'A' as const, staging: 'ram' as const }],
+    ['require_grade: B', { requireGrade: 'B' as const, staging: 'ram' as const }],
+  ])('is refused by %s', (_, migrate) => {
+    expect(planOf({ migrate }).findings).toContainEqual(
+      expect.objectContaining({ code: 'grade-too-low', where: 'migrate.require_grade' }),
+    );
+  });
+
+  it('is refused where a lifeboat is asked for', () => {
+    const { findings } = planOf({ facts: { disks: [smallPartition] }, migrate: { staging: 'lifeboat' } });
+    expect(findings).toContainEqual(expect.objectContaining({ code: 'grade-too-low', where: 'migrate.staging' }));
+  });
+
+  it('is accepted by require_grade: C', () => {
+    expect(made(planOf({ migrate: { requireGrade: 'C', staging: 'ram' } })).grade).toBe('C');
+  });
+});
