@@ -20,7 +20,7 @@ const wantedModules = [
   ...['xhci_pci', 'ehci_pci', 'uas', 'usb_storage'],
   ...['virtio_pci', 'virtio_blk', 'virtio_scsi', 'hv_storvsc', 'vmw_pvscsi', 'mptspi'],
   // A keyboard for the rescue shell.
-  ...['hyperv_keyboard', 'i8042', 'atkbd', 'usbhid', 'hid_generic'],
+  ...['i8042', 'atkbd', 'usbhid', 'hid_generic'],
   ...['loop', 'efivarfs', 'vfat', 'nls_cp437', 'nls_ascii', 'nls_iso8859-1', 'nls_utf8', 'ext4', 'crc32c_generic'],
 ];
 
@@ -64,8 +64,10 @@ export async function kernelPart(kernel: KernelPackage, boot: string, licenses: 
   await writeFile(join(boot, 'release'), `${release}\n`);
   const names: string[] = [];
   for (const file of await moduleFiles({ root, release, modules: wantedModules })) {
-    names.push(basename(file, '.ko'));
-    await copyFile(file, join(boot, 'modules', basename(file)));
+    // The kernel takes both for the same, and calls a module by the latter.
+    const name = basename(file, '.ko').replaceAll('-', '_');
+    names.push(name);
+    await copyFile(file, join(boot, 'modules', `${name}.ko`));
   }
   await writeFile(join(boot, 'modules/order'), names.map((name) => `${name}\n`).join(''));
   await copyFile(join(root, 'usr/share/doc', kernel.name, 'copyright'), join(licenses, 'linux.txt'));

@@ -36,8 +36,12 @@ export async function startFakeWindows({ disk, variables }: WindowsDisk, directo
   const mounted = new Map<string, FatMirror>();
   const asked: string[] = [];
   let mounts = 0;
+  let starts = 0;
   const machine: MachineOfWindows = {
     disk,
+    get starts() {
+      return starts;
+    },
     readVariables: async () => readVariables(await readFile(variables)),
     writeVariables: async (list) => writeFile(variables, writeVariables(await readFile(variables), list)),
     mount: async (volume, { startByte }) => {
@@ -60,6 +64,7 @@ export async function startFakeWindows({ disk, variables }: WindowsDisk, directo
     },
   };
   const start = async (): Promise<void> => {
+    starts += 1;
     volumes.set('C:\\', systemDrive);
     for (const partition of (await partitionsOf(disk)).partitions) {
       // Windows mounts a FAT as it does its own file system, under the path of its volume.

@@ -18,6 +18,8 @@ export interface WindowsDisk {
 const recipe = 1;
 const sectorBytes = 512;
 const mebibyte = 1024 * 1024;
+/** Where the EFI system partition begins, in bytes. */
+export const espStart = mebibyte;
 /** Microsoft's layout of a UEFI disk: ESP, MSR, Windows, recovery, aligned to 1 MiB. */
 const partitions = [
   { type: 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B', name: 'EFI system partition', sizeMib: 100, attributes: 'GUID:63' },
@@ -27,7 +29,7 @@ const partitions = [
     sizeMib: 16,
     attributes: 'GUID:63',
   },
-  { type: 'EBD0A0A2-B9E5-4433-87C0-68B6B72699C7', name: 'Basic data partition', sizeMib: 1300, attributes: '' },
+  { type: 'EBD0A0A2-B9E5-4433-87C0-68B6B72699C7', name: 'Basic data partition', sizeMib: 900, attributes: '' },
   {
     ...{ type: 'DE94BBA4-06D1-4D40-A16A-BFD50179D6AC', name: 'Basic data partition', sizeMib: 64 },
     attributes: 'RequiredPartition GUID:63',
@@ -46,11 +48,11 @@ const optionalData = Buffer.concat([
 ]);
 
 /** The console of OVMF is the serial line. */
-const bootManager = ['echo FAKE-WINDOWS-UP', 'sleep 600', 'halt', ''].join('\n');
+export const bootManagerCommands = ['echo FAKE-WINDOWS-UP', 'sleep 600', 'halt', ''].join('\n');
 
 /** A copy of the disk and of the firmware's variables, in `directory`, to be changed at will. */
 export async function windowsDisk(directory: string): Promise<WindowsDisk> {
-  const source = await cached('windows-disk', { recipe, partitions, bootManager }, build);
+  const source = await cached('windows-disk', { recipe, partitions, bootManagerCommands }, build);
   const copy = { disk: join(directory, 'windows.raw'), variables: join(directory, 'variables.fd') };
   await execa('cp', ['--sparse=always', '--reflink=auto', join(source, 'windows.raw'), copy.disk]);
   await copyFile(join(source, 'variables.fd'), copy.variables);
@@ -96,7 +98,7 @@ async function fillEsp(image: string, directory: string): Promise<void> {
   await mkdir(join(tree, 'EFI/Microsoft/Boot'), { recursive: true });
   const program = join(tree, 'EFI/Microsoft/Boot/bootmgfw.efi');
   const config = join(directory, 'bootmgfw.cfg');
-  await writeFile(config, bootManager);
+  await writeFile(config, bootManagerCommands);
   // A configuration inside the image is run command by command, without the language that `normal` knows.
   const modules = ['echo', 'sleep', 'halt'];
   await execa('grub-mkimage', ['-O', 'x86_64-efi', '-p', '/', '-c', config, '-o', program, ...modules]);
@@ -120,7 +122,7 @@ async function rememberWindows(directory: string, disk: string): Promise<void> {
 
 /** The firmware's variables with the boot entry that Windows' setup makes. */
 export function windowsEntry(variables: ReturnType<typeof readVariables>): ReturnType<typeof readVariables> {
-  const startLba = mebibyte / sectorBytes;
+  const startLba = espStart / sectorBytes;
   const sectors = (partitions[0].sizeMib * mebibyte) / sectorBytes;
   const entry = loadOption({
     ...{ description: 'Windows Boot Manager', filePath: bootManagerPath },

@@ -18,6 +18,8 @@ import { type FirmwareVariable, findVariable, withoutVariable, withVariable } fr
 export interface MachineOfWindows {
   /** Raw image of disk 0. */
   readonly disk: string;
+  /** How often Windows was started. */
+  readonly starts: number;
   readVariables(): Promise<readonly FirmwareVariable[]>;
   writeVariables(variables: readonly FirmwareVariable[]): Promise<void>;
   /** Mounts a FAT as the volume with this path. */
@@ -55,7 +57,7 @@ const readSystem: Operation = async (machine) => ({
   fastStart: 1,
   hibernation: 1,
   battery: null,
-  startedAt: '2026-01-01T00:00:00.0000000Z',
+  startedAt: new Date(Date.UTC(2026, 0, 1, machine.starts)).toISOString(),
   systemDrive: 'C:',
   programData: 'C:\\ProgramData',
 });
@@ -114,7 +116,7 @@ async function describePartition(disk: string, partition: DiskPartition): Promis
         ? null
         : {
             ...{ path, fileSystem: fileSystem.type, label: fileSystem.label, sizeBytes },
-            ...{ freeBytes: sizeBytes - fileSystem.minimumBytes, serial: fileSystem.serial },
+            ...{ freeBytes: fileSystem.freeBytes, serial: fileSystem.serial },
           },
     bitLocker: null,
     supportedSize:
@@ -127,17 +129,27 @@ interface FoundFileSystem {
   readonly label: string;
   /** Serial number as Win32_Volume has it: the lower 32 bits. */
   readonly serial: number | null;
-  /** What it would need at the least. */
+  readonly freeBytes: number;
+  /** What it could be shrunk to. */
   readonly minimumBytes: number;
 }
 
 async function fileSystemOf(disk: string, partition: DiskPartition): Promise<FoundFileSystem> {
   const { type, label, uuid } = await signatureOf(disk, partition);
   const serial = Number.parseInt(uuid.replace('-', '').slice(-8), 16);
-  if (type === 'vfat') return { type: 'FAT32', label, serial, minimumBytes: 0 };
-  if (type !== 'ntfs') return { type: '', label, serial: null, minimumBytes: partition.sizeBytes };
+  const { sizeBytes, startByte } = partition;
+  if (type === 'vfat') {
+    const freeBytes = await freeOnFat(`${disk}@@${startByte}`);
+    return { type: 'FAT32', label, serial, freeBytes, minimumBytes: sizeBytes };
+  }
+  if (type !== 'ntfs') return { type: '', label, serial: null, freeBytes: 0, minimumBytes: sizeBytes };
   const minimumBytes = await withContents(disk, partition, { keep: false, act: smallestNtfs });
-  return { type: 'NTFS', label, serial, minimumBytes };
+  return { type: 'NTFS', label, serial, freeBytes: sizeBytes - minimumBytes, minimumBytes };
+}
+
+async function freeOnFat(image: string): Promise<number> {
+  const { stdout } = await execa('mdir', ['-i', image, '::']);
+  return Number(/([\d ]+) bytes free/.exec(stdout)?.[1]?.replaceAll(' ', ''));
 }
 
 /** Bytes that ntfsresize could shrink a file system to. */
