@@ -121,6 +121,7 @@ $adapters = @(Get-NetAdapter -Physical -ErrorAction SilentlyContinue | ForEach-O
     routes = @(Get-NetRoute -InterfaceIndex $n.ifIndex -PolicyStore PersistentStore -ErrorAction SilentlyContinue | ForEach-Object {
       [pscustomobject]@{ destination = [string]$_.DestinationPrefix; nextHop = [string]$_.NextHop; metric = [int]$_.RouteMetric }
     })
+    gateways = @(Get-NetRoute -InterfaceIndex $n.ifIndex -DestinationPrefix '0.0.0.0/0', '::/0' -ErrorAction SilentlyContinue | ForEach-Object { [string]$_.NextHop })
     dns = $dns
     dnsSuffix = [string](Registry "$tcpip\\Tcpip\\Parameters\\Interfaces\\$guid" 'Domain')
   }
