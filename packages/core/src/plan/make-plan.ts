@@ -14,7 +14,7 @@ import { checkNetwork } from './check-network.ts';
 import { checkRuntime } from './check-runtime.ts';
 import { checkSettings } from './check-settings.ts';
 import { type Finding, refuses } from './finding.ts';
-import { layOutPayload, logAddressName, placeAt, placeNamed } from './lay-out-payload.ts';
+import { filesDirectory, layOutPayload, logAddressName, placeAt, placeNamed } from './lay-out-payload.ts';
 import { orderSteps } from './order-steps.ts';
 import { identifyPlan, type Plan, planVersion } from './plan.ts';
 import { stateDirectory } from './state-directory.ts';
@@ -66,7 +66,15 @@ export function makePlan(request: PlanRequest): PlanResult {
   const { image } = assets;
   if (image === undefined || assets.runtime === undefined || 'code' in state) return { findings };
   const runtime = neededRuntime(assets.runtime, image);
-  const layout = layOutPayload({ facts, assets, image, state });
+  const layout = layOutPayload({
+    assets,
+    image,
+    files: { inStage1: filesDirectory, inFileSystem: `${state.pathInFileSystem}/payload/files` },
+    inPlace: (path) => {
+      const place = placeNamed(facts, path);
+      return 'code' in place || place.uuid !== state.uuid ? undefined : place.pathInFileSystem;
+    },
+  });
   const backupBytes = assets.backup?.archiveBytes ?? 0;
   const memory = memoryBudget({ facts, image, runtime, payload: layout.payload, backupBytes });
   const boot = manager === undefined ? state : placeAt(facts, manager.bootDirectory(facts));
@@ -126,7 +134,7 @@ export function makePlan(request: PlanRequest): PlanResult {
 }
 
 /** The programs that make file systems are left out where none is made: every byte takes RAM in stage 2. */
-function neededRuntime(runtime: RuntimeAsset, image: TargetImage): RuntimeAsset {
+export function neededRuntime(runtime: RuntimeAsset, image: TargetImage): RuntimeAsset {
   if (isArchived(image)) return runtime;
   return { ...runtime, files: runtime.files.filter(({ path }) => !path.startsWith(`${writerDirectory}/`)) };
 }

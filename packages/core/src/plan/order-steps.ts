@@ -1,11 +1,50 @@
-import { type ImageFacts, isArchived, writtenBytes } from '../assets/image.ts';
-import { backupName, sealName } from './lay-out-payload.ts';
+import { type ImageFacts, isArchived, type TargetImage, writtenBytes } from '../assets/image.ts';
+import { backupName, type PayloadLayout, sealName } from './lay-out-payload.ts';
 import { type Ordering, orderStage1 } from './order-stage1.ts';
 import type { Plan, Step } from './plan.ts';
 
 /** The steps of both stages in their order. */
 export function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'pointOfNoReturn'> {
   const { config, facts, manager, image, layout, assets, state } = ordering;
+  return {
+    stage1: orderStage1(ordering),
+    ...orderStage2({
+      image,
+      layout,
+      restoreBoot: manager.restoreBoot(facts),
+      bootTarget: manager.bootTarget(facts, image),
+      ...(assets.backup === undefined
+        ? {}
+        : {
+            backup: {
+              directory: `${state.pathInFileSystem}/payload/files`,
+              limitBytes: assets.backup.archiveBytes,
+            },
+          }),
+      noFlash: config.debug.noFlash,
+    }),
+  };
+}
+
+/** What the steps of stage 2 follow from, whatever system stage 1 ran on. */
+export interface Stage2Ordering {
+  readonly image: TargetImage;
+  readonly layout: Pick<PayloadLayout, 'payload' | 'placed'>;
+  readonly restoreBoot: readonly Step[];
+  readonly bootTarget: readonly Step[];
+  /** Where the backup lies in the payload's file system. */
+  readonly backup?: { readonly directory: string; readonly limitBytes: number };
+  readonly noFlash: boolean;
+}
+
+export function orderStage2({
+  image,
+  layout,
+  restoreBoot,
+  bootTarget,
+  backup,
+  noFlash,
+}: Stage2Ordering): Pick<Plan, 'stage2' | 'pointOfNoReturn'> {
   const configure: Step = {
     kind: 'configure-image',
     id: 'configure-image',
@@ -14,27 +53,26 @@ export function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' |
   };
   const { prove, write, commit } = isArchived(image) ? archiveSteps : imageSteps(image);
   const before: Step[] = [
-    ...manager.restoreBoot(facts),
+    ...restoreBoot,
     { kind: 'load-payload', id: 'load-payload', files: layout.payload },
-    ...(assets.backup === undefined
+    ...(backup === undefined
       ? []
       : [
           {
             kind: 'load-backup',
             id: 'load-backup',
             name: backupName,
-            pathInFileSystem: `${state.pathInFileSystem}/payload/files/${backupName}`,
-            sealInFileSystem: `${state.pathInFileSystem}/payload/files/${sealName}`,
-            limitBytes: assets.backup.archiveBytes,
+            pathInFileSystem: `${backup.directory}/${backupName}`,
+            sealInFileSystem: `${backup.directory}/${sealName}`,
+            limitBytes: backup.limitBytes,
           } satisfies Step,
         ]),
     // The programs that make file systems want to see a disk that nothing uses.
     ...(isArchived(image) ? [release, prove] : [prove, release]),
   ];
-  if (config.debug.noFlash) return { stage1: orderStage1(ordering), stage2: before };
+  if (noFlash) return { stage2: before };
   return {
-    stage1: orderStage1(ordering),
-    stage2: [...before, ...manager.bootTarget(facts, image), ...write, configure, commit],
+    stage2: [...before, ...bootTarget, ...write, configure, commit],
     pointOfNoReturn: write[0].id,
   };
 }
