@@ -2,7 +2,7 @@
 // file, and what it is told to change is changed there, so that real firmware can start what was made.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Host, MigrateError } from '@migrate/core';
+import { type Host, MigrateError, messageOf } from '@migrate/core';
 import { partitionsOf, signatureOf } from './disk-partitions.ts';
 import { type FatMirror, mountFat } from './fat-mirror.ts';
 import { readVariables, writeVariables } from './ovmf-variables.ts';
@@ -28,8 +28,18 @@ const basicData = 'ebd0a0a2-b9e5-4433-87c0-68b6b72699c7';
 
 export const volumePath = (guid: string): string => `\\\\?\\Volume{${guid}}\\`;
 
-/** Starts Windows on a disk. `directory` takes what is on its volumes. */
-export async function startFakeWindows({ disk, variables }: WindowsDisk, directory: string): Promise<FakeWindows> {
+export interface FakeWindowsOptions {
+  /** Takes what is on its volumes. */
+  readonly directory: string;
+  /** Directories that migrate knows by their paths on this machine. */
+  readonly own: readonly string[];
+}
+
+/** Starts Windows on a disk. */
+export async function startFakeWindows(
+  { disk, variables }: WindowsDisk,
+  { directory, own }: FakeWindowsOptions,
+): Promise<FakeWindows> {
   const systemDrive = join(directory, 'c');
   await mkdir(join(systemDrive, 'ProgramData'), { recursive: true });
   const volumes = new Map<string, string>();
@@ -74,13 +84,27 @@ export async function startFakeWindows({ disk, variables }: WindowsDisk, directo
   };
   await start();
   return {
-    host: windowsHost(volumes, async (command, args) => {
-      if (command !== 'powershell.exe') throw new MigrateError('not-found', `${command} is not there on Windows`);
-      const call = powerShellCall(args);
-      asked.push(call.operation);
-      const act = operations[call.operation];
-      if (act === undefined) throw new Error(`PowerShell is asked for ${call.operation}, which is not known here`);
-      return { stdout: `${JSON.stringify(await act(machine, call.arguments))}\r\n`, stderr: '' };
+    host: windowsHost({
+      volumes,
+      own,
+      run: async (command, args) => {
+        if (command !== 'powershell.exe') throw new MigrateError('not-found', `${command} is not there on Windows`);
+        const call = powerShellCall(args);
+        asked.push(call.operation);
+        const act = operations[call.operation];
+        if (act === undefined) throw new Error(`PowerShell is asked for ${call.operation}, which is not known here`);
+        try {
+          return { stdout: `${JSON.stringify(await act(machine, call.arguments))}\r\n`, stderr: '' };
+        } catch (thrown) {
+          // As the scripts end where a command of Windows fails.
+          const data = { exitStatus: 1, stderr: messageOf(thrown) };
+          throw new MigrateError('command-failed', `powershell.exe: ${messageOf(thrown)}`, { data, cause: thrown });
+        }
+      },
+      processes: {
+        bootId: async () => `start ${starts}`,
+        isAlive: (processId) => processId === process.pid,
+      },
     }),
     asked,
     systemDrive,

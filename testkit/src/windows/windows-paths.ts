@@ -5,8 +5,12 @@ import { createNodeHost, type Host, MigrateError } from '@migrate/core';
 /** Beginnings of paths, as "C:\\" and "\\\\?\\Volume{…}\\", and the directory that each stands for. */
 export type Volumes = ReadonlyMap<string, string>;
 
-/** The directory or file of this machine that a path of Windows stands for; throws `not-found` for a volume that is not there. */
-export function placeOf(volumes: Volumes, path: string): string {
+/**
+ * The directory or file of this machine that a path of Windows stands for; throws `not-found` for a volume that is not there. What
+ * migrate was told where it runs, in paths of this machine (`own`), is as it is.
+ */
+export function placeOf(volumes: Volumes, own: readonly string[], path: string): string {
+  if (own.some((directory) => `${path}/`.startsWith(`${directory}/`))) return path;
   const same = path.replaceAll('/', '\\').toLowerCase();
   for (const [volume, directory] of volumes) {
     const wanted = volume.toLowerCase();
@@ -17,10 +21,19 @@ export function placeOf(volumes: Volumes, path: string): string {
   throw new MigrateError('not-found', `${path}: Windows has no such volume`);
 }
 
-/** This machine's files by paths of Windows; what only Linux can do throws. `run` stands for all programs. */
-export function windowsHost(volumes: Volumes, run: Host['run']): Host {
+export interface WindowsHostParts {
+  readonly volumes: Volumes;
+  /** Directories of this machine that migrate knows by their paths here: of its bundle and its work. */
+  readonly own: readonly string[];
+  /** Stands for all programs. */
+  readonly run: Host['run'];
+  readonly processes: NonNullable<Host['processes']>;
+}
+
+/** This machine's files by paths of Windows; what only Linux can do throws. */
+export function windowsHost({ volumes, own, run, processes }: WindowsHostParts): Host {
   const host = createNodeHost();
-  const at = (path: string): string => placeOf(volumes, path);
+  const at = (path: string): string => placeOf(volumes, own, path);
   const orMissing = async <T>(path: string, missing: T, read: (place: string) => Promise<T>): Promise<T> => {
     let place: string;
     try {
@@ -36,6 +49,7 @@ export function windowsHost(volumes: Volumes, run: Host['run']): Host {
   return {
     ...host,
     userId: -1,
+    processes,
     readFile: (path, options) => host.readFile(at(path), options),
     readText: (path) => orMissing(path, undefined, host.readText),
     list: (path) => orMissing(path, [], host.list),
