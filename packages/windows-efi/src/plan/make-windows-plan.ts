@@ -51,9 +51,9 @@ export interface WindowsPlanRequest {
   readonly toolVersion: string;
 }
 
-/** Where stage 1 keeps its lock and journal. */
-export function windowsStateDirectory({ programData }: Pick<WindowsFacts, 'programData'>): string {
-  return pathBelow(programData, 'balena-migrate');
+/** Where stage 1 keeps its lock and journal: undo trusts them, so that no user may put them there before. */
+export function windowsStateDirectory({ programFiles }: Pick<WindowsFacts, 'programFiles'>): string {
+  return pathBelow(programFiles, 'balena-migrate');
 }
 
 /** Decides everything, changes nothing: the plan for a machine that runs Windows, or all that stands against it at once. */

@@ -85,10 +85,11 @@ async function withEsp<T>(host: Host, esp: WindowsPartition, action: (root: stri
   }
 }
 
-/** A copy with the time of its source, read back. */
+/** A copy with mode and time of its source, read back. */
 async function copy(host: Host, from: string, to: string): Promise<void> {
-  const modifiedMs = (await host.status(from))?.modifiedMs;
-  await host.copyDurable(from, to, { mode: 0o600, ...(modifiedMs === undefined ? {} : { modifiedMs }) });
+  const source = await host.status(from);
+  if (source === undefined) throw new MigrateError('not-found', `${from} is not there`);
+  await host.copyDurable(from, to, { mode: source.mode, modifiedMs: source.modifiedMs });
   if ((await hashOf(host, to)) !== (await hashOf(host, from)))
     throw new MigrateError('verify-mismatch', `${to} is not what was copied from ${from}`);
 }

@@ -15,8 +15,7 @@ export const resizeSteps: Pick<StepHandlers, 'resize-windows-partition'> = { 're
 
 /** Asked for the size that it has, Windows does nothing. */
 async function resizeTo({ place }: Resize, sizeBytes: number, { host }: StepContext): Promise<void> {
-  const { disk, partition } = place;
-  const printed = await runPowerShell(host, 'resize-partition', { disk, partition, sizeBytes }, resizePartitionScript);
+  const printed = await runPowerShell(host, 'resize-partition', { ...place, sizeBytes }, resizePartitionScript);
   const found =
     typeof printed === 'object' && printed !== null && 'sizeBytes' in printed ? printed.sizeBytes : undefined;
   if (Number(found) !== sizeBytes)
