@@ -235,6 +235,14 @@ export const migrateSection = {
         'Disk to flash; left out: the one that this system boots from. Another one is only of use where the firmware can start from it: a Raspberry Pi refuses it, a PC with a BIOS warns.',
       examples: ['/dev/sda'],
     },
+    windows_boot: {
+      type: ['string', 'null'],
+      enum: ['boot-next', 'boot-manager', null],
+      default: 'boot-next',
+      description:
+        "How a machine with Windows is made to start stage 2. `boot-next`: the firmware's own one-shot, which touches nothing of Windows. `boot-manager`: for firmware that ignores it, a loader in place of Windows' boot manager, which it starts ever after.",
+      examples: ['boot-manager'],
+    },
     delay: {
       type: ['integer', 'null'],
       minimum: 0,

@@ -161,6 +161,8 @@ export interface Config {
     readonly delaySeconds: number;
     readonly watchdogs: readonly WatchdogSetting[];
     readonly failMode: 'reboot' | 'rescue-shell';
+    /** Absent: by BootNext. */
+    readonly windowsBoot?: 'boot-manager';
     readonly uboot?: UbootSetting;
   };
   readonly balena: {

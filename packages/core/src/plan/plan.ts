@@ -212,12 +212,15 @@ export type Step =
       readonly filePath: string;
     }
   | {
-      /** The loader stands in for Windows' boot manager, which it starts unless `variable` in its environment block says otherwise. */
+      /** The loader stands in for Windows' boot manager, which it starts unless `variable` of its environment says otherwise. */
       readonly kind: 'replace-windows-boot-manager';
       readonly id: string;
       readonly esp: WindowsPartition;
+      /** Path of the loader in the bundle. */
       readonly loader: string;
-      readonly menu: string;
+      /** Where kernel and initramfs lie. */
+      readonly place: PayloadPartition;
+      readonly start: { readonly kernel: string; readonly initramfs: string; readonly commandLine: readonly string[] };
       readonly variable: { readonly name: string; readonly value: string };
     }
   // Stage 2, before the point of no return: nothing on the old system's disk is changed but what arming changed there.

@@ -1,5 +1,10 @@
 import type { Host } from '@migrate/core';
-import { exportWifiScript, readDisksScript, readNetworksScript, readSystemScript } from '../powershell/read-scripts.ts';
+import {
+  exportWifiProfilesScript,
+  readDisksScript,
+  readNetworksScript,
+  readSystemScript,
+} from '../powershell/read-scripts.ts';
 import { runPowerShell } from '../powershell/run-powershell.ts';
 import { parseDisks } from './parse-disks.ts';
 import { parseSystem } from './parse-system.ts';
@@ -9,7 +14,7 @@ const readScripts = {
   'read-system': readSystemScript,
   'read-disks': readDisksScript,
   'read-networks': readNetworksScript,
-  'export-wifi-profiles': exportWifiScript,
+  'export-wifi-profiles': exportWifiProfilesScript,
 } as const;
 
 /**

@@ -28,6 +28,7 @@ const schema = {
     },
     startedAt: scalar,
     systemDrive: scalar,
+    programFiles: scalar,
     programData: scalar,
   },
 } as const;
@@ -79,6 +80,6 @@ export function parseSystem(printed: unknown): Omit<WindowsFacts, 'disks' | 'bit
       : { battery: { isDischarging: flag(battery.isDischarging), percent: wholeNumber(battery.percent) ?? 0 } }),
     startedAt: plainText(system.startedAt) ?? '',
     systemDrive: plainText(system.systemDrive) ?? 'C:',
-    programData: plainText(system.programData) ?? 'C:\\ProgramData',
+    programFiles: plainText(system.programFiles) ?? plainText(system.programData) ?? 'C:\\Program Files',
   };
 }

@@ -27,8 +27,8 @@ export interface WindowsFacts {
   readonly startedAt: string;
   /** "C:" */
   readonly systemDrive: string;
-  /** "C:\ProgramData" */
-  readonly programData: string;
+  /** "C:\Program Files": what lies in it, only administrators can change. */
+  readonly programFiles: string;
   /** `absent`: this Windows has no BitLocker; `unknown`: it could not be asked. */
   readonly bitLocker: 'read' | 'absent' | 'unknown';
   readonly disks: readonly WindowsDisk[];

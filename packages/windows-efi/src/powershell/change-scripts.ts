@@ -1,10 +1,12 @@
 // Scripts that change a disk, a mount or the firmware's variables. Each says what is there afterwards.
 
-/** Arguments: disk, partition (numbers), sizeBytes. Prints {sizeBytes}. */
+/** Arguments: disk, partition (numbers), guid, sizeBytes. Prints {sizeBytes}. Windows may number its partitions anew; the GUID stays. */
 export const resizePartitionScript = `
-$p = Get-Partition -DiskNumber $a.disk -PartitionNumber $a.partition
-if ([long]$p.Size -ne [long]$a.sizeBytes) { Resize-Partition -DiskNumber $a.disk -PartitionNumber $a.partition -Size ([long]$a.sizeBytes) }
-$p = Get-Partition -DiskNumber $a.disk -PartitionNumber $a.partition
+function Ours { Get-Partition -DiskNumber $a.disk | Where-Object { ([string]$_.Guid).Trim('{}') -eq $a.guid } }
+$p = Ours
+if (-not $p) { throw "disk $($a.disk) has no partition $($a.guid)" }
+if ([long]$p.Size -ne [long]$a.sizeBytes) { Resize-Partition -DiskNumber $a.disk -PartitionNumber $p.PartitionNumber -Size ([long]$a.sizeBytes) }
+$p = Ours
 [pscustomobject]@{ sizeBytes = [long]$p.Size } | ConvertTo-Json -Compress
 `;
 

@@ -29,7 +29,7 @@ $who = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.Windo
   battery = if ($battery) { [pscustomobject]@{ isDischarging = ([int]$battery.BatteryStatus -eq 1); percent = [int]$battery.EstimatedChargeRemaining } } else { $null }
   startedAt = $system.LastBootUpTime.ToUniversalTime().ToString('o')
   systemDrive = [string]$env:SystemDrive
-  programData = [string]$env:ProgramData
+  programFiles = [string]$env:ProgramFiles
 } | ConvertTo-Json -Compress -Depth 4
 `;
 
@@ -144,7 +144,7 @@ $winHttp = Registry 'HKLM:\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Intern
  * The profiles with their passwords. The directory takes its rights before anything is in it: SYSTEM (S-1-5-18) and administrators
  * (S-1-5-32-544), by identifiers, as names are translated. WlanSvc writes as SYSTEM.
  */
-export const exportWifiScript = `
+export const exportWifiProfilesScript = `
 if (-not (Get-Service -Name WlanSvc -ErrorAction SilentlyContinue)) { '{"profiles":[]}' } else {
   $directory = Join-Path $env:SystemRoot ('Temp\\migrate-' + [Guid]::NewGuid().ToString('N'))
   $rights = New-Object Security.AccessControl.DirectorySecurity
