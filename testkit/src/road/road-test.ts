@@ -33,6 +33,8 @@ interface MigratedSystem {
   readonly archives?: string;
   /** The old system has the name that its distribution gives to every machine, which does not move. */
   readonly hasStockName?: boolean;
+  /** Otherwise its name; "brownfield" where it is left out. */
+  readonly hostname?: string;
   /** What the backup must have, where there is one. */
   readonly backup?: readonly string[];
 }
@@ -70,9 +72,10 @@ export async function migrateAndCheck(
 
 /** Checks what stage 2, the new system and its disk say, once the machine restarts into stage 2. */
 export async function checkMigrated(
-  { machine, image, ...road }: Road,
-  { deviceType, firmware, writesUnused = false, archives, backup, hasStockName = false }: MigratedSystem,
+  { machine, image, ...road }: Pick<Road, 'machine' | 'image' | 'disk' | 'isWired'>,
+  { deviceType, firmware, writesUnused = false, archives, backup, hasStockName = false, ...system }: MigratedSystem,
 ): Promise<void> {
+  const { hostname = 'brownfield' } = system;
   await machine.waitFor(/migrate: stage 2 init/, { unless: failure });
   await machine.waitFor(/point of no return/, { unless: failure });
   await machine.waitFor(/migration complete/, { unless: failure });
@@ -83,7 +86,7 @@ export async function checkMigrated(
     isRootIntact: true,
     configJson: hasStockName
       ? configJson(deviceType)
-      : configJson(deviceType).replace('{', '{\n  "hostname": "brownfield",'),
+      : configJson(deviceType).replace('{', `{\n  "hostname": "${hostname}",`),
     logMode: '600',
     ...(backup === undefined ? {} : { backupMode: '600', backup }),
   });

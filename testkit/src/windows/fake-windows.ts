@@ -9,7 +9,7 @@ import { readVariables, writeVariables } from './ovmf-variables.ts';
 import { powerShellCall } from './powershell-call.ts';
 import type { WindowsDisk } from './windows-disk.ts';
 import { type MachineOfWindows, operations } from './windows-operations.ts';
-import { windowsHost } from './windows-paths.ts';
+import { hostWithVolumes } from './windows-paths.ts';
 
 export interface FakeWindows {
   readonly host: Host;
@@ -84,7 +84,7 @@ export async function startFakeWindows(
   };
   await start();
   return {
-    host: windowsHost({
+    host: hostWithVolumes({
       volumes,
       own,
       run: async (command, args) => {
@@ -100,10 +100,6 @@ export async function startFakeWindows(
           const data = { exitStatus: 1, stderr: messageOf(thrown) };
           throw new MigrateError('command-failed', `powershell.exe: ${messageOf(thrown)}`, { data, cause: thrown });
         }
-      },
-      processes: {
-        bootId: async () => `start ${starts}`,
-        isAlive: (processId) => processId === process.pid,
       },
     }),
     asked,

@@ -38,7 +38,7 @@ const partitions = [
 /** GUIDs of the partitions end in their number. */
 const guidOf = (number: number): string => `57494E44-4F57-4000-8000-00000000000${number}`;
 const diskGuid = guidOf(0);
-export const bootManagerPath = '\\EFI\\Microsoft\\Boot\\bootmgfw.efi';
+const bootManagerPath = '\\EFI\\Microsoft\\Boot\\bootmgfw.efi';
 
 /** Windows' boot manager writes such optional data behind the path of its own entry. */
 const optionalData = Buffer.concat([
@@ -120,13 +120,19 @@ async function rememberWindows(directory: string, disk: string): Promise<void> {
   await machine.kill();
 }
 
+/** The EFI system partition as boot entries name it. */
+export const espOfBootEntry = {
+  number: 1,
+  startLba: espStart / sectorBytes,
+  sectors: (partitions[0].sizeMib * mebibyte) / sectorBytes,
+  uuid: guidOf(1).toLowerCase(),
+};
+
 /** The firmware's variables with the boot entry that Windows' setup makes. */
 export function windowsEntry(variables: ReturnType<typeof readVariables>): ReturnType<typeof readVariables> {
-  const startLba = espStart / sectorBytes;
-  const sectors = (partitions[0].sizeMib * mebibyte) / sectorBytes;
   const entry = loadOption({
     ...{ description: 'Windows Boot Manager', filePath: bootManagerPath },
-    partition: { number: 1, startLba, sectors, uuid: guidOf(1).toLowerCase() },
+    partition: espOfBootEntry,
   });
   const common = { namespace: globalVariableGuid, attributes: 7 };
   return [

@@ -143,13 +143,24 @@ async function fileSystemOf(disk: string, partition: DiskPartition): Promise<Fou
     return { type: 'FAT32', label, serial, freeBytes, minimumBytes: sizeBytes };
   }
   if (type !== 'ntfs') return { type: '', label, serial: null, freeBytes: 0, minimumBytes: sizeBytes };
-  const minimumBytes = await withContents(disk, partition, { keep: false, act: smallestNtfs });
+  const minimumBytes = await minimumOf(disk, partition);
   return { type: 'NTFS', label, serial, freeBytes: sizeBytes - minimumBytes, minimumBytes };
 }
 
 async function freeOnFat(image: string): Promise<number> {
   const { stdout } = await execa('mdir', ['-i', image, '::']);
   return Number(/([\d ]+) bytes free/.exec(stdout)?.[1]?.replaceAll(' ', ''));
+}
+
+/** Nothing but resizing changes an NTFS here, and to find out takes seconds. */
+const knownMinimums = new Map<string, Promise<number>>();
+
+function minimumOf(disk: string, { startByte, sizeBytes }: DiskPartition): Promise<number> {
+  const key = `${disk} ${startByte} ${sizeBytes}`;
+  const found =
+    knownMinimums.get(key) ?? withContents(disk, { startByte, sizeBytes }, { keep: false, act: smallestNtfs });
+  knownMinimums.set(key, found);
+  return found;
 }
 
 /** Bytes that ntfsresize could shrink a file system to. */

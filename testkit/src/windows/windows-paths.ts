@@ -27,11 +27,10 @@ export interface WindowsHostParts {
   readonly own: readonly string[];
   /** Stands for all programs. */
   readonly run: Host['run'];
-  readonly processes: NonNullable<Host['processes']>;
 }
 
 /** This machine's files by paths of Windows; what only Linux can do throws. */
-export function windowsHost({ volumes, own, run, processes }: WindowsHostParts): Host {
+export function hostWithVolumes({ volumes, own, run }: WindowsHostParts): Host {
   const host = createNodeHost();
   const at = (path: string): string => placeOf(volumes, own, path);
   const orMissing = async <T>(path: string, missing: T, read: (place: string) => Promise<T>): Promise<T> => {
@@ -48,8 +47,8 @@ export function windowsHost({ volumes, own, run, processes }: WindowsHostParts):
   };
   return {
     ...host,
+    system: 'windows',
     userId: -1,
-    processes,
     readFile: (path, options) => host.readFile(at(path), options),
     readText: (path) => orMissing(path, undefined, host.readText),
     list: (path) => orMissing(path, [], host.list),
