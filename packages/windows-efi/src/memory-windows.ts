@@ -1,7 +1,19 @@
 // A machine with Windows in memory, for tests: it answers PowerShell from a fixture, keeps what it is told to change, and writes down
 // what it was asked. Its volumes have paths with slashes, as a MemoryHost's files do.
-import { createMemoryHost, type MemoryHost, MigrateError } from '@migrate/core';
-import { readerOf } from './windows-fixture.ts';
+import {
+  createMemoryHost,
+  type Execution,
+  type MemoryHost,
+  MigrateError,
+  migratedNetworks,
+  type Plan,
+  type StepHandlers,
+} from '@migrate/core';
+import { inspectWindows } from './facts/inspect-windows.ts';
+import { collectWindowsNetworks } from './network/collect-windows-networks.ts';
+import { makeWindowsPlan } from './plan/make-windows-plan.ts';
+import { windowsSteps } from './steps/windows-steps.ts';
+import { bootParts, pcDevice, readerOf, runtime, windowsAssets, windowsConfig } from './windows-fixture.ts';
 
 export interface MemoryWindows {
   readonly host: MemoryHost;
@@ -9,8 +21,10 @@ export interface MemoryWindows {
   readonly asked: string[];
   /** Contents of global firmware variables by name, hexadecimal. */
   readonly variables: Map<string, string>;
-  /** All that a migration must give back: disks and variables. */
+  /** All that undo must give back: disks, firmware variables, and the files of the system partition. */
   snapshot(): string;
+  /** Stage 1 of a plan, with what it copies where this machine has it. */
+  execution(plan: Plan): Execution;
 }
 
 interface PrintedPartition {
@@ -26,10 +40,9 @@ interface PrintedDisks {
 
 const payloadVolume = '/volume';
 const espVolume = '/esp';
-export const bootManager = `${espVolume}/EFI/Microsoft/Boot/bootmgfw.efi`;
+const bootManager = `${espVolume}/EFI/Microsoft/Boot/bootmgfw.efi`;
 
 export interface MemoryWindowsOptions {
-  readonly files?: Readonly<Record<string, string>>;
   /** Called before each operation; what it throws is the failure of that operation. */
   readonly onOperation?: (operation: string, args: Readonly<Record<string, unknown>>) => void;
 }
@@ -97,7 +110,7 @@ export async function createMemoryWindows(machine: string, options: MemoryWindow
     files: {
       [`${payloadVolume}/System Volume Information`]: '',
       [bootManager]: 'what starts Windows',
-      ...options.files,
+      ...bundleFiles(),
     },
     run: async (command, args) => {
       const script = Buffer.from(args.at(-1) ?? '', 'base64').toString('utf16le');
@@ -115,6 +128,55 @@ export async function createMemoryWindows(machine: string, options: MemoryWindow
     host,
     asked,
     variables,
-    snapshot: () => JSON.stringify([disks, [...variables].sort()], null, 1),
+    snapshot: () =>
+      JSON.stringify(
+        [disks, [...variables].sort(), host.snapshot().filter((line) => line.startsWith(espVolume))],
+        null,
+        1,
+      ),
+    execution: (plan) => ({
+      steps: localPlan(plan).stage1,
+      // Stage 2's own steps never run here.
+      handlers: windowsSteps as unknown as StepHandlers,
+      context: { host, plan, emit: () => {}, log: () => new Uint8Array() },
+      journalPath: '/state/journal.json',
+    }),
   };
+}
+
+/** Facts and plan of a hand-written machine. */
+export async function planFor(machine: string, windowsBoot?: 'boot-manager') {
+  const read = readerOf(machine);
+  const config = windowsConfig(windowsBoot === undefined ? {} : { windowsBoot });
+  const assets = windowsAssets({ networks: migratedNetworks(await collectWindowsNetworks(read), config) });
+  const facts = await inspectWindows(read);
+  return {
+    facts,
+    ...makeWindowsPlan({ config, facts, assets, boot: bootParts, device: pcDevice, toolVersion: '0.1.0' }),
+  };
+}
+
+/** Everything that the steps copy, some bytes each. */
+function bundleFiles(): Record<string, string> {
+  const paths = [...runtime.files.map(({ path }) => `/migrate/${path}`), '/migrate/image.img.gz'];
+  const boot = [bootParts.kernel, bootParts.loader, ...bootParts.modules].map(({ path }) => localPath(path));
+  return {
+    // As every kernel module begins.
+    ...Object.fromEntries([...paths, ...boot].map((path) => [path, `\u007fELF of ${path}`])),
+    '/state/.keep': '',
+  };
+}
+
+/** A path of the fixture as the memory host has it. */
+function localPath(path: string): string {
+  return path.replace(/^C:/, '').replaceAll('\\', '/');
+}
+
+/** config.json is left out: what is in it is checked against the plan's hash, which is made up here. */
+function localPlan(plan: Plan): Plan {
+  const text = JSON.stringify(plan, (_, value: unknown) =>
+    typeof value === 'string' && value.startsWith('C:\\migrate') ? localPath(value) : value,
+  );
+  const local = JSON.parse(text) as Plan;
+  return { ...local, stage1: local.stage1.filter(({ id }) => id !== 'write-config-json') };
 }

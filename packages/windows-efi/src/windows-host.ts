@@ -8,12 +8,16 @@ import { runPowerShell } from './powershell/run-powershell.ts';
 import { findPayload } from './steps/payload-partition.ts';
 
 /** The same machine as a Host of Windows; an administrator is what root is on Linux. */
-export function windowsHost(host: Host, system: Pick<WindowsFacts, 'isAdministrator' | 'startedAt'>): Host {
+export function windowsHost(host: Host, system: Pick<WindowsFacts, 'isAdministrator' | 'bootId'>): Host {
   return {
     ...host,
     system: 'windows',
     userId: system.isAdministrator ? 0 : -1,
-    processes: { bootId: async () => system.startedAt, isAlive },
+    processes: { bootId: async () => system.bootId, isAlive },
+    // biome-ignore lint/correctness/useYield: it has nothing to give
+    unzstd: async function* () {
+      throw new MigrateError('unsupported', 'this Node.js has no zstd: pack the image with gzip for Windows');
+    },
     reboot: async () => {
       await runPowerShell(host, 'restart', {}, restartScript);
     },

@@ -16,9 +16,9 @@ const copyChunkBytes = 1024 * 1024;
 export async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
-    await handle.sync().catch((thrown: unknown) => {
-      if (!isSystemError(thrown) || thrown.code !== 'EPERM') throw thrown;
-    });
+    await handle.sync();
+  } catch (thrown) {
+    if (!isSystemError(thrown) || thrown.code !== 'EPERM') throw thrown;
   } finally {
     await handle.close();
   }

@@ -26,6 +26,7 @@ const schema = {
       type: ['object', 'null'],
       properties: { isDischarging: scalar, percent: scalar },
     },
+    bootCount: scalar,
     startedAt: scalar,
     systemDrive: scalar,
     programFiles: scalar,
@@ -78,7 +79,8 @@ export function parseSystem(printed: unknown): Omit<WindowsFacts, 'disks' | 'bit
     ...(battery === null || battery === undefined
       ? {}
       : { battery: { isDischarging: flag(battery.isDischarging), percent: wholeNumber(battery.percent) ?? 0 } }),
-    startedAt: plainText(system.startedAt) ?? '',
+    // The time is computed anew when the clock is set.
+    bootId: plainText(system.bootCount) ?? plainText(system.startedAt) ?? '',
     systemDrive: plainText(system.systemDrive) ?? 'C:',
     programFiles: plainText(system.programFiles) ?? plainText(system.programData) ?? 'C:\\Program Files',
   };

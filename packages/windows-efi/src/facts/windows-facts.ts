@@ -23,8 +23,8 @@ export interface WindowsFacts {
   /** Whether "shut down" hibernates the kernel (HiberbootEnabled, which counts only with hibernation on). */
   readonly hasFastStart: boolean;
   readonly battery?: { readonly isDischarging: boolean; readonly percent: number };
-  /** ISO 8601; changes at every start. */
-  readonly startedAt: string;
+  /** Changes at every start: a counter of Windows, else the time of the start. */
+  readonly bootId: string;
   /** "C:" */
   readonly systemDrive: string;
   /** "C:\Program Files": what lies in it, only administrators can change. */

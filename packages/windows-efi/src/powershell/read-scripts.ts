@@ -27,6 +27,7 @@ $who = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.Windo
   fastStart = Registry "$control\\Session Manager\\Power" 'HiberbootEnabled'
   hibernation = Registry "$control\\Power" 'HibernateEnabled'
   battery = if ($battery) { [pscustomobject]@{ isDischarging = ([int]$battery.BatteryStatus -eq 1); percent = [int]$battery.EstimatedChargeRemaining } } else { $null }
+  bootCount = Registry "$control\\Session Manager\\Memory Management\\PrefetchParameters" 'BootId'
   startedAt = $system.LastBootUpTime.ToUniversalTime().ToString('o')
   systemDrive = [string]$env:SystemDrive
   programFiles = [string]$env:ProgramFiles
