@@ -22,6 +22,10 @@ export interface PcOptions {
   readonly memoryMib: number;
   /** File with the UEFI variables; changed by the machine. Raw where it ends in ".fd", else qcow2. */
   readonly uefiVariables?: string;
+  /** The firmware boots by those variables alone; else QEMU has it begin with the first disk. */
+  readonly bootsByVariables?: boolean;
+  /** The firmware has Secure Boot; whether it is on is a matter of the variables. */
+  readonly hasSecureBoot?: boolean;
   /** Host directory that the guest sees read-only as the 9p tag "share". */
   readonly share?: string;
   /** Internal snapshot of the disks to start from. */
@@ -42,6 +46,8 @@ export interface Pc extends Machine {
 /** Of the wired interface that every PC has. */
 export const networkMac = '02:00:00:00:00:01';
 const ovmfCode = '/usr/share/OVMF/OVMF_CODE_4M.fd';
+/** It wants its variables guarded by system management mode. */
+const secureOvmfCode = '/usr/share/OVMF/OVMF_CODE_4M.secboot.fd';
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
@@ -116,9 +122,20 @@ export async function startPc(options: PcOptions): Promise<Pc> {
 
 function qemuArguments(options: PcOptions, directory: string): string[] {
   const isUefi = options.firmware === 'uefi';
+  const isSecure = options.hasSecureBoot === true;
+  const first = options.bootsByVariables === true ? '' : ',bootindex=0';
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none'],
-    ...['-machine', isUefi ? 'q35' : 'pc', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-smp', '2'],
+    ...[
+      '-machine',
+      isUefi ? `q35,smm=${isSecure ? 'on' : 'auto'}` : 'pc',
+      '-accel',
+      'tcg,thread=multi',
+      '-cpu',
+      'qemu64',
+      '-smp',
+      '2',
+    ],
     ...['-m', String(options.memoryMib), '-serial', 'stdio'],
     ...['-qmp', `unix:${directory}/qmp,server=on,wait=off`],
     ...['-netdev', options.reachesHost === true ? 'user,id=net0' : 'hubport,id=net0,hubid=0'],
@@ -126,13 +143,14 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
     ...['-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci'],
     ...['-chardev', `socket,id=agent,path=${directory}/agent,server=on,wait=off`],
     ...['-device', 'virtserialport,chardev=agent,name=org.qemu.guest_agent.0'],
-    ...(isUefi ? ['-drive', `if=pflash,format=raw,readonly=on,file=${ovmfCode}`] : []),
+    ...(isSecure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
+    ...(isUefi ? ['-drive', `if=pflash,format=raw,readonly=on,file=${isSecure ? secureOvmfCode : ovmfCode}`] : []),
     ...(isUefi ? ['-drive', `if=pflash,format=${variablesFormat(options)},file=${options.uefiVariables}`] : []),
     ...options.disks.flatMap((disk, index) => [
       ...driveArguments(disk, `drive${index}`),
       ...[
         '-device',
-        `virtio-blk-pci,drive=drive${index},id=disk${index},serial=${disk.serial}${index === 0 ? ',bootindex=0' : ''}`,
+        `virtio-blk-pci,drive=drive${index},id=disk${index},serial=${disk.serial}${index === 0 ? first : ''}`,
       ],
     ]),
     // Always there, so that a snapshot fits machines with and without a share.

@@ -34,7 +34,12 @@ export async function makeInitrd(path: string, { busybox, root, release, modules
   }
 }
 
-async function moduleFiles({ root, release, modules }: Omit<SmallInitrd, 'busybox' | 'init'>): Promise<string[]> {
+/** Paths of the modules in load order; the modules as Debian has them, not compressed. */
+export async function moduleFiles({
+  root,
+  release,
+  modules,
+}: Omit<SmallInitrd, 'busybox' | 'init'>): Promise<string[]> {
   const files = new Set<string>();
   for (const name of modules) {
     const arguments_ = ['--dirname', root, '--set-version', release, '--show-depends', name];

@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   buildInitramfs,
@@ -14,6 +14,7 @@ import {
   stage2Modules,
 } from '@migrate/core';
 import { execa } from 'execa';
+import { kernelPackage } from './bundle/kernel-part.ts';
 import { cached } from './cached.ts';
 
 export const uuid = '0f0e0d0c-0b0a-4908-8706-050403020100';
@@ -38,19 +39,13 @@ export interface KernelTree {
   readonly release: string;
 }
 
-/** Debian's current kernel package, unpacked and indexed. */
+/** Debian's current kernel package, unpacked and indexed, with such a sysfs. */
 export async function debianKernel(): Promise<KernelTree> {
-  const { stdout } = await execa('apt-cache', ['depends', 'linux-image-amd64']);
-  const name = /Depends: (\S+)/.exec(stdout)?.[1];
-  if (name === undefined) throw new Error('apt knows no kernel; run `apt-get update`');
-  const directory = await cached('initramfs-kernel', { name, recipe: 3 }, async (directory) => {
-    await execa('apt-get', ['-o', 'APT::Sandbox::User=root', 'download', name], { cwd: directory });
+  const kernel = await kernelPackage();
+  const inputs = { version: kernel.version, release: kernel.release, recipe: 4 };
+  const directory = await cached('initramfs-kernel', inputs, async (directory) => {
     const target = join(directory, 'root');
-    for (const archive of await readdir(directory)) {
-      await execa('dpkg-deb', ['--extract', join(directory, archive), target]);
-      await rm(join(directory, archive));
-    }
-    await execa('depmod', ['--basedir', target, ...(await readdir(join(target, 'lib/modules')))]);
+    await execa('cp', ['-al', kernel.root, target]);
     const virtio = join(target, 'sys/devices/pci0000:00/0000:00:04.0/virtio1');
     await mkdir(join(virtio, 'block/vda'), { recursive: true });
     await writeFile(join(virtio, 'modalias'), 'virtio:d00000002v00001AF4\n');
@@ -68,9 +63,7 @@ export async function debianKernel(): Promise<KernelTree> {
     await mkdir(join(target, 'sys/class/block'), { recursive: true });
     await symlink('../../devices/pci0000:00/0000:00:04.0/virtio1/block/vda', join(target, 'sys/class/block/vda'));
   });
-  const root = join(directory, 'root');
-  const [release = ''] = await readdir(join(root, 'lib/modules'));
-  return { root, release };
+  return { root: join(directory, 'root'), release: kernel.release };
 }
 
 /** This machine's files below a directory, as if that were the root. */

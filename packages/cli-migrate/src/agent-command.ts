@@ -33,6 +33,7 @@ import { type AgentSetup, readAgentSetup } from './agent-setup.ts';
 import type { CommonOptions } from './command-options.ts';
 import { openHttp } from './connected.ts';
 import { fetchFor } from './download-command.ts';
+import { linuxPlatform } from './linux-platform.ts';
 import { prepare } from './prepare.ts';
 import { runStage1, undoStage1 } from './run-stage1.ts';
 import { formerRunText } from './undo-command.ts';
@@ -110,13 +111,15 @@ async function pretend(
 ): Promise<Omit<Pretended, 'plan'> & { plan?: Plan }> {
   try {
     const { config, workDirectory } = await readAgentSetup(host, options);
+    // Its service is systemd's.
+    const platform = linuxPlatform(host);
     const { image } = config.balena;
     if (action === 'migrate') {
-      const former = await findFormerRun(host, stateDirectory);
-      if (former.kind === 'fell-back' || former.kind === 'half-done') await undoStage1(host, emit);
+      const former = await platform.findFormerRun();
+      if (former.kind === 'fell-back' || former.kind === 'half-done') await undoStage1(platform, emit);
       if (image?.kind === 'download') await fetchFor(host, { config, workDirectory, version: image.version, emit });
     }
-    const { plan, findings } = await prepare(host, { config, workDirectory, emit });
+    const { plan, findings } = await prepare(platform, { config, workDirectory, emit });
     return { findings, ...(plan === undefined ? {} : { plan }) };
   } catch (thrown) {
     if (!(thrown instanceof MigrateError)) throw thrown;

@@ -8,9 +8,10 @@ export const bundleDirectory = dirname(dirname(fileURLToPath(import.meta.url)));
 /** False where this program runs from its sources, or as `pnpm build` makes it. */
 const isBundle = basename(dirname(fileURLToPath(import.meta.url))) === 'app';
 
-/** The machine that this process runs on, with the bundle's own zstd and getfattr, which the machine may be without. */
+/** The machine that this process runs on, with the bundle's own zstd and getfattr, which a Linux may be without. */
 export function createBundleHost(): Host {
-  if (!isBundle) return createNodeHost();
+  const plain = createNodeHost();
+  if (!isBundle || plain.system === 'windows') return plain;
   const runtime = `${bundleDirectory}/runtime`;
   const loader = [`${runtime}/ld.so`, '--library-path', `${runtime}/lib`];
   return createNodeHost({ zstd: [...loader, `${runtime}/zstd`], getfattr: [...loader, `${runtime}/getfattr`] });

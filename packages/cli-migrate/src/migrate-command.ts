@@ -11,6 +11,7 @@ import {
   type Host,
   messageOf,
   type Plan,
+  pathBelow,
   publicPlan,
   type ReportEnding,
   type Reporter,
@@ -21,18 +22,20 @@ import {
   renderLines,
   reportName,
   serializeReport,
-  stateDirectory,
 } from '@migrate/core';
 import { choiceOf, type MigrateOptions, refuse, saveReport } from './command-options.ts';
 import { fetchFor } from './download-command.ts';
 import { type FoundConfig, findConfig } from './find-config.ts';
+import { type Platform, platformOf } from './platform.ts';
 import { prepare } from './prepare.ts';
 import { runStage1, type Stage1Run } from './run-stage1.ts';
 import { alsoSent } from './send-log.ts';
 import { stepHandlers } from './step-handlers.ts';
 import { toolVersion } from './version.ts';
 
-export async function migrate(host: Host, options: MigrateOptions): Promise<number> {
+export async function migrate(plain: Host, options: MigrateOptions): Promise<number> {
+  const platform = await platformOf(plain);
+  const { host } = platform;
   const found = await findConfig(host, choiceOf(options));
   const mode = options.mode ?? found.config?.migrate.mode ?? 'pretend';
   const command = mode === 'pretend' ? 'pretend' : 'immediate';
@@ -53,7 +56,7 @@ export async function migrate(host: Host, options: MigrateOptions): Promise<numb
     await sent.close();
   };
   try {
-    const { exitCode, reboots, ...ending } = await run(host, options, { found, mode, emit, reporter });
+    const { exitCode, reboots, ...ending } = await run(platform, options, { found, mode, emit, reporter });
     for (const finding of ending.findings ?? []) sent.sendOnly(noteOf(finding));
     await end(exitCode, ending);
     if (reboots === true) await host.reboot();
@@ -76,14 +79,15 @@ interface Ending extends ReportEnding {
   readonly reboots?: true;
 }
 
-async function run(host: Host, options: MigrateOptions, { found, mode, emit, reporter }: Run): Promise<Ending> {
+async function run(platform: Platform, options: MigrateOptions, { found, mode, emit, reporter }: Run): Promise<Ending> {
   const { config, findings, workDirectory } = found;
   if (config === undefined)
     return { exitCode: refuse(findings, options, exitCodes.usage), result: 'refused', findings };
+  const { host } = platform;
   const { image } = config.balena;
   if (mode === 'connected' && image?.kind === 'download')
     await fetchFor(host, { config, workDirectory, version: image.version, emit });
-  const preparation = await prepare(host, {
+  const preparation = await prepare(platform, {
     config: options.reboot === false ? withoutReboot(config) : config,
     workDirectory,
     emit,
@@ -112,7 +116,7 @@ async function run(host: Host, options: MigrateOptions, { found, mode, emit, rep
   const ending = { ...known, ...stage1 };
   const report = reporter.report(ending);
   if (options.json) process.stdout.write(`${JSON.stringify({ kind: 'report', report })}\n`);
-  if (stage1.result === 'prepared') await keepReport(host, emit, report);
+  if (stage1.result === 'prepared') await keepReport(platform, emit, report);
   return ending;
 }
 
@@ -150,9 +154,13 @@ async function carryOut(
 }
 
 /** For whoever looks at the machine before it reboots, or after it came back. It is not worth failing for. */
-async function keepReport(host: Host, emit: Emit, report: ReturnType<Reporter['report']>): Promise<void> {
+async function keepReport(
+  { host, stateDirectory }: Platform,
+  emit: Emit,
+  report: ReturnType<Reporter['report']>,
+): Promise<void> {
   try {
-    await host.writeDurable(`${stateDirectory}/${reportName}`, serializeReport(report), { mode: 0o600 });
+    await host.writeDurable(pathBelow(stateDirectory, reportName), serializeReport(report), { mode: 0o600 });
   } catch (thrown) {
     emit({ kind: 'note', level: 'warn', text: `the report could not be kept: ${messageOf(thrown)}` });
   }

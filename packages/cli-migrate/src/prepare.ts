@@ -1,30 +1,21 @@
 import {
   type Assets,
-  assetPath,
-  bootManagerOf,
   type Config,
   checkCloud,
   checkFormerRun,
   type Emit,
   type Facts,
-  type FileReference,
   type Finding,
-  findFormerRun,
   type HostReader,
-  inspect,
-  makePlan,
   type Plan,
   readAssets,
   refuses,
-  stateDirectory,
-  targetDisk,
 } from '@migrate/core';
 import { measureBackup, proveArchives, proveImage } from '@migrate/image-tools';
-import { bundleDirectory } from './bundle.ts';
+import { bundleDirectory as ownBundleDirectory } from './bundle.ts';
 import { findCloudAccess, openHttp, useFetchedImage } from './connected.ts';
-import { devices } from './devices.ts';
 import { planWithRoom } from './plan-with-room.ts';
-import { toolVersion } from './version.ts';
+import type { Platform, Survey, SurveyRequest } from './platform.ts';
 
 export interface Preparation {
   readonly facts: Facts;
@@ -37,71 +28,53 @@ export interface PreparationRequest {
   readonly config: Config;
   readonly workDirectory: string;
   readonly emit: Emit;
+  /** Left out: that of this program. */
+  readonly bundleDirectory?: string;
   /** A captured machine to plan for, instead of this one. */
-  readonly facts?: Facts;
+  readonly captured?: (request: SurveyRequest) => Promise<Survey>;
 }
 
+/** A platform with a host that can change nothing. */
+export type ReadPlatform = Pick<Platform, 'survey' | 'findFormerRun' | 'stateDirectory'> & {
+  readonly host: HostReader;
+};
+
 /** Reads everything and decides everything. Typed with HostReader: it can change nothing. */
-export async function prepare(host: HostReader, request: PreparationRequest): Promise<Preparation> {
-  const { workDirectory, emit } = request;
+export async function prepare(platform: ReadPlatform, request: PreparationRequest): Promise<Preparation> {
+  const { workDirectory, emit, captured, bundleDirectory = ownBundleDirectory } = request;
+  const { host } = platform;
   const { access, findings: unusable } = await findCloudAccess(host, request.config, workDirectory);
   const { config, findings: fetched } = await useFetchedImage(host, request.config, { workDirectory, access });
   // While the image is read: neither waits for the other.
   const cloud =
-    request.facts === undefined && access !== undefined ? checkCloud(openHttp(access), access, config.balena) : [];
-  const facts = request.facts ?? (await inspectMachine(host, placesOf(config, workDirectory)));
-  const assets: Assets = await readAssets(host, {
+    captured === undefined && access !== undefined ? checkCloud(openHttp(access), access, config.balena) : [];
+  const survey = await (captured ?? platform.survey)({ config, workDirectory, bundleDirectory });
+  const { facts, target } = survey;
+  const read: Assets = await readAssets(host, {
     config,
     workDirectory,
     bundleDirectory,
-    readsMachine: request.facts === undefined,
+    readsMachine: survey.readsLinux,
     hostname: facts.hostname,
     proveImage: ({ writesUnused, ...image }) =>
       proveImage({ host, emit, ...image, ...(writesUnused ? {} : { usedBlocks: 'find' }) }),
-    proveArchives: async (setting) => {
-      const disk = targetDisk(facts, config.migrate.forceFlashDevice);
-      if (!('partitions' in disk)) return undefined;
-      return proveArchives({
-        host,
-        emit,
-        setting,
-        disk: { sizeBytes: disk.sizeBytes, sectorBytes: disk.logicalSectorSize },
-      });
-    },
+    proveArchives: async (setting) =>
+      target === undefined
+        ? undefined
+        : proveArchives({
+            host,
+            emit,
+            setting,
+            disk: { sizeBytes: target.sizeBytes, sectorBytes: target.logicalSectorSize },
+          }),
   });
+  const assets = await survey.complete(read);
   const { plan, findings } = await planWithRoom(assets, {
-    plan: (read) => makePlan({ config, facts, assets: read, devices, toolVersion }),
-    measure: () => measureBackup(host, { volumes: assets.backup?.volumes ?? [], leaveOut: [stateDirectory], emit }),
+    plan: survey.plan,
+    measure: () =>
+      measureBackup(host, { volumes: assets.backup?.volumes ?? [], leaveOut: [platform.stateDirectory], emit }),
   });
-  const formerRun = request.facts === undefined ? await findFormerRun(host, stateDirectory) : { kind: 'none' as const };
+  const formerRun = captured === undefined ? await platform.findFormerRun() : { kind: 'none' as const };
   const all = [...checkFormerRun(formerRun), ...unusable, ...fetched, ...(await cloud), ...findings];
   return { facts, findings: all, ...(plan === undefined || refuses(all) ? {} : { plan }) };
-}
-
-/** The facts of this machine, with the boot files that the known boot managers ask for. */
-export function inspectMachine(host: HostReader, places: readonly string[]): Promise<Facts> {
-  return inspect(host, {
-    places,
-    bootAreas: (facts) =>
-      devices.flatMap((device) => device.bootManagers.flatMap((manager) => manager.bootAreas?.(facts) ?? [])),
-    bootListing: (facts) =>
-      devices.flatMap((device) => device.bootManagers.flatMap((manager) => manager.bootListing?.(facts) ?? [])),
-    bootFiles: (facts) =>
-      devices.flatMap((device) => device.bootManagers.flatMap((manager) => manager.bootFiles(facts))),
-    bootPlaces: (facts) => {
-      const device = devices.find((candidate) => candidate.matches(facts));
-      const manager = device === undefined ? undefined : bootManagerOf(device, facts);
-      return manager === undefined ? [] : [manager.bootDirectory(facts)];
-    },
-  });
-}
-
-function placesOf(config: Config, workDirectory: string): string[] {
-  const { image } = config.balena;
-  return [stateDirectory, ...filesOfSetting(image).map((file) => assetPath(workDirectory, file))];
-}
-
-function filesOfSetting(image: Config['balena']['image']): readonly FileReference[] {
-  if (image?.kind === 'dd') return [image.file];
-  return image?.kind === 'fs' ? Object.values(image.partitions).map(({ archive }) => archive) : [];
 }

@@ -7,18 +7,17 @@ import {
   MigrateError,
   type Outcome,
   type Plan,
+  pathBelow,
   readJournal,
   reportName,
   stage2LogName,
   stage2ResultName,
-  stateDirectory,
   undoJournal,
   withLock,
 } from '@migrate/core';
 import { cloudProgress } from './cloud-progress.ts';
+import type { Platform } from './platform.ts';
 import { stepHandlers } from './step-handlers.ts';
-
-const journalPath = `${stateDirectory}/${journalName}`;
 
 export interface Stage1Run {
   readonly config: Config;
@@ -32,12 +31,12 @@ export async function runStage1(host: Host, plan: Plan, { config, workDirectory,
   await tell('preparing');
   const address = config.migrate.log.remote?.url;
   const secrets = address === undefined ? {} : { 'log-address': address };
-  const outcome = await withLock(host, stateDirectory, () =>
+  const outcome = await withLock(host, plan.stateDirectory, () =>
     execute({
       steps: plan.stage1,
       handlers: stepHandlers,
       context: { ...contextOf(host, plan, emit), secrets },
-      journalPath,
+      journalPath: journalIn(plan.stateDirectory),
     }),
   );
   await tell(outcome.kind === 'done' ? 'restarting' : 'failed');
@@ -45,16 +44,21 @@ export async function runStage1(host: Host, plan: Plan, { config, workDirectory,
 }
 
 /** Takes back what an earlier run left. False where there is nothing to take back. */
-export async function undoStage1(host: Host, emit: Emit): Promise<boolean> {
+export async function undoStage1({ host, stateDirectory }: Platform, emit: Emit): Promise<boolean> {
+  const journalPath = journalIn(stateDirectory);
   if ((await readJournal(host, journalPath)) === undefined) return false;
   await withLock(host, stateDirectory, async () => {
     const journal = await readJournal(host, journalPath);
     if (journal === undefined) throw new MigrateError('busy', 'another process has just undone it');
     await undoJournal(journal, { context: contextOf(host, undefined, emit), handlers: stepHandlers, journalPath });
     for (const name of [reportName, stage2LogName, stage2ResultName])
-      await host.removeFile(`${stateDirectory}/${name}`);
+      await host.removeFile(pathBelow(stateDirectory, name));
   });
   return true;
+}
+
+function journalIn(directory: string): string {
+  return pathBelow(directory, journalName);
 }
 
 function contextOf(host: Host, plan: Plan | undefined, emit: Emit) {

@@ -3,6 +3,7 @@ import { beagleSteps } from '@migrate/device-beagle';
 import { rpiSteps } from '@migrate/device-rpi';
 import { grubSteps } from '@migrate/device-x86';
 import { archiveSteps, backupSteps, imageSteps, lifeboatSteps } from '@migrate/image-tools';
+import { windowsSteps } from '@migrate/windows-efi';
 
 /** Every kind of step with the code that carries it out; a kind left out does not compile. */
 export const stepHandlers: StepHandlers = {
@@ -12,6 +13,7 @@ export const stepHandlers: StepHandlers = {
   ...grubSteps,
   ...rpiSteps,
   ...beagleSteps,
+  ...windowsSteps,
   ...stage2Steps,
   ...uefiSteps,
   ...imageSteps,

@@ -4,10 +4,10 @@ import {
   exitCodeOfThrown,
   exitCodes,
   type FormerRun,
-  findFormerRun,
   type Host,
   MigrateError,
   messageOf,
+  pathBelow,
   type ReportResult,
   redact,
   redactData,
@@ -15,17 +15,19 @@ import {
   renderLines,
   reportName,
   stage2ResultName,
-  stateDirectory,
 } from '@migrate/core';
 import { type CommonOptions, choiceOf, saveReport } from './command-options.ts';
 import { type FoundConfig, findConfig } from './find-config.ts';
+import { platformOf } from './platform.ts';
 import { undoStage1 } from './run-stage1.ts';
 import { alsoSent } from './send-log.ts';
 import { toolVersion } from './version.ts';
 
-export async function undo(host: Host, options: CommonOptions): Promise<number> {
+export async function undo(plain: Host, options: CommonOptions): Promise<number> {
+  const platform = await platformOf(plain);
+  const { host } = platform;
   if (host.userId !== 0)
-    throw new MigrateError('unsupported', 'only root can undo a migration; run the command with sudo');
+    throw new MigrateError('unsupported', 'only root, or an administrator of Windows, can undo a migration');
   const reporter = createReporter({ toolVersion, stage: 1, command: 'undo', now: host.now });
   const shown = options.json ? renderJson(process.stdout) : renderLines(process.stderr);
   const sent = await alsoSent(host, shown, (await configIfAny(host, options))?.config?.migrate.log);
@@ -43,10 +45,10 @@ export async function undo(host: Host, options: CommonOptions): Promise<number> 
     return exitCode;
   };
   try {
-    const former = await findFormerRun(host, stateDirectory);
+    const former = await platform.findFormerRun();
     const reason = former.kind === 'fell-back' ? former.reason : undefined;
     if (reason !== undefined) emit({ kind: 'note', level: 'warn', text: `The migration gave way: ${reason}` });
-    const wasThere = await undoStage1(host, emit);
+    const wasThere = await undoStage1(platform, emit);
     const text = wasThere ? 'Everything was taken back.' : 'There is nothing to take back.';
     emit({ kind: 'note', level: 'info', text });
     return await end(exitCodes.done, wasThere ? 'undone' : 'nothing-to-undo', reason);
@@ -71,10 +73,16 @@ async function configIfAny(host: Host, options: CommonOptions): Promise<FoundCon
   }
 }
 
-export async function status(host: Host, options: CommonOptions): Promise<number> {
-  const run = await findFormerRun(host, stateDirectory);
+export async function status(plain: Host, options: CommonOptions): Promise<number> {
+  const platform = await platformOf(plain);
+  const { host, stateDirectory } = platform;
+  const run = await platform.findFormerRun();
   if (options.json) {
-    const reports = { report: await readReport(host, reportName), stage2: await readReport(host, stage2ResultName) };
+    const results = await platform.resultDirectory();
+    const reports = {
+      report: await readReport(host, pathBelow(stateDirectory, reportName)),
+      stage2: results === undefined ? undefined : await readReport(host, pathBelow(results, stage2ResultName)),
+    };
     const reason = 'reason' in run ? { reason: run.reason } : {};
     process.stdout.write(`${JSON.stringify(redactData({ state: run.kind, ...reason, ...reports }))}\n`);
     return exitCodes.done;
@@ -95,9 +103,9 @@ export function formerRunText(run: FormerRun): string {
 }
 
 /** Undefined, and so left out, where there is none or it is damaged. */
-async function readReport(host: Host, name: string): Promise<unknown> {
+async function readReport(host: Host, path: string): Promise<unknown> {
   try {
-    return JSON.parse((await host.readText(`${stateDirectory}/${name}`)) ?? '');
+    return JSON.parse((await host.readText(path)) ?? '');
   } catch {
     return undefined;
   }

@@ -1,6 +1,13 @@
 // Everything that stands against booting once through the GRUB of a machine.
-import { type BootEntry, type BootFile, type Facts, type Finding, MigrateError, mountOf } from '@migrate/core';
-import { parseGrubEnvironment } from './grub-environment.ts';
+import {
+  type BootEntry,
+  type BootFile,
+  type Facts,
+  type Finding,
+  MigrateError,
+  mountOf,
+  parseGrubEnvironment,
+} from '@migrate/core';
 import { readGrubMenu } from './grub-menu.ts';
 import { directoryOf, menuFile, placeOf, stubPaths } from './grub-places.ts';
 

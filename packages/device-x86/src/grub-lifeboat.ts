@@ -1,6 +1,13 @@
 // A lifeboat that GRUB starts: by boot code in sector 0 on BIOS, as the removable-media loader of a GPT's only partition on UEFI.
-import type { Disk, Facts, LifeboatBoot, LifeboatFile, LifeboatPayload, TargetImage } from '@migrate/core';
-import { quoteForGrub } from './grub-menu.ts';
+import {
+  type Disk,
+  type Facts,
+  type LifeboatBoot,
+  type LifeboatFile,
+  type LifeboatPayload,
+  quoteForGrub,
+  type TargetImage,
+} from '@migrate/core';
 import { directoryOf, placeOf } from './grub-places.ts';
 
 const description = 'balena migrate lifeboat';

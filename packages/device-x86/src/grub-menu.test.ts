@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { quoteForGrub, readGrubMenu } from './grub-menu.ts';
+import { readGrubMenu } from './grub-menu.ts';
 
 const header = `if [ -s $prefix/grubenv ]; then
   set have_grubenv=true
@@ -56,11 +56,5 @@ describe('readGrubMenu', () => {
 
   it('sees that signatures are enforced', () => {
     expect(readGrubMenu(`${header}set check_signatures=enforce\n`).enforcesSignatures).toBe(true);
-  });
-});
-
-describe('quoteForGrub', () => {
-  it('keeps blanks, dollars and quotes as they are', () => {
-    expect(quoteForGrub("a $b 'c'")).toBe("'a $b '\\''c'\\'''");
   });
 });

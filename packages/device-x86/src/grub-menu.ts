@@ -42,8 +42,3 @@ function findFrom(lines: readonly string[], from: number, pattern: RegExp): numb
   if (from < 0) return -1;
   return lines.findIndex((line, index) => index >= from && pattern.test(line));
 }
-
-/** Quotes a word for GRUB's shell-like language: single quotes keep everything but a single quote itself. */
-export function quoteForGrub(word: string): string {
-  return `'${word.replaceAll("'", "'\\''")}'`;
-}

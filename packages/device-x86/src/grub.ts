@@ -1,7 +1,15 @@
-import { type BootManager, type Disk, type Facts, type Finding, type Step, warning } from '@migrate/core';
+import {
+  type BootManager,
+  type Disk,
+  type Facts,
+  type Finding,
+  quoteForGrub,
+  type Step,
+  uefiTarget,
+  warning,
+} from '@migrate/core';
 import { checkGrub } from './grub-checks.ts';
 import { grubLifeboat } from './grub-lifeboat.ts';
-import { quoteForGrub } from './grub-menu.ts';
 import { type BootPlace, directoryOf, grubDirectories, grubPath, menuFile, placeOf, stubPaths } from './grub-places.ts';
 
 /** GRUB 2 on BIOS and UEFI: boots once by `next_entry` in the environment block, which GRUB clears before it boots. */
@@ -89,16 +97,6 @@ function restoreBoot(facts: Facts): readonly Step[] {
   ];
 }
 
-function bootTarget(facts: Facts): readonly Step[] {
-  if (facts.firmware.kind !== 'uefi') return [];
-  const filePath = facts.firmware.bits === 64 ? '\\EFI\\BOOT\\BOOTX64.EFI' : '\\EFI\\BOOT\\BOOTIA32.EFI';
-  return [
-    {
-      kind: 'set-uefi-boot-entry',
-      id: 'set-uefi-boot-entry',
-      description: 'balenaOS',
-      filePath,
-      partitionLabel: 'resin-boot',
-    },
-  ];
+function bootTarget({ firmware }: Facts): readonly Step[] {
+  return firmware.kind === 'uefi' ? [uefiTarget(firmware.bits)] : [];
 }

@@ -1,5 +1,4 @@
 export * from './grub.ts';
-export * from './grub-environment.ts';
 export * from './grub-menu.ts';
 export * from './pc.ts';
 export * from './steps-grub.ts';

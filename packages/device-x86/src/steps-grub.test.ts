@@ -1,6 +1,5 @@
-import { createMemoryHost, type Plan, type StepContext } from '@migrate/core';
+import { createMemoryHost, type Plan, type StepContext, setGrubVariable } from '@migrate/core';
 import { describe, expect, it } from 'vitest';
-import { setGrubVariable } from './grub-environment.ts';
 import { grubSteps } from './steps-grub.ts';
 
 const path = '/boot/grub/grubenv';

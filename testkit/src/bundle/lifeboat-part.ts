@@ -1,11 +1,12 @@
-// GRUB for the lifeboat, as images that need not be made on the machine: modules of Debian 12's packages, put together here.
+// GRUB for the lifeboat and for Windows, as images that need not be made on the machine: modules of Debian 12's packages, put
+// together here.
 
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { cached } from '../cached.ts';
 import { aptOptions } from './apt.ts';
-import { offeredPackages } from './debian-part.ts';
+import { type DebianPackage, offeredPackages } from './debian-part.ts';
 
 // grub-common has the licence.
 const packages = ['grub-pc-bin', 'grub-efi-amd64-bin', 'grub-common'];
@@ -13,22 +14,28 @@ const version = /^2\.06-13(\+deb12u\d+)?$/;
 /** What reads a FAT on either kind of table, shows a menu file, and starts Linux. */
 const everywhere = ['fat', 'normal', 'configfile', 'linux', 'echo', 'reboot', 'sleep'];
 
-export interface LifeboatPart {
-  /** With boot.img, core.img, BOOTX64.EFI, and GRUB's licence in grub.txt. */
-  readonly directory: string;
-  readonly packages: readonly { readonly name: string; readonly version: string }[];
-}
+/**
+ * What more Windows' boot needs: to find our partition by its UUID, to clear a one-shot in grubenv, to start Windows' own boot
+ * manager, and to hand the firmware's screen to Linux.
+ */
+const forWindows = ['part_gpt', 'search', 'search_fs_uuid', 'loadenv', 'test', 'chain', 'all_video'];
+/** Where GRUB looks for grub.cfg, on the partition that it was itself loaded from. */
+const windowsPrefix = '/EFI/balena-migrate';
 
-/** Made on first use. */
-export async function lifeboatPart(): Promise<LifeboatPart> {
-  const options = await aptOptions('amd64');
-  const offered = await offeredPackages(
+/** What apt would download now for GRUB. */
+export async function grubPackages(): Promise<readonly DebianPackage[]> {
+  return offeredPackages(
     packages.map((name) => ({ name, version })),
     'amd64',
   );
-  const wanted = offered.map((entry) => `${entry.name}=${entry.version}`).sort();
-  const directory = await cached('bundle-lifeboat', [wanted, everywhere, 1], async (made) => {
-    const downloads = join(made, 'downloads');
+}
+
+/** Directory with boot.img, core.img and BOOTX64.EFI for the lifeboat, grubx64.efi for Windows, and grub.txt; made on first use. */
+export async function lifeboatPart(): Promise<string> {
+  const options = await aptOptions('amd64');
+  const wanted = (await grubPackages()).map((entry) => `${entry.name}=${entry.version}`).sort();
+  return cached('bundle-lifeboat', [wanted, everywhere, forWindows, windowsPrefix, 2], async (directory) => {
+    const downloads = join(directory, 'downloads');
     await mkdir(downloads);
     await execa('apt-get', [...options, '-o', 'APT::Sandbox::User=root', 'download', ...wanted], { cwd: downloads });
     for (const archive of await readdir(downloads))
@@ -41,15 +48,15 @@ export async function lifeboatPart(): Promise<LifeboatPart> {
         '--directory',
         join(modules, from),
         '--output',
-        join(made, target),
+        join(directory, target),
         ...args,
         ...everywhere,
       ]);
     await make('core.img', 'i386-pc', bios);
     await make('BOOTX64.EFI', 'x86_64-efi', uefi);
-    await execa('cp', [join(modules, 'i386-pc/boot.img'), made]);
-    await execa('cp', [join(downloads, 'root/usr/share/doc/grub-common/copyright'), join(made, 'grub.txt')]);
+    await make('grubx64.efi', 'x86_64-efi', ['--format=x86_64-efi', `--prefix=${windowsPrefix}`, ...forWindows]);
+    await execa('cp', [join(modules, 'i386-pc/boot.img'), directory]);
+    await execa('cp', [join(downloads, 'root/usr/share/doc/grub-common/copyright'), join(directory, 'grub.txt')]);
     await execa('rm', ['-r', downloads]);
   });
-  return { directory, packages: offered };
 }

@@ -23,7 +23,7 @@ const menu = 'set timeout=0\nlinux /boot/kernel console=ttyS0 rdinit=/init panic
 /** A disk whose firmware finds nothing but, once switched, the lifeboat. */
 export async function lifeboatDisk(kind: LifeboatWay['kind'], work: string): Promise<LifeboatDisk> {
   const directory = await mkdtemp(join(work, 'lifeboat-'));
-  const { directory: grub } = await lifeboatPart();
+  const grub = await lifeboatPart();
   const { root, release } = await debianKernel();
   const files = new Map<string, Buffer>([
     ['boot/kernel', await readFile(join(root, `boot/vmlinuz-${release}`))],

@@ -21,6 +21,8 @@ import {
 } from './road.ts';
 
 const mebibyte = 1024 * 1024;
+/** Of waiting for one stage of a migration, on a busy machine. */
+const timeoutMs = 600_000;
 const migratedWifi = 'migrated-wifi-field-office.nmconnection';
 /** Promise: see docs/guarantees.md. */
 const peakMemoryKib = 128 * 1024;
@@ -35,6 +37,8 @@ interface MigratedSystem {
   readonly hasStockName?: boolean;
   /** How safe against power cuts the migration must be; not looked at where it is left out. */
   readonly grade?: 'A' | 'C';
+  /** Otherwise its name; "brownfield" where it is left out. */
+  readonly hostname?: string;
   /** What the backup must have, where there is one. */
   readonly backup?: readonly string[];
 }
@@ -74,12 +78,21 @@ export async function migrateAndCheck(
 
 /** Checks what stage 2, the new system and its disk say, once the machine restarts into stage 2. */
 export async function checkMigrated(
-  { machine, image, ...road }: Road,
-  { deviceType, firmware, writesUnused = false, archives, backup, grade, hasStockName = false }: MigratedSystem,
+  { machine, image, ...road }: Pick<Road, 'machine' | 'image' | 'disk' | 'isWired'>,
+  {
+    deviceType,
+    firmware,
+    writesUnused = false,
+    archives,
+    backup,
+    grade,
+    hasStockName = false,
+    ...system
+  }: MigratedSystem,
 ): Promise<void> {
-  await machine.waitFor(/migrate: stage 2 init/, { unless: failure });
-  await machine.waitFor(/point of no return/, { unless: failure });
-  await machine.waitFor(/migration complete/, { unless: failure });
+  const { hostname = 'brownfield' } = system;
+  for (const text of [/migrate: stage 2 init/, /point of no return/, /migration complete/])
+    await machine.waitFor(text, { unless: failure, timeoutMs });
   if (grade !== undefined) expect(machine.log().includes('make the firmware boot the lifeboat')).toBe(grade === 'A');
   const found = await newSystem(machine);
   expect(found).toMatchObject({
@@ -88,7 +101,7 @@ export async function checkMigrated(
     isRootIntact: true,
     configJson: hasStockName
       ? configJson(deviceType)
-      : configJson(deviceType).replace('{', '{\n  "hostname": "brownfield",'),
+      : configJson(deviceType).replace('{', `{\n  "hostname": "${hostname}",`),
     logMode: '600',
     ...(backup === undefined ? {} : { backupMode: '600', backup }),
   });

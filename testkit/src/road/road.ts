@@ -178,6 +178,11 @@ export async function fillWorkDirectory(
   const packed = join(directory, 'balena.img.gz');
   if (packing === 'zstd') await execa('zstd', ['-q', '-T2', '-12', image.raw, '-o', packed]);
   else await execa('cp', ['--reflink=auto', image.path, packed]);
+  await fillConfiguration(directory, deviceType);
+}
+
+/** config.json, a connection and a configuration. */
+export async function fillConfiguration(directory: string, deviceType: string): Promise<void> {
   await writeFile(join(directory, 'config.json'), configJson(deviceType), { mode: 0o600 });
   await writeFile(join(directory, connectionName), connection);
   await writeFile(join(directory, 'balena-migrate.yml'), configYaml());

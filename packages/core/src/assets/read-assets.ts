@@ -16,7 +16,7 @@ import type { HostReader } from '../host/host.ts';
 import { architectureOfElf } from '../machine/kernel.ts';
 import { chooseProfiles, networkChoice } from '../network/choose-profiles.ts';
 import { chooseProxy } from '../network/choose-proxy.ts';
-import { collectNetworks } from '../network/collect.ts';
+import { collectNetworks, type NetworkSources } from '../network/collect.ts';
 import { error, warning } from '../plan/check-machine.ts';
 import type { Finding } from '../plan/finding.ts';
 import { stateDirectory } from '../plan/state-directory.ts';
@@ -72,7 +72,7 @@ export async function readAssets(host: HostReader, sources: AssetSources): Promi
   }
   findings.push(...sameConnectionNames(connections, 'migrate.nwmgr_files'));
   const runtime = await orFinding(findings, () => readRuntime(host, sources.bundleDirectory));
-  const networks = sources.readsMachine ? await readNetworks(host, config) : undefined;
+  const networks = sources.readsMachine ? migratedNetworks(await collectNetworks(host), config) : undefined;
   const backup = await orFinding(findings, () => readBackup(host, sources, findings));
   return {
     connections,
@@ -203,8 +203,8 @@ async function readConnection(host: HostReader, path: string, findings: Finding[
   return { ...file, name };
 }
 
-async function readNetworks(host: HostReader, config: Config): Promise<MigratedNetworks> {
-  const sources = await collectNetworks(host);
+/** What moves of a system's networks, without the passwords in them. */
+export function migratedNetworks(sources: NetworkSources, config: Config): MigratedNetworks {
   const choice = networkChoice(config);
   const { profiles, notCarried, missing } = chooseProfiles(sources, choice);
   const proxy = choice.proxy ? chooseProxy(sources.proxies) : undefined;

@@ -78,6 +78,7 @@ function buildMigrate(form: MigrateForm): Config['migrate'] {
     delaySeconds: form.delay ?? defaults.delay.default,
     watchdogs: (form.watchdogs ?? []).map(buildWatchdog),
     failMode: (form.fail_mode ?? defaults.fail_mode.default) === 'Reboot' ? 'reboot' : 'rescue-shell',
+    ...given('windowsBoot', form.windows_boot === 'boot-manager' ? form.windows_boot : undefined),
     ...given('uboot', form.uboot === null || form.uboot === undefined ? undefined : buildUboot(form.uboot)),
   };
 }

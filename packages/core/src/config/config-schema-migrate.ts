@@ -250,6 +250,14 @@ export const migrateSection = {
         'The least safety against power cuts while the disk is flashed that is accepted: `A`, no moment at which the machine would not boot; `B`, a short one; `C`, while flashing. Less is refused.',
       examples: ['A'],
     },
+    windows_boot: {
+      type: ['string', 'null'],
+      enum: ['boot-next', 'boot-manager', null],
+      default: 'boot-next',
+      description:
+        "How a machine with Windows is made to start stage 2. `boot-next`: the firmware's own one-shot, which touches nothing of Windows. `boot-manager`: for firmware that ignores it, a loader in place of Windows' boot manager, which it starts ever after.",
+      examples: ['boot-manager'],
+    },
     delay: {
       type: ['integer', 'null'],
       minimum: 0,

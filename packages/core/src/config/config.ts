@@ -165,6 +165,8 @@ export interface Config {
     readonly requireGrade?: 'A' | 'B' | 'C';
     readonly watchdogs: readonly WatchdogSetting[];
     readonly failMode: 'reboot' | 'rescue-shell';
+    /** Absent: by BootNext. */
+    readonly windowsBoot?: 'boot-manager';
     readonly uboot?: UbootSetting;
   };
   readonly balena: {

@@ -45,6 +45,15 @@ describe('findFormerRun', () => {
     expect(run).toMatchObject({ reason: 'the image has changed' });
   });
 
+  it('looks for word where stage 2 leaves it, once a run was armed', async () => {
+    const host = machine({ bootId: 'boot-0' }, { '/volume/stage2-result.json': '{"message":"the image has changed"}' });
+    expect(await findFormerRun(host, '/s', async () => '/volume')).toMatchObject({ reason: 'the image has changed' });
+    expect(await findFormerRun(host, '/s', async () => undefined)).toMatchObject({
+      reason: expect.stringContaining('left no word'),
+    });
+    await findFormerRun(machine(undefined), '/s', () => Promise.reject(new Error('it was not asked')));
+  });
+
   it('refuses to guess from a damaged journal', async () => {
     const host = createMemoryHost({ files: { '/s/journal.json': '{"version":1,"pla' } });
     await expect(findFormerRun(host, '/s')).rejects.toThrow(/damaged/);

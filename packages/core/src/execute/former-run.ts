@@ -1,4 +1,5 @@
 import type { HostReader } from '../host/host.ts';
+import { pathBelow } from '../host/path-below.ts';
 import { error } from '../plan/check-machine.ts';
 import type { Finding } from '../plan/finding.ts';
 import { type Journal, readBootId, readJournal } from './journal.ts';
@@ -20,15 +21,23 @@ export type FormerRun =
   /** Stage 2 was started and gave way to this system; `reason` is what it wrote before. */
   | { readonly kind: 'fell-back'; readonly journal: Journal; readonly reason: string };
 
-/** Reads the traces of an earlier run; writes nothing. */
-export async function findFormerRun(host: HostReader, directory: string): Promise<FormerRun> {
+/**
+ * Reads the traces of an earlier run; writes nothing. `resultDirectory` gives the directory in which stage 2 leaves word, where that
+ * is another one; it is asked only once a run was armed.
+ */
+export async function findFormerRun(
+  host: HostReader,
+  directory: string,
+  resultDirectory: (journal: Journal) => Promise<string | undefined> = async () => directory,
+): Promise<FormerRun> {
   const holder = await lockHolder(host, directory);
   if (holder !== undefined && holder.pid !== process.pid)
     return { kind: 'running', processId: holder.pid, since: holder.since };
   const journal = await readJournal(host, `${directory}/${journalName}`);
   if (journal === undefined) return { kind: 'none' };
   if (journal.phase !== 'complete') return { kind: 'half-done', journal };
-  const reason = await host.readText(`${directory}/${stage2ResultName}`);
+  const results = await resultDirectory(journal);
+  const reason = results === undefined ? undefined : await host.readText(pathBelow(results, stage2ResultName));
   if (reason !== undefined) return { kind: 'fell-back', journal, reason: reasonOf(reason) };
   if (journal.bootId === (await readBootId(host))) return { kind: 'armed', journal };
   return {

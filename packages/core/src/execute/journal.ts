@@ -64,5 +64,6 @@ export async function newJournal(host: HostReader, plan: Plan): Promise<Journal>
 
 /** Changes at every boot (Documentation/admin-guide/sysctl/kernel.rst, random). */
 export async function readBootId(host: HostReader): Promise<string> {
+  if (host.processes !== undefined) return host.processes.bootId();
   return ((await host.readText('/proc/sys/kernel/random/boot_id')) ?? '').trim();
 }

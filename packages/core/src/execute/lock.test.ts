@@ -30,6 +30,16 @@ describe('withLock', () => {
     expect((await lockHolder(host, directory))?.pid).toBe(42);
   });
 
+  it('asks a system without /proc in its own way', async () => {
+    const files = { '/var/lib/x': '', ...lockOf(42, 'start 7') };
+    const withProcesses = (isAlive: boolean) => ({
+      ...createMemoryHost({ files }),
+      processes: { bootId: async () => 'start 7', isAlive: (processId: number) => isAlive && processId === 42 },
+    });
+    await expect(withLock(withProcesses(true), directory, async () => {})).rejects.toThrow(/process 42 since 2026/);
+    expect(await withLock(withProcesses(false), directory, async () => 'ran')).toBe('ran');
+  });
+
   it.each([
     ['a process that is gone', lockOf(42, 'boot-1')],
     ['another boot', { ...lockOf(42, 'boot-0'), '/proc/42/status': '' }],

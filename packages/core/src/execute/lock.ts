@@ -35,7 +35,8 @@ export async function withLock<T>(host: Host, directory: string, action: () => P
 export async function lockHolder(host: HostReader, directory: string): Promise<LockHolder | undefined> {
   const holder = parseHolder(await host.readText(`${directory}/lock`));
   if (holder === undefined || holder.bootId !== (await readBootId(host))) return undefined;
-  return (await host.status(`/proc/${holder.pid}`)) === undefined ? undefined : holder;
+  const isAlive = host.processes?.isAlive(holder.pid) ?? (await host.status(`/proc/${holder.pid}`)) !== undefined;
+  return isAlive ? holder : undefined;
 }
 
 async function takeLock(host: Host, path: string): Promise<void> {

@@ -63,3 +63,28 @@ describe('set-uefi-boot-entry', () => {
     expect(host.snapshot()).toEqual(before);
   });
 });
+
+describe('confirm-uefi-boot-next-cleared', () => {
+  const confirm = uefiSteps['confirm-uefi-boot-next-cleared'];
+  const own = { kind: 'confirm-uefi-boot-next-cleared', id: 'confirm-one-shot' } as const;
+
+  it('leaves a firmware alone that has spent it', async () => {
+    const { host, context } = machine({ BootOrder: Uint8Array.from([1, 0]) });
+    const before = host.snapshot();
+    await confirm.apply(own, context);
+    expect(host.snapshot()).toEqual(before);
+  });
+
+  it('spends it where the firmware has not', async () => {
+    const { host, context } = machine({ BootOrder: Uint8Array.from([1, 0]), BootNext: Uint8Array.from([2, 0]) });
+    await confirm.apply(own, context);
+    expect(await host.status(pathOf('BootNext'))).toBeUndefined();
+    expect(await host.status(pathOf('BootOrder'))).toBeDefined();
+  });
+
+  it('fails where it stays', async () => {
+    const { host, context } = machine({ BootNext: Uint8Array.from([2, 0]) });
+    const stubborn = { ...host, removeVariableFile: async () => {} };
+    await expect(confirm.apply(own, { ...context, host: stubborn })).rejects.toThrow('the firmware keeps BootNext');
+  });
+});

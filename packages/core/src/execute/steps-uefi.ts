@@ -1,21 +1,27 @@
 // Lets the firmware find the new system: its partition has another GUID than the old one, so the old entry will not match.
 import { MigrateError } from '../error.ts';
 import type { Host } from '../host/host.ts';
-import { efivarsDirectory, globalVariableGuid, loadOption, parseLoadOption, uint16List } from '../machine/uefi.ts';
+import {
+  bootVariableName,
+  efivarsDirectory,
+  globalVariableGuid,
+  loadOption,
+  parseLoadOption,
+  uint16Bytes,
+  uint16List,
+  variableAttributes,
+} from '../machine/uefi.ts';
 import type { StepOf } from '../plan/plan.ts';
-import type { StepContext, StepHandlers, UndoableHandler } from './execute.ts';
+import type { ReadingHandler, StepContext, StepHandlers, UndoableHandler } from './execute.ts';
 import type { Saved } from './journal.ts';
 import { required } from './steps-stage2.ts';
-
-/** NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCESS, UEFI specification 2.10 section 8.2. */
-const variableAttributes = 7;
 
 const setUefiBootEntry: UndoableHandler<StepOf<'set-uefi-boot-entry'>> = {
   describe: (step) => `add the UEFI boot entry "${step.description}" for ${step.filePath}, before the old ones`,
   prepare: async (step, { host }) => {
     const order = uint16List(await readVariable(host, 'BootOrder'));
     const number = await freeNumber(host, step.description);
-    const former = await readVariable(host, variableName(number));
+    const former = await readVariable(host, bootVariableName(number));
     return { order, number, former: former === undefined ? null : Buffer.from(former).toString('base64') };
   },
   apply: async (step, context) => {
@@ -26,7 +32,7 @@ const setUefiBootEntry: UndoableHandler<StepOf<'set-uefi-boot-entry'>> = {
     const sectorSize = plan.target.logicalSectorSize;
     await writeVariable(
       host,
-      variableName(number),
+      bootVariableName(number),
       loadOption({
         description: step.description,
         filePath: step.filePath,
@@ -44,8 +50,8 @@ const setUefiBootEntry: UndoableHandler<StepOf<'set-uefi-boot-entry'>> = {
   undo: async (_step, saved, { host }) => {
     const { order, number, former } = savedEntry(saved);
     await writeVariable(host, 'BootOrder', uint16Bytes(order));
-    if (former === undefined) await host.removeVariableFile(variablePath(variableName(number)));
-    else await writeVariable(host, variableName(number), former);
+    if (former === undefined) await host.removeVariableFile(variablePath(bootVariableName(number)));
+    else await writeVariable(host, bootVariableName(number), former);
   },
 };
 
@@ -76,17 +82,32 @@ export async function removeUefiBootEntry(host: Host, description: string): Prom
   if (number === undefined) return;
   const order = uint16List(await readVariable(host, 'BootOrder'));
   await writeVariable(host, 'BootOrder', uint16Bytes(order.filter((entry) => entry !== number)));
-  await host.removeVariableFile(variablePath(variableName(number)));
+  await host.removeVariableFile(variablePath(bootVariableName(number)));
 }
 
-export const uefiSteps: Pick<StepHandlers, 'set-uefi-boot-entry'> = { 'set-uefi-boot-entry': setUefiBootEntry };
+/** The firmware deletes BootNext before it uses it (UEFI specification 2.10, section 3.1.1); not every firmware does. */
+const confirmBootNextCleared: ReadingHandler<StepOf<'confirm-uefi-boot-next-cleared'>> = {
+  describe: () =>
+    'confirm that the firmware has spent BootNext, so that the old system boots if anything fails from here',
+  apply: async (_step, { host }) => {
+    if ((await readVariable(host, 'BootNext')) === undefined) return;
+    await host.removeVariableFile(variablePath('BootNext'));
+    if ((await readVariable(host, 'BootNext')) !== undefined)
+      throw new MigrateError(
+        'unsupported',
+        'the firmware keeps BootNext, so a failure would start stage 2 again and again',
+      );
+  },
+  undo: 'nothing-to-undo',
+};
+
+export const uefiSteps: Pick<StepHandlers, 'set-uefi-boot-entry' | 'confirm-uefi-boot-next-cleared'> = {
+  'set-uefi-boot-entry': setUefiBootEntry,
+  'confirm-uefi-boot-next-cleared': confirmBootNextCleared,
+};
 
 function variablePath(name: string): string {
   return `${efivarsDirectory}/${name}-${globalVariableGuid}`;
-}
-
-function variableName(number: number): string {
-  return `Boot${number.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
 async function readVariable(host: Host, name: string): Promise<Uint8Array | undefined> {
@@ -131,14 +152,6 @@ async function entryDigits(host: Host): Promise<readonly string[]> {
     const digits = /^Boot([0-9A-Fa-f]{4})-/.exec(name)?.[1];
     return digits === undefined || !name.endsWith(globalVariableGuid) ? [] : [digits];
   });
-}
-
-function uint16Bytes(values: readonly number[]): Uint8Array {
-  const bytes = Buffer.alloc(values.length * 2);
-  values.forEach((value, index) => {
-    bytes.writeUInt16LE(value, index * 2);
-  });
-  return bytes;
 }
 
 interface SavedEntry {

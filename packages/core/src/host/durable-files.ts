@@ -9,11 +9,16 @@ import { absentAsUndefined, growingFile, writeAll } from './node-bytes.ts';
 
 const copyChunkBytes = 1024 * 1024;
 
-/** Makes the names in a directory durable. */
+/**
+ * Makes the names in a directory durable. Windows has no such call for a directory (FlushFileBuffers, fileapi.h) and says EPERM; NTFS
+ * and FAT write the name of a file with the file.
+ */
 export async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
     await handle.sync();
+  } catch (thrown) {
+    if (!isSystemError(thrown) || thrown.code !== 'EPERM') throw thrown;
   } finally {
     await handle.close();
   }

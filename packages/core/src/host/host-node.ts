@@ -55,6 +55,7 @@ export function createNodeHost({ zstd = ['zstd'], getfattr = ['getfattr'] }: Nod
   const run = (command: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult> =>
     runCommand([command, ...args], options);
   return {
+    ...(process.platform === 'win32' ? { system: 'windows' } : {}),
     userId: process.getuid?.() ?? -1,
     machine: machine(),
     now: () => new Date(),

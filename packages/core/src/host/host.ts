@@ -85,6 +85,14 @@ export interface HostReader {
    * frames with a larger window are refused. Errors are those of runStream.
    */
   unzstd(input: AsyncIterable<Uint8Array>, signal?: AbortSignal): AsyncGenerator<Uint8Array>;
+  /** Left out: Linux. */
+  readonly system?: 'windows';
+  /** How this system tells of its starts and processes; left out: as Linux does in /proc. */
+  readonly processes?: {
+    /** Changes at every start. */
+    bootId(): Promise<string>;
+    isAlive(processId: number): boolean;
+  };
   /** User id that this process acts with. */
   readonly userId: number;
   /** Hardware name as `uname -m` gives it. */

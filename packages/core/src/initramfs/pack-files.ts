@@ -14,8 +14,8 @@ export interface PackedFile {
 }
 
 const chunkBytes = 1024 * 1024;
-/** It is read once or twice by a boot loader; a better ratio takes longer than it saves. */
-const gzipLevel = 3;
+/** A better ratio takes longer than it saves: the pack is read once or twice. */
+const gzipLevel = 1;
 
 /** Writes them gzip-compressed to `path`, a new file, durable. */
 export async function packFiles(host: Host, files: readonly PackedFile[], path: string): Promise<void> {

@@ -9,6 +9,8 @@ import type { BootEntry, Firmware } from './facts.ts';
 export const globalVariableGuid = '8be4df61-93ca-11d2-aa0d-00e098032b8c';
 export const efivarsDirectory = '/sys/firmware/efi/efivars';
 const attributesBytes = 4;
+/** NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCESS, UEFI specification 2.10 section 8.2. */
+export const variableAttributes = 7;
 
 /** Reads the firmware facts of a PC: UEFI where the kernel was started by it, else BIOS. */
 export async function inspectFirmware(host: HostReader): Promise<Firmware> {
@@ -47,6 +49,19 @@ export function uint16List(bytes: Uint8Array | undefined): number[] {
   if (bytes === undefined) return [];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: bytes.byteLength >> 1 }, (_, index) => view.getUint16(index * 2, true));
+}
+
+export function uint16Bytes(values: readonly number[]): Uint8Array {
+  const bytes = Buffer.alloc(values.length * 2);
+  values.forEach((value, index) => {
+    bytes.writeUInt16LE(value, index * 2);
+  });
+  return bytes;
+}
+
+/** Name of the variable of a load option: "Boot001A". */
+export function bootVariableName(number: number): string {
+  return `Boot${number.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
 /** Parses an EFI_LOAD_OPTION (UEFI specification 2.10 section 3.1.3); a damaged one gives what could be read. */

@@ -33,8 +33,8 @@ const writeConnections: UndoableHandler<StepOf<'write-connections'>> = {
   },
 };
 
-/** Names of connections all begin with "migrated-", so that none is the name of a file of the proxy. */
-function chosenContents(sources: NetworkSources, choice: NetworkChoice): ReadonlyMap<string, Secret> {
+/** Contents by file name. Names of connections all begin with "migrated-", so that none is the name of a file of the proxy. */
+export function chosenContents(sources: NetworkSources, choice: NetworkChoice): ReadonlyMap<string, Secret> {
   const { profiles } = chooseProfiles(sources, choice);
   const proxyFiles = choice.proxy ? chooseProxy(sources.proxies).files : [];
   return new Map([

@@ -57,7 +57,7 @@ export function checkNetwork(
             'proxy-not-carried',
             source,
             message,
-            'If the device needs a proxy, name it as https_proxy in /etc/environment',
+            'If the device needs a proxy, name it as https_proxy in /etc/environment (on Windows: netsh winhttp set proxy)',
           ),
     );
   }

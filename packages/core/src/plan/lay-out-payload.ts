@@ -26,29 +26,34 @@ export const filesDirectory = `${stateDirectory}/payload/files`;
 /** In the payload directory: where stage 2 sends its log. */
 export const logAddressName = 'log-address';
 
+export interface PayloadRequest {
+  readonly assets: Assets;
+  readonly image: TargetImage;
+  /** Directory for the files as stage 1 writes there, and as stage 2 finds it from the root of its file system. */
+  readonly files: { readonly inStage1: string; readonly inFileSystem: string };
+  /** Where a file lies that stage 2 can take from its place; undefined where it must be copied. */
+  readonly inPlace: (path: string) => string | undefined;
+  /** The image has another way to stage 2. */
+  readonly leavesOutImage?: boolean;
+}
+
 /** Decides what is copied into the payload directory and what stage 2 takes from where it lies. */
 export function layOutPayload({
-  facts,
   assets,
   image,
-  state,
-  staging,
-}: {
-  facts: Facts;
-  assets: Assets;
-  image: TargetImage;
-  state: PlacedPath;
-  staging: 'ram' | 'lifeboat';
-}): PayloadLayout {
+  files,
+  inPlace,
+  leavesOutImage = false,
+}: PayloadRequest): PayloadLayout {
   const copied: CopiedFile[] = [];
   const payload: PayloadFile[] = [];
   const placed: PlacedFile[] = [];
   const written: WrittenConnection[] = [];
   const inPayload = (name: string, { sizeBytes, sha256 }: { sizeBytes: number; sha256: string }): void => {
-    payload.push({ name, pathInFileSystem: `${state.pathInFileSystem}/payload/files/${name}`, sizeBytes, sha256 });
+    payload.push({ name, pathInFileSystem: `${files.inFileSystem}/${name}`, sizeBytes, sha256 });
   };
   const copy = (name: string, file: { path: string; sizeBytes: number; sha256: string }): void => {
-    const to = `${filesDirectory}/${name}`;
+    const to = `${files.inStage1}/${name}`;
     copied.push({ from: file.path, to, mode: 0o600, sizeBytes: file.sizeBytes });
     inPayload(name, file);
   };
@@ -56,17 +61,16 @@ export function layOutPayload({
     placed.push({ payload: payloadName, partition: 'resin-boot', path, mode: 0o600 });
   };
   const write = (payloadName: string, { name, description, sizeBytes, sha256 }: MadeFile, path: string): void => {
-    written.push({ name, description, to: `${filesDirectory}/${payloadName}`, sha256 });
+    written.push({ name, description, to: `${files.inStage1}/${payloadName}`, sha256 });
     inPayload(payloadName, { sizeBytes, sha256 });
     placeInBoot(payloadName, path);
   };
-  // The lifeboat takes the image from where it lies.
-  for (const file of staging === 'lifeboat' ? [] : filesOf(image)) {
-    const place = placeNamed(facts, file.path);
-    if ('code' in place || place.uuid !== state.uuid) copy(file.payload, file);
+  for (const file of leavesOutImage ? [] : filesOf(image)) {
+    const pathInFileSystem = inPlace(file.path);
+    if (pathInFileSystem === undefined) copy(file.payload, file);
     else {
       const { sizeBytes, sha256 } = file;
-      payload.push({ name: file.payload, pathInFileSystem: place.pathInFileSystem, sizeBytes, sha256 });
+      payload.push({ name: file.payload, pathInFileSystem, sizeBytes, sha256 });
     }
   }
   const { configJson } = assets;

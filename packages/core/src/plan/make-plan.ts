@@ -15,7 +15,7 @@ import { checkRuntime } from './check-runtime.ts';
 import { checkSettings } from './check-settings.ts';
 import { checkGrade, chooseStaging, gradeOf, lifeboatDirectory, type Staging } from './choose-staging.ts';
 import { type Finding, refuses } from './finding.ts';
-import { layOutPayload, logAddressName, placeAt, placeNamed } from './lay-out-payload.ts';
+import { filesDirectory, layOutPayload, logAddressName, placeAt, placeNamed } from './lay-out-payload.ts';
 import { orderSteps } from './order-steps.ts';
 import { identifyPlan, type Plan, planVersion } from './plan.ts';
 import { stateDirectory } from './state-directory.ts';
@@ -71,7 +71,17 @@ export function makePlan(request: PlanRequest): PlanResult {
     disk === undefined || manager === undefined
       ? { kind: 'ram', why: 'the machine is not known' }
       : chooseStaging({ ...request, facts, image, runtime: assets.runtime, state, disk, manager });
-  const layout = layOutPayload({ facts, assets, image, state, staging: staging.kind });
+  const layout = layOutPayload({
+    assets,
+    image,
+    files: { inStage1: filesDirectory, inFileSystem: `${state.pathInFileSystem}/payload/files` },
+    inPlace: (path) => {
+      const place = placeNamed(facts, path);
+      return 'code' in place || place.uuid !== state.uuid ? undefined : place.pathInFileSystem;
+    },
+    // The lifeboat takes it from where it lies.
+    leavesOutImage: staging.kind === 'lifeboat',
+  });
   const backupBytes = assets.backup?.archiveBytes ?? 0;
   const memory = memoryBudget({
     facts,
@@ -151,7 +161,7 @@ export function makePlan(request: PlanRequest): PlanResult {
 }
 
 /** The programs that make file systems are left out where none is made, and what only stage 1 needs: every byte takes RAM in stage 2. */
-function neededRuntime(runtime: RuntimeAsset, image: TargetImage): RuntimeAsset {
+export function neededRuntime(runtime: RuntimeAsset, image: TargetImage): RuntimeAsset {
   const left = isArchived(image) ? [lifeboatDirectory] : [lifeboatDirectory, writerDirectory];
   const files = runtime.files.filter(({ path }) => !left.some((directory) => path.startsWith(`${directory}/`)));
   return { ...runtime, files };

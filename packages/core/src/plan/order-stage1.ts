@@ -14,7 +14,7 @@ import { stage2CommandLine } from './stage2-command-line.ts';
 import { stateDirectory } from './state-directory.ts';
 
 /** Seconds after which a stage 2 that has not reached the point of no return gives way to the old system. */
-const stage2TimeoutSeconds = 1800;
+export const stage2TimeoutSeconds = 1800;
 
 /** All that the steps follow from. */
 export interface Ordering {

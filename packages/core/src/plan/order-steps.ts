@@ -1,5 +1,5 @@
-import { type ImageFacts, isArchived, writtenBytes } from '../assets/image.ts';
-import { backupName, sealName } from './lay-out-payload.ts';
+import { type ImageFacts, isArchived, type TargetImage, writtenBytes } from '../assets/image.ts';
+import { backupName, type PayloadLayout, sealName } from './lay-out-payload.ts';
 import { leaveLifeboat, lifeboatEntry } from './order-lifeboat.ts';
 import { type Ordering, orderStage1 } from './order-stage1.ts';
 import type { Plan, Step } from './plan.ts';
@@ -7,42 +7,90 @@ import type { Plan, Step } from './plan.ts';
 /** The steps of both stages in their order. */
 export function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'pointOfNoReturn'> {
   const { config, facts, manager, image, layout, assets, state, staging } = ordering;
+  return {
+    stage1: orderStage1(ordering),
+    ...orderStage2({
+      image,
+      layout,
+      restoreBoot: manager.restoreBoot(facts),
+      bootTarget: manager.bootTarget(facts, image),
+      ...(assets.backup === undefined
+        ? {}
+        : {
+            backup: {
+              directory: `${state.pathInFileSystem}/payload/files`,
+              limitBytes: assets.backup.archiveBytes,
+            },
+          }),
+      ...(staging.kind === 'ram'
+        ? {}
+        : {
+            lifeboat: {
+              entries: lifeboatEntry(staging),
+              leave: leaveLifeboat(staging, { hasBackup: assets.backup !== undefined }),
+            },
+          }),
+      noFlash: config.debug.noFlash,
+    }),
+  };
+}
+
+/** What the steps of stage 2 follow from, whatever system stage 1 ran on. */
+export interface Stage2Ordering {
+  readonly image: TargetImage;
+  readonly layout: Pick<PayloadLayout, 'payload' | 'placed'>;
+  readonly restoreBoot: readonly Step[];
+  readonly bootTarget: readonly Step[];
+  /** Where the backup lies in the payload's file system. */
+  readonly backup?: { readonly directory: string; readonly limitBytes: number };
+  /** Its boot entries, and the step that leaves it. */
+  readonly lifeboat?: { readonly entries: readonly Step[]; readonly leave: Step };
+  readonly noFlash: boolean;
+}
+
+export function orderStage2({
+  image,
+  layout,
+  restoreBoot,
+  bootTarget,
+  backup,
+  lifeboat,
+  noFlash,
+}: Stage2Ordering): Pick<Plan, 'stage2' | 'pointOfNoReturn'> {
   const configure: Step = {
     kind: 'configure-image',
     id: 'configure-image',
     files: layout.placed,
     logPath: '/migrate.log',
   };
-  const hasBackup = assets.backup !== undefined;
-  const hasLifeboat = staging.kind === 'lifeboat';
+  const hasLifeboat = lifeboat !== undefined;
   const { prove, write, commit } = isArchived(image) ? archiveSteps : imageSteps(image, { hasLifeboat });
   const before: Step[] = [
-    ...manager.restoreBoot(facts),
+    ...restoreBoot,
     { kind: 'load-payload', id: 'load-payload', files: layout.payload },
-    ...(assets.backup === undefined || hasLifeboat
+    ...(backup === undefined || hasLifeboat
       ? []
       : [
           {
             kind: 'load-backup',
             id: 'load-backup',
             name: backupName,
-            pathInFileSystem: `${state.pathInFileSystem}/payload/files/${backupName}`,
-            sealInFileSystem: `${state.pathInFileSystem}/payload/files/${sealName}`,
-            limitBytes: assets.backup.archiveBytes,
+            pathInFileSystem: `${backup.directory}/${backupName}`,
+            sealInFileSystem: `${backup.directory}/${sealName}`,
+            limitBytes: backup.limitBytes,
           } satisfies Step,
         ]),
     ...(hasLifeboat ? [{ kind: 'prove-lifeboat', id: 'prove-lifeboat' } satisfies Step] : []),
     // The programs that make file systems want to see a disk that nothing uses.
     ...(isArchived(image) ? [release, prove] : [prove, release]),
   ];
-  if (config.debug.noFlash) return { stage1: orderStage1(ordering), stage2: before };
-  const after: readonly [Step, ...Step[]] = hasLifeboat
-    ? [switchToLifeboat, ...write, configure, commit, leaveLifeboat(staging, { hasBackup })]
-    : [...write, configure, commit];
-  const entries = hasLifeboat ? lifeboatEntry(staging) : [];
+  if (noFlash) return { stage2: before };
+  const after: readonly [Step, ...Step[]] =
+    lifeboat === undefined
+      ? [...write, configure, commit]
+      : [switchToLifeboat, ...write, configure, commit, lifeboat.leave];
   return {
-    stage1: orderStage1(ordering),
-    stage2: [...before, ...entries, ...manager.bootTarget(facts, image), ...after],
+    stage2: [...before, ...(lifeboat?.entries ?? []), ...bootTarget, ...after],
     pointOfNoReturn: after[0].id,
   };
 }

@@ -75,6 +75,34 @@ export type LifeboatWay =
 
 /** A file for the lifeboat by its path there, copied or with a text of its own. */
 export type LifeboatFile = { readonly path: string } & ({ readonly from: string } | { readonly text: string });
+/** A partition that stage 1 makes, as it is found again: by where it was made, and by its label. */
+export interface PayloadPartition {
+  /** Number that Windows gives the disk. */
+  readonly disk: number;
+  readonly offsetBytes: number;
+  readonly label: string;
+}
+
+/** A step whose target paths begin at the root of the payload partition. */
+export type PayloadStep = Extract<
+  Step,
+  {
+    readonly kind:
+      | 'copy-files'
+      | 'write-connections'
+      | 'write-config-json'
+      | 'write-plan'
+      | 'build-initramfs'
+      | 'write-file';
+  }
+>;
+
+/** A partition of a disk as Windows numbers them; `guid` is that of the GPT, in lower case without braces. */
+export interface WindowsPartition {
+  readonly disk: number;
+  readonly partition: number;
+  readonly guid: string;
+}
 
 /** The closed union of everything a migration does. A kind without a handler does not compile (see execute.ts). */
 export type Step =
@@ -194,6 +222,48 @@ export type Step =
       /** Path of the disk or the file in stage 1. */
       readonly path: string;
     }
+  // Stage 1 on Windows.
+  | {
+      readonly kind: 'resize-windows-partition';
+      readonly id: string;
+      readonly place: WindowsPartition;
+      readonly fromBytes: number;
+      readonly toBytes: number;
+    }
+  | {
+      readonly kind: 'create-payload-partition';
+      readonly id: string;
+      readonly place: PayloadPartition;
+      readonly sizeBytes: number;
+      readonly typeGuid: string;
+    }
+  | {
+      /** Taken back with the partition. */
+      readonly kind: 'on-payload-partition';
+      readonly id: string;
+      readonly place: PayloadPartition;
+      readonly step: PayloadStep;
+    }
+  | {
+      readonly kind: 'set-uefi-boot-next';
+      readonly id: string;
+      readonly description: string;
+      readonly place: PayloadPartition;
+      /** Of the loader, with backslashes. */
+      readonly filePath: string;
+    }
+  | {
+      /** The loader stands in for Windows' boot manager, which it starts unless `variable` of its environment says otherwise. */
+      readonly kind: 'replace-windows-boot-manager';
+      readonly id: string;
+      readonly esp: WindowsPartition;
+      /** Path of the loader in the bundle. */
+      readonly loader: string;
+      /** Where kernel and initramfs lie. */
+      readonly place: PayloadPartition;
+      readonly start: { readonly kernel: string; readonly initramfs: string; readonly commandLine: readonly string[] };
+      readonly variable: { readonly name: string; readonly value: string };
+    }
   // Stage 2, before the point of no return: nothing on the old system's disk is changed but what arming changed there.
   | {
       readonly kind: 'confirm-grub-variable-cleared';
@@ -210,6 +280,7 @@ export type Step =
       readonly restore: BootRestore;
     }
   | { readonly kind: 'confirm-rpi-tryboot'; readonly id: string }
+  | { readonly kind: 'confirm-uefi-boot-next-cleared'; readonly id: string }
   | { readonly kind: 'confirm-uboot-flag-cleared'; readonly id: string; readonly flag: UbootFlag }
   | { readonly kind: 'load-payload'; readonly id: string; readonly files: readonly PayloadFile[] }
   | {
@@ -329,7 +400,8 @@ export interface Plan {
   readonly stateDirectory: string;
   /** State directory inside the file system that holds it, for stage 2. */
   readonly stateDirectoryInFileSystem: string;
-  readonly payloadFileSystem: { readonly uuid: string; readonly type: string };
+  /** `uuid` is absent where stage 1 makes the file system; init knows it then. */
+  readonly payloadFileSystem: { readonly uuid?: string; readonly type: string };
   readonly stage1: readonly Step[];
   readonly stage2: readonly Step[];
   /** Id of the first stage-2 step that cannot be undone; absent where nothing is flashed (`no_flash`). */
@@ -351,6 +423,7 @@ export function publicPlan(plan: Plan): Plan {
   const withoutHash = <T extends { readonly sha256: string }>(file: T): T => ({ ...file, sha256: '' });
   const cleaned = (step: Step): Step => {
     if (step.kind === 'write-config-json') return withoutHash(step);
+    if (step.kind === 'on-payload-partition') return { ...step, step: cleaned(step.step) as PayloadStep };
     if (step.kind === 'write-connections') return { ...step, files: step.files.map(withoutHash) };
     if (step.kind !== 'load-payload') return step;
     return { ...step, files: step.files.map((file) => (isPublic.has(file.name) ? file : withoutHash(file))) };

@@ -1,8 +1,10 @@
 // GRUB's environment block: a file of fixed size that GRUB itself can overwrite in place at boot
 // (grub/include/grub/lib/envblk.h: signature, NAME=VALUE lines, padded with '#').
-import { MigrateError } from '@migrate/core';
+import { MigrateError } from '../error.ts';
 
 const signature = '# GRUB Environment Block\n';
+/** As grub-editenv makes it (util/grub-editenv.c, DEFAULT_ENVBLK_SIZE); padded, so that GRUB has room. */
+export const emptyGrubEnvironment = signature.padEnd(1024, '#');
 
 /** Reads the variables of an environment block. Throws `invalid-input` where it is none. */
 export function parseGrubEnvironment(block: string, path: string): ReadonlyMap<string, string> {

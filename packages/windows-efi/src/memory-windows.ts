@@ -1,0 +1,182 @@
+// A machine with Windows in memory, for tests: it answers PowerShell from a fixture, keeps what it is told to change, and writes down
+// what it was asked. Its volumes have paths with slashes, as a MemoryHost's files do.
+import {
+  createMemoryHost,
+  type Execution,
+  type MemoryHost,
+  MigrateError,
+  migratedNetworks,
+  type Plan,
+  type StepHandlers,
+} from '@migrate/core';
+import { inspectWindows } from './facts/inspect-windows.ts';
+import { collectWindowsNetworks } from './network/collect-windows-networks.ts';
+import { makeWindowsPlan } from './plan/make-windows-plan.ts';
+import { windowsSteps } from './steps/windows-steps.ts';
+import { bootParts, pcDevice, readerOf, runtime, windowsAssets, windowsConfig } from './windows-fixture.ts';
+
+export interface MemoryWindows {
+  readonly host: MemoryHost;
+  /** Operations in their order, with their arguments, as their scripts begin. */
+  readonly asked: string[];
+  /** Contents of global firmware variables by name, hexadecimal. */
+  readonly variables: Map<string, string>;
+  /** All that undo must give back: disks, firmware variables, and the files of the system partition. */
+  snapshot(): string;
+  /** Stage 1 of a plan, with what it copies where this machine has it. */
+  execution(plan: Plan): Execution;
+}
+
+interface PrintedPartition {
+  number: number;
+  offsetBytes: number;
+  sizeBytes: number;
+  guid: string;
+  volume: { path: string; fileSystem: string; label: string; serial: number } | null;
+}
+interface PrintedDisks {
+  disks: { number: number; partitions: PrintedPartition[] } | { number: number; partitions: PrintedPartition[] }[];
+}
+
+const payloadVolume = '/volume';
+const espVolume = '/esp';
+const bootManager = `${espVolume}/EFI/Microsoft/Boot/bootmgfw.efi`;
+
+export interface MemoryWindowsOptions {
+  /** Called before each operation; what it throws is the failure of that operation. */
+  readonly onOperation?: (operation: string, args: Readonly<Record<string, unknown>>) => void;
+}
+
+export async function createMemoryWindows(machine: string, options: MemoryWindowsOptions = {}): Promise<MemoryWindows> {
+  const read = readerOf(machine);
+  const printed = (await read('read-disks')) as PrintedDisks;
+  const disks = Array.isArray(printed.disks) ? printed.disks : [printed.disks];
+  const asked: string[] = [];
+  const variables = new Map([
+    ['BootOrder', '0000'],
+    ['Boot0000', '0100000004007f00'],
+  ]);
+  const partitionsOf = (args: Readonly<Record<string, unknown>>): PrintedPartition[] => {
+    const disk = disks.find(({ number }) => number === args.disk);
+    if (disk === undefined) throw new Error(`there is no disk ${args.disk}`);
+    return disk.partitions;
+  };
+  const operations: Record<string, (args: Readonly<Record<string, unknown>>) => unknown> = {
+    'read-system': () => read('read-system'),
+    'read-networks': () => read('read-networks'),
+    'export-wifi-profiles': () => read('export-wifi-profiles'),
+    'read-disks': () => ({ ...printed, disks }),
+    'resize-partition': (args) => {
+      const partition = partitionsOf(args).find(({ number }) => number === args.partition);
+      if (partition === undefined) throw new Error('there is no such partition');
+      partition.sizeBytes = Number(args.sizeBytes);
+      return { sizeBytes: partition.sizeBytes };
+    },
+    'create-partition': (args) => {
+      const partitions = partitionsOf(args);
+      const [offsetBytes, sizeBytes] = [Number(args.offsetBytes), Number(args.sizeBytes)];
+      const inTheWay = partitions.find(
+        (other) => other.offsetBytes < offsetBytes + sizeBytes && offsetBytes < other.offsetBytes + other.sizeBytes,
+      );
+      if (inTheWay !== undefined) throw new Error(`partition ${inTheWay.number} is in the way`);
+      const number = Math.max(...partitions.map((partition) => partition.number)) + 1;
+      const guid = '{0badcafe-0000-4000-8000-000000000001}';
+      const volume = { path: payloadVolume, fileSystem: 'FAT32', label: String(args.label), serial: 0xabcd1234 };
+      partitions.push({ number, offsetBytes, sizeBytes, guid, volume });
+      return { number, guid, offsetBytes, sizeBytes, accessPath: payloadVolume };
+    },
+    'remove-partition': (args) => {
+      const partitions = partitionsOf(args);
+      const index = partitions.findIndex(({ offsetBytes }) => offsetBytes === args.offsetBytes);
+      if (index < 0) return { removed: false };
+      if (partitions[index]?.volume?.label !== args.label) throw new Error('it is not ours');
+      partitions.splice(index, 1);
+      return { removed: true };
+    },
+    'read-firmware-variable': ({ name }) => {
+      const hex = variables.get(String(name));
+      return hex === undefined ? { exists: false } : { exists: true, attributes: 7, hex };
+    },
+    'write-firmware-variable': ({ name, hex }) => {
+      variables.set(String(name), String(hex));
+      return { written: true };
+    },
+    'delete-firmware-variable': ({ name }) => ({ deleted: variables.delete(String(name)) }),
+    'mount-esp': () => ({ path: espVolume }),
+    'unmount-esp': () => ({ unmounted: true }),
+    restart: () => ({ restarting: true }),
+  };
+  const host = createMemoryHost({
+    files: {
+      [`${payloadVolume}/System Volume Information`]: '',
+      [bootManager]: 'what starts Windows',
+      ...bundleFiles(),
+    },
+    run: async (command, args) => {
+      const script = Buffer.from(args.at(-1) ?? '', 'base64').toString('utf16le');
+      const [, operation = '', json = ''] = /^# migrate:(\S+) (.*)$/m.exec(script) ?? [];
+      const act = operations[operation];
+      if (command !== 'powershell.exe' || act === undefined)
+        throw new MigrateError('not-found', `${command} ${operation}`);
+      const given = JSON.parse(json) as Readonly<Record<string, unknown>>;
+      asked.push(`${operation} ${json}`);
+      options.onOperation?.(operation, given);
+      return { stdout: JSON.stringify(await act(given)), stderr: '' };
+    },
+  });
+  return {
+    host,
+    asked,
+    variables,
+    snapshot: () =>
+      JSON.stringify(
+        [disks, [...variables].sort(), host.snapshot().filter((line) => line.startsWith(espVolume))],
+        null,
+        1,
+      ),
+    execution: (plan) => ({
+      steps: localPlan(plan).stage1,
+      // Stage 2's own steps never run here.
+      handlers: windowsSteps as unknown as StepHandlers,
+      context: { host, plan, emit: () => {}, log: () => new Uint8Array() },
+      journalPath: '/state/journal.json',
+    }),
+  };
+}
+
+/** Facts and plan of a hand-written machine. */
+export async function planFor(machine: string, windowsBoot?: 'boot-manager') {
+  const read = readerOf(machine);
+  const config = windowsConfig(windowsBoot === undefined ? {} : { windowsBoot });
+  const assets = windowsAssets({ networks: migratedNetworks(await collectWindowsNetworks(read), config) });
+  const facts = await inspectWindows(read);
+  return {
+    facts,
+    ...makeWindowsPlan({ config, facts, assets, boot: bootParts, device: pcDevice, toolVersion: '0.1.0' }),
+  };
+}
+
+/** Everything that the steps copy, some bytes each. */
+function bundleFiles(): Record<string, string> {
+  const paths = [...runtime.files.map(({ path }) => `/migrate/${path}`), '/migrate/image.img.gz'];
+  const boot = [bootParts.kernel, bootParts.loader, ...bootParts.modules].map(({ path }) => localPath(path));
+  return {
+    // As every kernel module begins.
+    ...Object.fromEntries([...paths, ...boot].map((path) => [path, `\u007fELF of ${path}`])),
+    '/state/.keep': '',
+  };
+}
+
+/** A path of the fixture as the memory host has it. */
+function localPath(path: string): string {
+  return path.replace(/^C:/, '').replaceAll('\\', '/');
+}
+
+/** config.json is left out: what is in it is checked against the plan's hash, which is made up here. */
+function localPlan(plan: Plan): Plan {
+  const text = JSON.stringify(plan, (_, value: unknown) =>
+    typeof value === 'string' && value.startsWith('C:\\migrate') ? localPath(value) : value,
+  );
+  const local = JSON.parse(text) as Plan;
+  return { ...local, stage1: local.stage1.filter(({ id }) => id !== 'write-config-json') };
+}

@@ -1,0 +1,28 @@
+import type { NetworkSources, NotCarried, WifiNetwork } from '@migrate/core';
+import type { WindowsReader } from '../facts/inspect-windows.ts';
+import { listOf, type Many, shapeOf } from '../facts/shapes.ts';
+import { hardwareOf, parseNetworks, settingsOf } from './read-adapters.ts';
+import { readWifiProfile } from './wifi-profile.ts';
+import { proxySources } from './windows-proxy.ts';
+
+const profilesShape = shapeOf<{ readonly profiles?: Many<string> }>('export-wifi-profiles', {
+  type: 'object',
+  properties: { profiles: { anyOf: [{ type: ['string', 'null'] }, { type: 'array', items: { type: 'string' } }] } },
+});
+
+/** All that Windows says of its networks, as planning for Linux knows it. Holds secrets. */
+export async function collectWindowsNetworks(read: WindowsReader): Promise<NetworkSources> {
+  const printed = parseNetworks(await read('read-networks'));
+  const { profiles } = profilesShape(await read('export-wifi-profiles'));
+  const readings = listOf(profiles).map(readWifiProfile);
+  return {
+    wifis: readings.flatMap((reading): WifiNetwork[] => ('network' in reading ? [reading.network] : [])),
+    interfaces: printed.adapters.flatMap((adapter) => settingsOf(adapter) ?? []),
+    authentications: [],
+    notCarried: readings.flatMap((reading): NotCarried[] => ('notCarried' in reading ? [reading.notCarried] : [])),
+    native: [],
+    proxies: proxySources(printed),
+    hardware: printed.adapters.flatMap((adapter) => hardwareOf(adapter) ?? []),
+    certificates: new Map(),
+  };
+}

@@ -1,0 +1,132 @@
+// What a fixture of fixtures/windows prints for each operation, and the files of a migration; tests change one thing of it at a time.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Assets, Config, Device, ImageFacts, RuntimeAsset } from '@migrate/core';
+import type { WindowsReader } from './facts/inspect-windows.ts';
+import type { BootParts } from './plan/boot-parts.ts';
+
+const mebibyte = 1024 * 1024;
+
+export const windowsFixtures = join(import.meta.dirname, '../../../fixtures/windows');
+
+/** What a hand-written machine answers. */
+export function readerOf(machine: string): WindowsReader {
+  return async (operation) => JSON.parse(readFileSync(join(windowsFixtures, machine, `${operation}.json`), 'utf8'));
+}
+
+/** The bundle's boot/. */
+export const bootParts: BootParts = {
+  kernel: { path: 'C:\\migrate/boot/vmlinuz', sizeBytes: 8 * mebibyte },
+  loader: { path: 'C:\\migrate/boot/grubx64.efi', sizeBytes: mebibyte },
+  release: '6.1.0-41-amd64',
+  modules: [
+    { name: 'nvme', path: 'C:\\migrate/boot/modules/nvme.ko', sizeBytes: 100_000 },
+    { name: 'vfat', path: 'C:\\migrate/boot/modules/vfat.ko', sizeBytes: 50_000 },
+  ],
+};
+
+export const runtime: RuntimeAsset = {
+  directory: 'C:\\migrate',
+  architecture: 'x86_64',
+  files: [
+    { path: 'runtime/node', sizeBytes: 86 * mebibyte, isExecutable: false },
+    { path: 'runtime/lib/libc.so.6', sizeBytes: 2 * mebibyte, isExecutable: false },
+    { path: 'runtime/busybox', sizeBytes: 2 * mebibyte, isExecutable: false },
+    { path: 'app/stage2.js', sizeBytes: mebibyte, isExecutable: false },
+    { path: 'app/init', sizeBytes: 8192, isExecutable: false },
+  ],
+};
+
+/** As proveImage would describe an image. */
+export function windowsImage(changes: Partial<ImageFacts> = {}): ImageFacts {
+  const labels = ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'];
+  return {
+    path: 'C:\\migrate\\image.img.gz',
+    compression: 'gzip',
+    fileBytes: 100 * mebibyte,
+    fileSha256: 'a'.repeat(64),
+    sizeBytes: 300 * mebibyte,
+    chunkBytes: 4 * mebibyte,
+    chunkSha256: Array.from({ length: 2 }, () => 'c'.repeat(64)),
+    table: {
+      kind: 'gpt',
+      id: '7a7a7a7a-0000-4000-8000-000000000001',
+      partitions: labels.map((name, index) => ({
+        number: index + 1,
+        startByte: (index * 40 + 4) * mebibyte,
+        sizeBytes: 40 * mebibyte,
+        type: index === 0 ? 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B' : '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
+        uuid: `7a7a7a7a-0000-4000-8000-00000000001${index}`,
+        name,
+        bootable: false,
+      })),
+    },
+    kind: 'balena-raw',
+    labels: Object.fromEntries(labels.map((label, index) => [label, index])),
+    deviceType: 'generic-amd64',
+    version: '5.1.20',
+    ...changes,
+  };
+}
+
+export function windowsAssets(changes: Partial<Assets> = {}): Assets {
+  return {
+    image: windowsImage(),
+    configJson: {
+      path: 'C:\\migrate\\config.json',
+      sizeBytes: 400,
+      sha256: 'b'.repeat(64),
+      deviceType: 'generic-amd64',
+      withHostname: { hostname: 'pc', sizeBytes: 420, sha256: 'd'.repeat(64) },
+    },
+    connections: [],
+    runtime,
+    findings: [],
+    ...changes,
+  };
+}
+
+export function windowsConfig(changes: Partial<Config['migrate']> = {}): Config {
+  return {
+    migrate: {
+      mode: 'pretend',
+      staging: 'auto',
+      workDir: '.',
+      allWifis: true,
+      wifis: [],
+      wired: true,
+      proxy: true,
+      rebootSeconds: 5,
+      log: { level: 'info', console: true },
+      deviceTree: [],
+      backup: [],
+      identity: { hostname: true },
+      networkFiles: [],
+      requireNetworkConfig: false,
+      gzipInternal: true,
+      tarInternal: true,
+      kernelOptions: [],
+      delaySeconds: 0,
+      watchdogs: [],
+      failMode: 'reboot',
+      ...changes,
+    },
+    balena: {
+      image: { kind: 'dd', file: { path: 'image.img.gz' }, writesUnused: false },
+      config: { path: 'config.json' },
+      api: { check: true, checkKey: false, reportProgress: false },
+      checkVpn: true,
+      checkTimeoutSeconds: 20,
+    },
+    debug: { noFlash: false },
+  };
+}
+
+/** What a PC is once Windows is gone. */
+export const pcDevice: Device = {
+  name: 'pc',
+  deviceTypes: ['generic-amd64'],
+  architecture: 'x86_64',
+  matches: () => true,
+  bootManagers: [],
+};

@@ -1,0 +1,87 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { globalVariableGuid, loadOption } from '@migrate/core';
+import { execa } from 'execa';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { readVariables, withVariable, writeVariables } from './ovmf-variables.ts';
+import { espOfBootEntry, espStart } from './windows-disk.ts';
+import { windowsUp } from './windows-pc.ts';
+import { configureWindows, startWindowsRoad, traces, type WindowsRoad } from './windows-road.ts';
+
+describe('a stage 2 that dies gives way to Windows, and all that was made is taken back', () => {
+  let road: WindowsRoad;
+  let before: Awaited<ReturnType<typeof traces>>;
+  beforeAll(async () => {
+    road = await startWindowsRoad();
+  });
+  afterAll(() => road?.close());
+  beforeEach(async () => {
+    before = await traces(road.disk);
+  });
+
+  async function armAndCrash(extra: readonly string[]): Promise<string> {
+    await configureWindows(road, extra, 'quiet rdinit=/nowhere panic=3');
+    await road.migrate();
+    const machine = await road.restart();
+    try {
+      await machine.waitFor(/Kernel panic/, { unless: windowsUp });
+      await machine.waitFor(windowsUp);
+      return machine.log();
+    } finally {
+      await machine.kill();
+    }
+  }
+
+  async function comeBack(): Promise<void> {
+    await road.windows.start();
+    expect(await road.status()).toMatchObject({ kind: 'fell-back', reason: expect.stringContaining('did not start') });
+    await road.undo();
+    await road.windows.shutDown();
+    const after = await traces(road.disk);
+    await road.windows.start();
+    expect(after).toEqual(before);
+  }
+
+  it('where the firmware was told by BootNext', async () => {
+    const log = await armAndCrash([]);
+    expect(log).toMatch(/starting Boot\w{4} "balena.*starting Boot0000 "Windows Boot Manager"/s);
+    await comeBack();
+  });
+
+  it('where the loader stands in the place of Windows’ boot manager', async () => {
+    const log = await armAndCrash(['windows_boot: boot-manager']);
+    expect(log).not.toContain('"balena');
+    await comeBack();
+  });
+
+  it('and with Secure Boot the plan refuses, for the firmware would start Windows and not the loader', async () => {
+    const secure = await startWindowsRoad({ hasSecureBoot: true, bundle: road.bundle });
+    try {
+      await configureWindows(secure, [], 'quiet');
+      await expect(secure.migrate()).rejects.toThrow('Secure Boot is on');
+      await bootLoaderOnce(secure);
+      const machine = await secure.restart();
+      try {
+        await machine.waitFor(/failed to load Boot\w{4} "balena.*Access Denied/);
+        await machine.waitFor(windowsUp);
+      } finally {
+        await machine.kill();
+      }
+    } finally {
+      await secure.close();
+    }
+  });
+});
+
+/** What migrate would have done. */
+async function bootLoaderOnce({ disk: { disk, variables }, bundle }: WindowsRoad): Promise<void> {
+  await execa('mcopy', ['-i', `${disk}@@${espStart}`, join(bundle, 'boot/grubx64.efi'), '::/EFI/grubx64.efi']);
+  const file = await readFile(variables);
+  const common = { namespace: globalVariableGuid, attributes: 7 };
+  const entry = loadOption({ description: 'balena', filePath: '\\EFI\\grubx64.efi', partition: espOfBootEntry });
+  const list = [
+    { ...common, name: 'Boot0009', data: entry },
+    { ...common, name: 'BootNext', data: Uint8Array.of(9, 0) },
+  ].reduce(withVariable, readVariables(file));
+  await writeFile(variables, writeVariables(file, list));
+}

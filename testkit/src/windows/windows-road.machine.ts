@@ -1,0 +1,68 @@
+import { copyFile, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { checkMigrated } from '../road/road-test.ts';
+import { startWindowsPc } from './windows-pc.ts';
+import { configureWindows, deviceType, startWindowsRoad, traces, type WindowsRoad } from './windows-road.ts';
+
+describe('a machine with Windows 10 and UEFI', () => {
+  let road: WindowsRoad;
+  beforeAll(async () => {
+    road = await startWindowsRoad();
+    await configureWindows(road, ['reboot: 1', 'all_wifis: true'], 'quiet');
+  });
+  afterAll(() => road?.close());
+
+  it('gets with the bundle what Windows cannot lend', async () => {
+    const text = (name: string) => readFile(join(road.bundle, name), 'latin1');
+    // PE, as every program of Windows; and a bzImage (Documentation/x86/boot.rst, offset 0x202).
+    for (const program of ['windows/node.exe', 'boot/grubx64.efi', 'boot/vmlinuz'])
+      expect((await text(program)).slice(0, 2)).toBe('MZ');
+    expect((await text('boot/vmlinuz')).slice(0x202, 0x206)).toBe('HdrS');
+    const launcher = await text('migrate.cmd');
+    expect(
+      launcher
+        .split('\n')
+        .slice(0, -1)
+        .every((line) => line.endsWith('\r')),
+    ).toBe(true);
+    const drivers = (await text('boot/modules/order')).trimEnd().split('\n');
+    expect(drivers).toEqual(expect.arrayContaining(['nvme', 'ahci', 'virtio_blk', 'vmd', 'vfat', 'ext4', 'efivarfs']));
+    const files = (await readdir(join(road.bundle, 'boot/modules'))).sort();
+    expect(files).toEqual([...drivers.map((name) => `${name}.ko`), 'order'].sort());
+  });
+
+  it('is not changed by a plan that is only shown', async () => {
+    const before = await traces(road.disk);
+    const { plan, said } = await road.pretend();
+    expect(plan?.bootManager, said).toBe('windows-boot-next');
+    expect(said).not.toContain('canary-wifi-password');
+    expect(await traces(road.disk)).toEqual(before);
+    expect(road.windows.asked.filter((operation) => !/^(read|export)-/.test(operation))).toEqual([]);
+  });
+
+  it('becomes balenaOS by itself, with its networks', async () => {
+    expect((await road.migrate()).said).not.toContain('canary-');
+    expect(road.windows.asked.at(-1)).toBe('restart');
+    const machine = await road.restart();
+    try {
+      const { image, disk } = road;
+      await checkMigrated(
+        { machine, image, disk: disk.disk, isWired: true },
+        { deviceType, firmware: 'uefi', hostname: 'BROWNFIELD' },
+      );
+    } finally {
+      await machine.kill();
+    }
+  });
+
+  it('and is found by a firmware that has lost its variables', async () => {
+    await copyFile('/usr/share/OVMF/OVMF_VARS_4M.fd', road.disk.variables);
+    const machine = await startWindowsPc(road.disk);
+    try {
+      await machine.waitFor(/NEWOS-BOOTED genericx86-64-ext uefi/);
+    } finally {
+      await machine.kill();
+    }
+  });
+});
