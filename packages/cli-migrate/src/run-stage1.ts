@@ -7,6 +7,7 @@ import {
   MigrateError,
   type Outcome,
   type Plan,
+  printLogServer,
   readJournal,
   reportName,
   stage2LogName,
@@ -30,8 +31,8 @@ export interface Stage1Run {
 export async function runStage1(host: Host, plan: Plan, { config, workDirectory, emit }: Stage1Run): Promise<Outcome> {
   const tell = await cloudProgress(host, { config, workDirectory, emit });
   await tell('preparing');
-  const address = config.migrate.log.remote?.url;
-  const secrets = address === undefined ? {} : { 'log-address': address };
+  const { remote } = config.migrate.log;
+  const secrets = remote === undefined ? {} : { 'log-address': printLogServer(remote) };
   const outcome = await withLock(host, stateDirectory, () =>
     execute({
       steps: plan.stage1,

@@ -16,6 +16,7 @@ export * from './backup/backup-members.ts';
 export * from './backup/backup-request.ts';
 export * from './backup/backup-seal.ts';
 export * from './backup/survey-backup.ts';
+export * from './cloud/authority.ts';
 export * from './cloud/balena-api.ts';
 export * from './cloud/check-cloud.ts';
 export * from './cloud/cloud-access.ts';

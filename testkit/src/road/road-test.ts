@@ -14,10 +14,12 @@ import {
   connection,
   connectionName,
   failure,
+  networkLines,
   newSystem,
   oldData,
   oldNetworks,
   type Road,
+  startUnseen,
 } from './road.ts';
 
 const mebibyte = 1024 * 1024;
@@ -34,7 +36,9 @@ interface MigratedSystem {
   /** The old system has the name that its distribution gives to every machine, which does not move. */
   readonly hasStockName?: boolean;
   /** What the backup must have, where there is one. */
-  readonly backup?: readonly string[];
+  readonly backup?: readonly string[] | undefined;
+  /** The config.json that the machine was given, where it is not the usual one. */
+  readonly configJson?: string;
 }
 
 /** Migrates with the tool's own reboot, and checks what the new system and its disk say. */
@@ -42,48 +46,51 @@ export async function migrateAndCheck(
   road: Road,
   { archives, ...system }: Omit<MigratedSystem, 'backup'>,
 ): Promise<void> {
-  const { machine } = road;
-  await machine.runShell('mkdir -p /etc/wpa_supplicant /etc/systemd/network');
-  for (const [path, contents] of Object.entries(oldNetworks)) await machine.writeFile(path, contents);
   // What room an image of archives will have for a backup is not known before its file systems are made; over the console of a
   // board it would take long to get there.
-  const backup = archives === undefined && system.firmware !== 'device-tree' ? await makeOldData(machine) : undefined;
-  const extra = ['reboot: 1', 'all_wifis: true', ...(backup === undefined ? [] : backupLines)];
-  await machine.writeFile(
+  const hasData = archives === undefined && system.firmware !== 'device-tree';
+  const backup = await fillOldSystem(road.machine, { hasData });
+  await road.machine.writeFile(
     `${road.workDirectory}/balena-migrate.yml`,
     configYaml({
-      extra,
+      extra: [...networkLines, ...(hasData ? backupLines : [])],
       writesUnused: system.writesUnused === true,
       ...(archives === undefined ? {} : { image: archives }),
     }),
   );
-  // Its end is not seen: the machine reboots under it.
-  await machine.runShell(
-    `cd ${road.workDirectory} && (setsid ./${road.bundle}/migrate --mode immediate --yes >${road.console} 2>&1 </dev/null &)`,
-  );
+  await startUnseen(road, `./${road.bundle}/migrate --mode immediate --yes`);
   await checkMigrated(road, {
     ...system,
+    backup,
     ...(archives === undefined ? {} : { archives }),
-    ...(backup === undefined ? {} : { backup }),
   });
+}
+
+/** Gives the old system networks, and data for a backup; returns what the new system must find in that. */
+export async function fillOldSystem(
+  machine: Machine,
+  { hasData }: { hasData: boolean },
+): Promise<readonly string[] | undefined> {
+  await machine.runShell('mkdir -p /etc/wpa_supplicant /etc/systemd/network');
+  for (const [path, contents] of Object.entries(oldNetworks)) await machine.writeFile(path, contents);
+  return hasData ? makeOldData(machine) : undefined;
 }
 
 /** Checks what stage 2, the new system and its disk say, once the machine restarts into stage 2. */
 export async function checkMigrated(
   { machine, image, ...road }: Road,
-  { deviceType, firmware, writesUnused = false, archives, backup, hasStockName = false }: MigratedSystem,
+  { deviceType, firmware, writesUnused = false, archives, backup, hasStockName = false, ...given }: MigratedSystem,
 ): Promise<void> {
   await machine.waitFor(/migrate: stage 2 init/, { unless: failure });
   await machine.waitFor(/point of no return/, { unless: failure });
   await machine.waitFor(/migration complete/, { unless: failure });
   const found = await newSystem(machine);
+  const givenConfig = given.configJson ?? configJson(deviceType);
   expect(found).toMatchObject({
     deviceType,
     firmware,
     isRootIntact: true,
-    configJson: hasStockName
-      ? configJson(deviceType)
-      : configJson(deviceType).replace('{', '{\n  "hostname": "brownfield",'),
+    configJson: hasStockName ? givenConfig : givenConfig.replace('{', '{\n  "hostname": "brownfield",'),
     logMode: '600',
     ...(backup === undefined ? {} : { backupMode: '600', backup }),
   });
