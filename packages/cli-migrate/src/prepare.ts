@@ -49,7 +49,8 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
   // While the image is read: neither waits for the other.
   const cloud =
     request.facts === undefined && access !== undefined ? checkCloud(openHttp(access), access, config.balena) : [];
-  const facts = request.facts ?? (await inspectMachine(host, placesOf(config, workDirectory)));
+  const facts =
+    request.facts ?? (await inspectMachine(host, placesOf(config, workDirectory), kernelOf(config, workDirectory)));
   const assets: Assets = await readAssets(host, {
     config,
     workDirectory,
@@ -79,9 +80,10 @@ export async function prepare(host: HostReader, request: PreparationRequest): Pr
 }
 
 /** The facts of this machine, with the boot files that the known boot managers ask for. */
-export function inspectMachine(host: HostReader, places: readonly string[]): Promise<Facts> {
+export function inspectMachine(host: HostReader, places: readonly string[], askedKernel?: string): Promise<Facts> {
   return inspect(host, {
     places,
+    askedKernel,
     bootAreas: (facts) =>
       devices.flatMap((device) => device.bootManagers.flatMap((manager) => manager.bootAreas?.(facts) ?? [])),
     bootListing: (facts) =>
@@ -99,6 +101,10 @@ export function inspectMachine(host: HostReader, places: readonly string[]): Pro
 function placesOf(config: Config, workDirectory: string): string[] {
   const { image } = config.balena;
   return [stateDirectory, ...filesOfSetting(image).map((file) => assetPath(workDirectory, file))];
+}
+
+function kernelOf({ migrate }: Config, workDirectory: string): string | undefined {
+  return migrate.kernel === undefined ? undefined : assetPath(workDirectory, migrate.kernel);
 }
 
 function filesOfSetting(image: Config['balena']['image']): readonly FileReference[] {

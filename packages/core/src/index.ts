@@ -77,6 +77,7 @@ export * from './log/redact.ts';
 export * from './log/remote-address.ts';
 export * from './log/remote-log.ts';
 export * from './log/remote-sender.ts';
+export * from './machine/asked-kernel.ts';
 export * from './machine/device.ts';
 export * from './machine/disks.ts';
 export * from './machine/facts.ts';

@@ -41,10 +41,10 @@ interface MigratedSystem {
   readonly configJson?: string;
 }
 
-/** Migrates with the tool's own reboot, and checks what the new system and its disk say. */
+/** Migrates with the tool's own reboot, and checks what the new system and its disk say. `extra`: more lines of `migrate`. */
 export async function migrateAndCheck(
   road: Road,
-  { archives, ...system }: Omit<MigratedSystem, 'backup'>,
+  { archives, extra = [], ...system }: Omit<MigratedSystem, 'backup'> & { readonly extra?: readonly string[] },
 ): Promise<void> {
   // What room an image of archives will have for a backup is not known before its file systems are made; over the console of a
   // board it would take long to get there.
@@ -53,7 +53,7 @@ export async function migrateAndCheck(
   await road.machine.writeFile(
     `${road.workDirectory}/balena-migrate.yml`,
     configYaml({
-      extra: [...networkLines, ...(hasData ? backupLines : [])],
+      extra: [...networkLines, ...(hasData ? backupLines : []), ...extra],
       writesUnused: system.writesUnused === true,
       ...(archives === undefined ? {} : { image: archives }),
     }),

@@ -210,9 +210,8 @@ export const migrateSection = {
     kernel: {
       ...fileReference,
       description:
-        "Kernel that the original migrator starts. This one starts this machine's own, which is known to drive it.",
-      examples: [{ path: 'balena.zImage' }],
-      'x-support': 'ignored',
+        'Kernel that stage 2 runs on; left out: the running one, which is known to drive this machine. Another one is taken on a PC, where this system has its modules in `/lib/modules`; else the running one is, which is said.',
+      examples: [{ path: '/boot/vmlinuz-6.12.12+bpo-amd64' }],
     },
     initrd: {
       ...fileReference,
