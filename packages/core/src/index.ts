@@ -110,6 +110,7 @@ export * from './terminal/progress-pace.ts';
 export * from './terminal/render.ts';
 export * from './terminal/render-refusal.ts';
 export * from './terminal/report-thrown.ts';
+export * from './terminal/run-commands.ts';
 export * from './terminal/survive-console.ts';
 export * from './watchdog/watchdog-duties.ts';
 export * from './watchdog/watchdogs.ts';
