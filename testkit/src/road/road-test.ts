@@ -46,9 +46,8 @@ export async function migrateAndCheck(
   road: Road,
   { archives, extra = [], ...system }: Omit<MigratedSystem, 'backup'> & { readonly extra?: readonly string[] },
 ): Promise<void> {
-  // What room an image of archives will have for a backup is not known before its file systems are made; over the console of a
-  // board it would take long to get there.
-  const hasData = archives === undefined && system.firmware !== 'device-tree';
+  // Over the console of a board it would take long to get there.
+  const hasData = system.firmware !== 'device-tree';
   const backup = await fillOldSystem(road.machine, { hasData });
   await road.machine.writeFile(
     `${road.workDirectory}/balena-migrate.yml`,
