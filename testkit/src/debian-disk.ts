@@ -242,7 +242,6 @@ function optionsFor(shape: Shape, built: BuiltDisk, memoryMib: number): PcOption
 /** What a machine has beyond the usual; it is then started without a snapshot, which takes a minute. */
 export interface MoreHardware {
   readonly disks: readonly PcDisk[];
-  readonly reachesHost: boolean;
   readonly hasWatchdog: boolean;
 }
 
@@ -277,12 +276,14 @@ export async function startBrownfield({
   memoryMib = 1024,
   directory,
   share,
+  reachesHost = false,
   more,
 }: {
   shape: Shape;
   memoryMib?: number;
   directory: string;
   share?: string;
+  reachesHost?: boolean;
   more?: MoreHardware;
 }): Promise<Brownfield> {
   const source = more === undefined ? await bootedDisk(shape, memoryMib) : await debianDisk(shape);
@@ -290,6 +291,7 @@ export async function startBrownfield({
   const usual = optionsFor(shape, built, memoryMib);
   const machine = await startPc({
     ...usual,
+    reachesHost,
     ...(more === undefined ? { snapshot: snapshotName } : { ...more, disks: [...usual.disks, ...more.disks] }),
     ...(share === undefined ? {} : { share }),
   });

@@ -30,7 +30,7 @@ export interface PcOptions {
   readonly share?: string;
   /** Internal snapshot of the disks to start from. */
   readonly snapshot?: string;
-  /** Whether the wired interface gets an address from QEMU and reaches the host at 10.0.2.2; else its cable leads nowhere. */
+  /** Whether the wired interface's cable leads to a router at 10.0.2.2, which is the host and gives addresses by DHCP; else nowhere. */
   readonly reachesHost?: boolean;
   /** A watchdog that resets the machine. */
   readonly hasWatchdog?: boolean;
@@ -138,7 +138,11 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
     ],
     ...['-m', String(options.memoryMib), '-serial', 'stdio'],
     ...['-qmp', `unix:${directory}/qmp,server=on,wait=off`],
-    ...['-netdev', options.reachesHost === true ? 'user,id=net0' : 'hubport,id=net0,hubid=0'],
+    // The same with and without a router, so that a snapshot fits both.
+    ...['-netdev', 'hubport,id=net0,hubid=0'],
+    ...(options.reachesHost === true
+      ? ['-netdev', 'user,id=router', '-netdev', 'hubport,id=net1,hubid=0,netdev=router']
+      : []),
     ...['-device', `virtio-net-pci,netdev=net0,mac=${networkMac},romfile=`],
     ...['-device', 'virtio-rng-pci', '-device', 'virtio-serial-pci'],
     ...['-chardev', `socket,id=agent,path=${directory}/agent,server=on,wait=off`],

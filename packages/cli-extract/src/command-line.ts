@@ -1,6 +1,6 @@
-import { createNodeHost, exitCodes, type HashAlgorithm, reportThrown } from '@migrate/core';
+import { createNodeHost, type HashAlgorithm, type Run, reportThrown, runCommands } from '@migrate/core';
 import type { InflateEngine } from '@migrate/image-tools';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import type { CommandContext } from './command-context.ts';
 import type { CommonOptions, ExtractCommandOptions, WritingOptions } from './command-options.ts';
 import { type ConfigureCommandOptions, configure } from './configure-command.ts';
@@ -12,25 +12,23 @@ import { map } from './map-command.ts';
 import { toolVersion } from './version.ts';
 
 /** Runs the command line and returns the exit code. */
-export async function runCommandLine(argv: readonly string[], signal: AbortSignal): Promise<number> {
-  let exitCode: number = exitCodes.done;
-  const run =
-    <A extends unknown[]>(action: (...args: A) => Promise<number>) =>
-    async (...args: A): Promise<void> => {
-      exitCode = await action(...args);
-    };
-  try {
-    await buildProgram(run, { host: createNodeHost(), signal }).parseAsync([...argv], { from: 'user' });
-    return exitCode;
-  } catch (thrown) {
-    if (thrown instanceof InvalidArgumentError) process.stderr.write(`balena-extract: ${thrown.message}\n`);
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-    reportThrown('balena-extract', thrown, process.stderr);
-    return exitCodeOfFailure(thrown);
-  }
+export function runCommandLine(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  return runCommands(
+    async (run) => {
+      try {
+        await buildProgram(run, { host: createNodeHost(), signal }).parseAsync([...argv], { from: 'user' });
+      } catch (thrown) {
+        // Thrown by a command, of which commander does not know.
+        if (thrown instanceof InvalidArgumentError) process.stderr.write(`balena-extract: ${thrown.message}\n`);
+        throw thrown;
+      }
+    },
+    (thrown) => {
+      reportThrown('balena-extract', thrown, process.stderr);
+      return exitCodeOfFailure(thrown);
+    },
+  );
 }
-
-type Run = <A extends unknown[]>(action: (...args: A) => Promise<number>) => (...args: A) => Promise<void>;
 
 function buildProgram(run: Run, context: CommandContext): Command {
   const program = new Command('balena-extract')

@@ -1,5 +1,5 @@
-import { createNodeHost, exitCodes, reportThrown } from '@migrate/core';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { createNodeHost, type Run, reportThrown, runCommands } from '@migrate/core';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { type CheckOptions, checkAppsFile } from './apps-command.ts';
 import { type CommonOptions, type InjectOptions, programName } from './command-options.ts';
 import { type ExtractOptions, extract } from './extract-command.ts';
@@ -8,23 +8,12 @@ import { type VerifyOptions, verify } from './verify-command.ts';
 import { toolVersion } from './version.ts';
 
 /** Runs the command line and returns the exit code. */
-export async function runCommandLine(argv: readonly string[]): Promise<number> {
-  let exitCode: number = exitCodes.done;
-  const run =
-    <A extends unknown[]>(action: (...args: A) => Promise<number>) =>
-    async (...args: A): Promise<void> => {
-      exitCode = await action(...args);
-    };
-  try {
-    await buildProgram(run).parseAsync([...argv], { from: 'user' });
-    return exitCode;
-  } catch (thrown) {
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-    return reportThrown(programName, thrown, process.stderr);
-  }
+export function runCommandLine(argv: readonly string[]): Promise<number> {
+  return runCommands(
+    (run) => buildProgram(run).parseAsync([...argv], { from: 'user' }),
+    (thrown) => reportThrown(programName, thrown, process.stderr),
+  );
 }
-
-type Run = <A extends unknown[]>(action: (...args: A) => Promise<number>) => (...args: A) => Promise<void>;
 
 function buildProgram(run: Run): Command {
   const program = withAppOptions(

@@ -1,9 +1,8 @@
-import { interruptSignal } from '@migrate/core';
+import { interruptSignal, type Run } from '@migrate/core';
 import type { Command } from 'commander';
 import { runAgentCommand } from './agent-command.ts';
 import { agentStatus, installAgent, removeAgent } from './agent-service.ts';
 import { createBundleHost } from './bundle.ts';
-import type { Run } from './command-line.ts';
 import type { CommonOptions } from './command-options.ts';
 
 /** Adds `migrate agent` with its commands. */

@@ -63,6 +63,8 @@ balena:
   '/etc/network/interfaces': `auto w0\niface w0 inet dhcp\n  wpa-ssid up\n  wpa-psk ${canary('ifupdown')}\n`,
   '/etc/wpa_supplicant/wpa_supplicant-wired-eth0.conf': `network={\n key_mgmt=IEEE8021X\n eap=PEAP\n identity="x"\n password="${canary('wired')}"\n}\n`,
   '/etc/environment': `https_proxy=http://me:${canary('proxy')}@proxy.example:3128\nno_proxy=.example.org\n`,
+  '/etc/profile': `export https_proxy=http://me:${canary('profile')}@proxy.example:3128\n`,
+  '/etc/profile.d/proxy.sh': `if true; then\n  export https_proxy=http://me:${canary('script')}@proxy.example:3128\nfi\n`,
   '/etc/apt/apt.conf': `Acquire::http::Proxy "http://me:${canary('apt')}@cache.example:3142";\n`,
   '/proc/cmdline': `root=/dev/sda1 inst.password=${canary('cmdline')} quiet\n`,
   '/boot/grub/grub.cfg': `set superusers="root"\npassword root ${canary('grub')}\n`,

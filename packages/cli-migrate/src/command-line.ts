@@ -1,5 +1,5 @@
-import { exitCodes, reportThrown } from '@migrate/core';
-import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { exitCodes, type Run, reportThrown, runCommands } from '@migrate/core';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { addAgentCommands } from './agent-command-line.ts';
 import { createBundleHost } from './bundle.ts';
 import type { CommonOptions, MigrateOptions } from './command-options.ts';
@@ -14,24 +14,12 @@ import { status, undo } from './undo-command.ts';
 import { toolVersion } from './version.ts';
 
 /** Runs the command line and returns the exit code. */
-export async function runCommandLine(argv: readonly string[]): Promise<number> {
-  let exitCode: number = exitCodes.done;
-  const run =
-    <A extends unknown[]>(action: (...args: A) => Promise<number>) =>
-    async (...args: A): Promise<void> => {
-      exitCode = await action(...args);
-    };
-  const program = buildProgram(run);
-  try {
-    await program.parseAsync([...argv], { from: 'user' });
-    return exitCode;
-  } catch (thrown) {
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? exitCodes.done : exitCodes.usage;
-    return reportThrown('migrate', thrown, process.stderr);
-  }
+export function runCommandLine(argv: readonly string[]): Promise<number> {
+  return runCommands(
+    (run) => buildProgram(run).parseAsync([...argv], { from: 'user' }),
+    (thrown) => reportThrown('migrate', thrown, process.stderr),
+  );
 }
-
-export type Run = <A extends unknown[]>(action: (...args: A) => Promise<number>) => (...args: A) => Promise<void>;
 
 /** All commands and options; `run` makes of a command what commander calls. */
 export function buildProgram(run: Run): Command {

@@ -23,8 +23,10 @@ export function linuxPlatform(host: Host): Platform {
     findFormerRun: () => findFormerRun(host, stateDirectory),
     resultDirectory: async () => stateDirectory,
     capture: () => inspectMachine(host, [stateDirectory]),
-    survey: async ({ config, workDirectory }) =>
-      linuxSurvey(await inspectMachine(host, placesOf(config, workDirectory)), { config, readsLinux: true }),
+    survey: async ({ config, workDirectory }) => {
+      const facts = await inspectMachine(host, placesOf(config, workDirectory), kernelOf(config, workDirectory));
+      return linuxSurvey(facts, { config, readsLinux: true });
+    },
   };
 }
 
@@ -41,9 +43,10 @@ export function linuxSurvey(facts: Facts, { config, readsLinux }: { config: Conf
 }
 
 /** The facts of this machine, with the boot files that the known boot managers ask for. */
-export function inspectMachine(host: HostReader, places: readonly string[]): Promise<Facts> {
+export function inspectMachine(host: HostReader, places: readonly string[], askedKernel?: string): Promise<Facts> {
   return inspect(host, {
     places,
+    askedKernel,
     bootAreas: (facts) =>
       devices.flatMap((device) => device.bootManagers.flatMap((manager) => manager.bootAreas?.(facts) ?? [])),
     bootListing: (facts) =>
@@ -61,6 +64,10 @@ export function inspectMachine(host: HostReader, places: readonly string[]): Pro
 function placesOf(config: Config, workDirectory: string): string[] {
   const { image } = config.balena;
   return [stateDirectory, ...filesOfSetting(image).map((file) => assetPath(workDirectory, file))];
+}
+
+function kernelOf({ migrate }: Config, workDirectory: string): string | undefined {
+  return migrate.kernel === undefined ? undefined : assetPath(workDirectory, migrate.kernel);
 }
 
 function filesOfSetting(image: Config['balena']['image']): readonly FileReference[] {

@@ -8,6 +8,7 @@ import {
   type Outcome,
   type Plan,
   pathBelow,
+  printLogServer,
   readJournal,
   reportName,
   stage2LogName,
@@ -29,8 +30,8 @@ export interface Stage1Run {
 export async function runStage1(host: Host, plan: Plan, { config, workDirectory, emit }: Stage1Run): Promise<Outcome> {
   const tell = await cloudProgress(host, { config, workDirectory, emit });
   await tell('preparing');
-  const address = config.migrate.log.remote?.url;
-  const secrets = address === undefined ? {} : { 'log-address': address };
+  const { remote } = config.migrate.log;
+  const secrets = remote === undefined ? {} : { 'log-address': printLogServer(remote) };
   const outcome = await withLock(host, plan.stateDirectory, () =>
     execute({
       steps: plan.stage1,

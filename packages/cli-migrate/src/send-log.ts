@@ -4,13 +4,14 @@ import {
   createEventLog,
   createRemoteLog,
   createRemoteSender,
+  decodeAuthority,
   describeRemote,
   type Emit,
   type HostReader,
   type LogOrigin,
+  type LogServer,
   parseRemoteUrl,
   type RemoteLog,
-  type Secret,
 } from '@migrate/core';
 import { toolVersion } from './version.ts';
 
@@ -18,18 +19,18 @@ import { toolVersion } from './version.ts';
 const closeMs = 5000;
 
 export interface SendRequest {
-  readonly url: Secret;
+  readonly server: LogServer;
   readonly origin: LogOrigin;
   /** Told where sending fails first. */
   readonly say: (text: string) => void;
 }
 
 /** Undefined for a URL that no server can have; the planner refuses those. */
-export function sendLog({ url, origin, say }: SendRequest): RemoteLog | undefined {
+export function sendLog({ server: { url, rootCa }, origin, say }: SendRequest): RemoteLog | undefined {
   const address = parseRemoteUrl(url);
   if (address === undefined) return undefined;
   return createRemoteLog({
-    sender: createRemoteSender(address, origin),
+    sender: createRemoteSender(address, origin, rootCa === undefined ? undefined : decodeAuthority(rootCa)),
     onTrouble: (text) => say(`the log cannot be sent to ${describeRemote(address)}: ${text}`),
   });
 }
@@ -52,7 +53,7 @@ export async function alsoSent(
   const remote =
     log?.remote === undefined
       ? undefined
-      : sendLog({ url: log.remote.url, origin: { hostname, stage: 1, toolVersion }, say });
+      : sendLog({ server: log.remote, origin: { hostname, stage: 1, toolVersion }, say });
   if (log === undefined || remote === undefined) return { emit: shown, sendOnly: () => {}, close: async () => {} };
   const send = createEventLog({
     level: log.level,

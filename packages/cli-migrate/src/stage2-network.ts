@@ -1,5 +1,14 @@
 // Sends the log of stage 2 to the operator's server, where a wired network can be had. All of it happens beside the migration.
-import { type Host, MigrateError, messageOf, type Plan, type RemoteLog, Secret } from '@migrate/core';
+import {
+  type Host,
+  type LogServer,
+  MigrateError,
+  messageOf,
+  type Plan,
+  parseLogServer,
+  printLogServer,
+  type RemoteLog,
+} from '@migrate/core';
 import { sendLog } from './send-log.ts';
 import type { Stage2Log } from './stage2-log.ts';
 import { toolVersion } from './version.ts';
@@ -26,10 +35,10 @@ export async function sendStage2Log(
   let remote: RemoteLog | undefined;
   const say = (level: 'info' | 'warn', text: string): void => log.emit({ kind: 'note', level, text });
   const tellWhyNot = (thrown: unknown): void => say('warn', `the log of stage 2 is not sent: ${messageOf(thrown)}`);
-  const start = async (url: Secret): Promise<void> => {
+  const start = async (server: LogServer): Promise<void> => {
     await bringUp(host, remoteLog.interfaces);
     const origin = { hostname: remoteLog.hostname, stage: 2, toolVersion, planId: plan.id } as const;
-    remote = sendLog({ url, origin, say: (text) => say('warn', text) });
+    remote = sendLog({ server, origin, say: (text) => say('warn', text) });
     if (remote === undefined) return;
     log.attach(remote.sink);
     say('info', 'the network is up, and the log is sent to the server');
@@ -37,9 +46,9 @@ export async function sendStage2Log(
   try {
     const kept = `${ramDirectory}/log-address`;
     const paths = [kept, boardedAddress, `${oldRoot}${remoteLog.addressPathInFileSystem}`];
-    const url = await readAddress(host, paths);
-    await host.writeDurable(kept, new TextEncoder().encode(url.reveal()), { mode: 0o600 });
-    start(url).catch(tellWhyNot);
+    const server = await readServer(host, paths);
+    await host.writeDurable(kept, new TextEncoder().encode(printLogServer(server).reveal()), { mode: 0o600 });
+    start(server).catch(tellWhyNot);
   } catch (thrown) {
     tellWhyNot(thrown);
   }
@@ -50,10 +59,10 @@ export async function sendStage2Log(
   };
 }
 
-async function readAddress(host: Host, paths: readonly string[]): Promise<Secret> {
+async function readServer(host: Host, paths: readonly string[]): Promise<LogServer> {
   for (const path of paths) {
-    const text = await host.readText(path);
-    if (text !== undefined && text !== '') return new Secret(text);
+    const server = parseLogServer((await host.readText(path)) ?? '');
+    if (server !== undefined) return server;
   }
   throw new MigrateError('not-found', 'the address of the server is not in the payload');
 }

@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Facts, makePlan } from '@migrate/core';
+import { soundAssets, soundConfig } from '@migrate/core/testing';
 import { describe, expect, it } from 'vitest';
-import { beagleAssets, beagleConfig } from './beagle-fixture.ts';
 import { beagles } from './beagles.ts';
 
 const machines = join(import.meta.dirname, '../../../fixtures/machines');
@@ -12,9 +12,9 @@ function planFor(directory: string) {
   const facts = JSON.parse(readFileSync(join(directory, 'facts.json'), 'utf8')) as Facts;
   const deviceType = beagles.find((device) => device.matches(facts))?.deviceTypes[0] ?? 'beaglebone-black';
   return makePlan({
-    config: beagleConfig(),
+    config: soundConfig(),
     facts,
-    assets: beagleAssets(deviceType),
+    assets: soundAssets(deviceType),
     devices: beagles,
     toolVersion: '0.1.0',
   });

@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Architecture, type Assets, type Facts, makePlan } from '@migrate/core';
+import { soundAssets, soundConfig } from '@migrate/core/testing';
 import { describe, expect, it } from 'vitest';
 import { modelNamed } from './models.ts';
-import { piAssets, piConfig } from './pi-fixture.ts';
 import { raspberryPis } from './raspberry-pi.ts';
 
 const machines = join(import.meta.dirname, '../../../fixtures/machines');
@@ -12,9 +12,9 @@ const machines = join(import.meta.dirname, '../../../fixtures/machines');
 function planFor(facts: Facts, change: (assets: Assets) => Assets = (assets) => assets) {
   const deviceType = modelNamed(facts.hardware.deviceTreeModel)?.deviceTypes[0] ?? '';
   return makePlan({
-    config: piConfig(),
+    config: soundConfig(),
     facts,
-    assets: change(piAssets(deviceType)),
+    assets: change(soundAssets(deviceType)),
     devices: raspberryPis,
     toolVersion: '0.1.0',
   });

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Assets, type Config, type Disk, type Facts, makePlan, parseConfig } from '@migrate/core';
+import { soundAssets } from '@migrate/core/testing';
 import { describe, expect, it } from 'vitest';
-import { piAssets } from './pi-fixture.ts';
 import { raspberryPis } from './raspberry-pi.ts';
 
 const fixtures = join(import.meta.dirname, '../../../fixtures');
@@ -51,7 +51,7 @@ const facts: Facts = {
 };
 
 function assets(): Assets {
-  const sound = piAssets('raspberrypi4-64');
+  const sound = soundAssets('raspberrypi4-64');
   const profile = { name: 'migrated-wifi-a', description: 'Wi-Fi "a"', sizeBytes: 10, sha256: 'ab' };
   return {
     ...sound,

@@ -168,6 +168,17 @@ function checkKernel(facts: Facts): Finding[] {
       ),
     ];
   }
+  const place = placeOf(facts, image.path);
+  if (place === undefined || !writableByGrub.has(place.mount.fileSystem)) {
+    return [
+      error(
+        'kernel-image',
+        image.path,
+        `GRUB cannot be relied on to read it from ${mountOf(facts.mounts, image.path)?.source ?? 'there'}`,
+        'Copy it to /boot, and name it there in migrate.kernel if it is not the running kernel',
+      ),
+    ];
+  }
   return [];
 }
 

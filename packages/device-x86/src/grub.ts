@@ -53,10 +53,11 @@ function bootOnce(payload: Parameters<BootManager['bootOnce']>[0], facts: Facts)
   const directory = directoryOf(facts);
   const kernel = grubPath(facts, payload.kernelPath);
   const initramfs = grubPath(facts, payload.initramfsPath);
+  const modules = new Set([kernel.place, initramfs.place].flatMap(grubModules));
   const text = [
     `# Made by migrate; removed by "migrate undo".`,
     `menuentry 'balena migrate' --unrestricted --id ${quoteForGrub(payload.entryId)} {`,
-    ...grubModules(initramfs.place).map((module) => `  insmod ${module}`),
+    ...[...modules].map((module) => `  insmod ${module}`),
     `  search --no-floppy --fs-uuid --set=root ${kernel.uuid}`,
     `  linux ${[kernel.path, ...payload.commandLine].map(quoteForGrub).join(' ')}`,
     ...(initramfs.uuid === kernel.uuid ? [] : [`  search --no-floppy --fs-uuid --set=root ${initramfs.uuid}`]),

@@ -1,5 +1,6 @@
 // A complete, sound PC with everything it needs for a migration; tests change one thing of it at a time.
 import type { Assets, Config, Disk, Facts, ImageFacts } from '@migrate/core';
+import { soundAssets, soundConfig, soundImage } from '@migrate/core/testing';
 
 export const grubCfg = `if [ -s $prefix/grubenv ]; then
   set have_grubenv=true
@@ -108,15 +109,14 @@ export function pcFacts(changes: Partial<Facts> = {}): Facts {
   };
 }
 
-/** An image for it, as proveImage would describe it. */
+const deviceType = 'genericx86-64-ext';
+
+/** An image for it, as proveImage would describe it: with a GPT, and only partly in use. */
 export function pcImage(changes: Partial<ImageFacts> = {}): ImageFacts {
-  const labels = ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'];
+  // In the order in which proveImage gives them, as the reviewed plans have them.
+  const { path, compression, fileBytes, fileSha256, sizeBytes, ...image } = soundImage(deviceType);
   return {
-    path: '/root/image.img.gz',
-    compression: 'gzip',
-    fileBytes: 100 * mebibyte,
-    fileSha256: 'a'.repeat(64),
-    sizeBytes: 300 * mebibyte,
+    ...{ path, compression, fileBytes, fileSha256, sizeBytes },
     usedBlocks: {
       ranges: [
         { startByte: 0, endByte: 36 * mebibyte },
@@ -127,82 +127,28 @@ export function pcImage(changes: Partial<ImageFacts> = {}): ImageFacts {
       ],
       wholePartitions: [{ number: 4, why: 'its journal was not played back' }],
     },
-    chunkBytes: 4 * mebibyte,
+    ...image,
     chunkSha256: Array.from({ length: 53 }, () => 'c'.repeat(64)),
     table: {
       kind: 'gpt',
       id: '7a7a7a7a-0000-4000-8000-000000000001',
-      partitions: labels.map((name, index) => ({
-        number: index + 1,
-        startByte: (index * 40 + 4) * mebibyte,
-        sizeBytes: 40 * mebibyte,
+      partitions: image.table.partitions.map((partition, index) => ({
+        ...partition,
         type: index === 0 ? 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B' : '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
         uuid: `7a7a7a7a-0000-4000-8000-00000000001${index}`,
-        name,
         bootable: false,
       })),
     },
-    kind: 'balena-raw',
-    labels: Object.fromEntries(labels.map((label, index) => [label, index])),
-    deviceType: 'genericx86-64-ext',
-    version: '5.1.20',
     ...changes,
   };
 }
 
 /** A complete configuration for it. */
 export function pcConfig(change: (config: Config) => Config = (config) => config): Config {
-  return change({
-    migrate: {
-      mode: 'pretend',
-      workDir: '.',
-      allWifis: false,
-      wifis: [],
-      wired: true,
-      proxy: true,
-      rebootSeconds: 5,
-      log: { level: 'info', console: true },
-      deviceTree: [],
-      backup: [],
-      identity: { hostname: true },
-      networkFiles: [],
-      requireNetworkConfig: false,
-      gzipInternal: true,
-      tarInternal: true,
-      kernelOptions: [],
-      staging: 'auto',
-      delaySeconds: 0,
-      watchdogs: [],
-      failMode: 'reboot',
-    },
-    balena: {
-      image: { kind: 'dd', file: { path: '/root/image.img.gz' }, writesUnused: false },
-      config: { path: 'config.json' },
-      api: { check: true, checkKey: false, reportProgress: false },
-      checkVpn: true,
-      checkTimeoutSeconds: 20,
-    },
-    debug: { noFlash: false },
-  });
+  return change(soundConfig());
 }
 
 /** All files for it, sound. */
 export function pcAssets(changes: Partial<Assets> = {}): Assets {
-  return {
-    image: pcImage(),
-    configJson: { path: '/root/config.json', sizeBytes: 400, sha256: 'b'.repeat(64), deviceType: 'genericx86-64-ext' },
-    connections: [],
-    runtime: {
-      directory: '/opt/migrate',
-      files: [
-        { path: 'runtime/node', sizeBytes: 86 * mebibyte, isExecutable: true },
-        { path: 'runtime/lib/libc.so.6', sizeBytes: 2 * mebibyte, isExecutable: false },
-        { path: 'runtime/busybox', sizeBytes: 2 * mebibyte, isExecutable: true },
-        { path: 'app/stage2.js', sizeBytes: mebibyte, isExecutable: false },
-        { path: 'app/init', sizeBytes: 8192, isExecutable: true },
-      ],
-    },
-    findings: [],
-    ...changes,
-  };
+  return { ...soundAssets(deviceType, 86), image: pcImage(), ...changes };
 }

@@ -1,4 +1,5 @@
 import {
+  type AskedKernel,
   type Assets,
   type BackupSurvey,
   type Config,
@@ -221,6 +222,41 @@ function bootFile(path: string, text: string): Partial<Facts> {
     ],
   };
 }
+
+describe('the kernel of stage 2', () => {
+  const asking = (config: Config): Config => ({
+    ...config,
+    migrate: { ...config.migrate, kernel: { path: 'other' }, initrd: { path: 'initrd' } },
+  });
+  const withAsked = (asked: AskedKernel | undefined) =>
+    plan({ config: asking, facts: { kernel: { ...pcFacts().kernel, ...(asked === undefined ? {} : { asked }) } } });
+  const entryOf = ({ plan: made }: PlanResult): string =>
+    made?.stage1.flatMap((step) => (step.kind === 'write-file' ? [step.text] : [])).join() ?? '';
+
+  it('is the one that is asked for, where this system has its modules', () => {
+    const result = withAsked({ path: '/boot/other', sizeBytes: 1, release: '6.12.1' });
+    expect(entryOf(result)).toContain("linux '/boot/other'");
+    expect(result.findings.map(({ where }) => where)).toEqual(['migrate.initrd']);
+  });
+
+  it.each<[string, AskedKernel | undefined]>([
+    ['cannot be taken', { path: '/boot/other', problem: 'it is not there' }],
+    ['is not known', undefined],
+  ])('is the running one where that %s, which is said', (_, asked) => {
+    const result = withAsked(asked);
+    expect(entryOf(result)).toContain(`linux '${pcFacts().kernel.image?.path}'`);
+    expect(result.findings).toMatchObject([
+      { severity: 'warning', code: 'setting-ignored', where: 'migrate.kernel' },
+      { severity: 'warning', code: 'setting-ignored', where: 'migrate.initrd' },
+    ]);
+  });
+
+  it('must lie where GRUB can read it', () => {
+    const mounts = [...pcFacts().mounts, { ...root, target: '/srv', device: '253:0', source: '/dev/mapper/srv' }];
+    const kernel = { ...pcFacts().kernel, asked: { path: '/srv/other', sizeBytes: 1, release: '6.12.1' } };
+    expect(refusals({ config: asking, facts: { mounts, kernel } })).toEqual(['kernel-image']);
+  });
+});
 
 describe('refusals', () => {
   it.each<[string, Parameters<typeof plan>[0]]>([

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { cloudProgress, runAgentCommand, runCommandLine } from '@migrate/cli-migrate';
+import { cloudProgress, migrate, runAgentCommand, runCommandLine } from '@migrate/cli-migrate';
 import { agentUnit, createMemoryHost, createNodeHttp, type Event, parseConfig } from '@migrate/core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { type BalenaServer, canaryKey, configJsonFor, startBalenaServer } from './balena-server.ts';
@@ -157,6 +157,23 @@ it('migrate download fetches an image by a configuration, or by options alone', 
   expect(readdirSync(work)).toContain('balena-cloud-intel-nuc-4.0.26.img.gz');
   expect(printed).not.toContain(canaryKey);
   expect(await runCommandLine(['download', ...options.slice(0, 4), '--os-version', '^9'])).toBe(3);
+});
+
+it('mode connected fetches the image, and then plans with it', async () => {
+  const options = { config: '/migration/balena-migrate.yml', workDir: '/migration', json: true } as const;
+  const refused = async (mode: 'immediate' | 'connected') => {
+    const host = machineWith('{ device_variables: true }');
+    printed = '';
+    expect(await migrate(host, { ...options, mode, report: '/report.json' })).toBe(3);
+    const report = JSON.parse((await host.readText('/report.json')) ?? '') as { findings: { code: string }[] };
+    return { host, codes: report.findings.map(({ code }) => code) };
+  };
+  expect((await refused('immediate')).codes).toContain('image-not-fetched');
+  const { host, codes } = await refused('connected');
+  expect(codes).not.toContain('image-not-fetched');
+  const fetched = await host.readFile('/migration/balena-cloud-intel-nuc-5.1.20+rev1.img.gz');
+  expect(Buffer.from(fetched).equals(image)).toBe(true);
+  expect(printed).not.toContain('canary');
 });
 
 it('the unit of the agent is one that systemd understands', () => {

@@ -54,7 +54,11 @@ export async function startBalenaServer(certificates: Certificates, file: Uint8A
 }
 
 /** A config.json whose API is `server`. */
-export function configJsonFor({ origin, port }: LocalServer, certificates: Certificates, more: object = {}): string {
+export function configJsonFor(
+  { origin, port }: Pick<LocalServer, 'origin' | 'port'>,
+  certificates: Certificates,
+  more: object = {},
+): string {
   return JSON.stringify({
     applicationName: 'fleet',
     applicationId: 1,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 export interface Certificates {
   /** The authority's own certificate, PEM. */
   readonly authority: string;
-  /** Of a server called localhost or 127.0.0.1, PEM. */
+  /** Of a server called localhost, 127.0.0.1, or 10.0.2.2 as emulated machines call this host, PEM. */
   readonly key: string;
   readonly certificate: string;
 }
@@ -32,7 +32,7 @@ export function makeCertificates(): Certificates {
       '-days',
       '2',
     );
-    writeFileSync(join(directory, 'names'), 'subjectAltName=DNS:localhost,IP:127.0.0.1\n');
+    writeFileSync(join(directory, 'names'), 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:10.0.2.2\n');
     openssl('req', ...curve, '-keyout', 'key.pem', '-out', 'request.pem', '-subj', '/CN=localhost');
     openssl(
       ...['x509', '-req', '-in', 'request.pem', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'],

@@ -1,7 +1,7 @@
 // bin/demo: a whole migration in an emulated machine, live.
 import { stripVTControlCharacters } from 'node:util';
 import type { Shape } from '../debian-disk.ts';
-import { configYaml, failure, newSystem, type Road, startRoad } from '../road/road.ts';
+import { configYaml, failure, newSystem, type Road, startRoad, startUnseen } from '../road/road.ts';
 
 const shape: Shape = process.argv.includes('--uefi')
   ? 'uefi'
@@ -33,9 +33,7 @@ async function demo(road: Road): Promise<void> {
   if (pretend.exitCode !== 0) throw new Error('pretend refused');
   phase('stage 1: migrate --mode immediate --yes');
   await machine.writeFile(`${road.workDirectory}/balena-migrate.yml`, configYaml({ extra: ['reboot: 1'] }));
-  await machine.runShell(
-    `cd ${road.workDirectory} && (setsid ./migrate-linux-x64/migrate --mode immediate --yes >/dev/ttyS0 2>&1 </dev/null &)`,
-  );
+  await startUnseen(road, `./${road.bundle}/migrate --mode immediate --yes`);
   await machine.waitFor(/prepared and reboots/, { unless: failure });
   phase('reboot: firmware, GRUB one-shot, kernel');
   await machine.waitFor(/migrate: stage 2 init/, { unless: failure });

@@ -2,7 +2,7 @@
 // is on it where something was wrong.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import {
@@ -60,6 +60,8 @@ async function dirtyDisk(name: string, sizeMib: number): Promise<string> {
 interface Written {
   readonly layout: DiskLayout;
   readonly withheld: WithheldTable;
+  /** Of resin-data, as the archives were proven. */
+  readonly freeBytes?: number | undefined;
   readonly events: readonly Event[];
 }
 
@@ -69,7 +71,7 @@ async function writeDisk(disk: string, setting: FsImageSetting, on: Host = host)
   const request = { host: on, emit, disk, setting, workDirectory: work };
   const prepared = await prepareFileSystems(request);
   const withheld = await writeFileSystems(request, prepared);
-  return { layout: prepared.layout, withheld, events };
+  return { layout: prepared.layout, withheld, freeBytes: prepared.archives.data.freeBytes, events };
 }
 
 async function commit(disk: string, { layout, withheld }: Written): Promise<void> {
@@ -97,7 +99,7 @@ async function tableOf(path: string, sectorBytes = 512) {
 /** Compares every tree on the disk with what was archived; the boot partition by its files. */
 async function expectTrees(
   path: string,
-  { layout }: Pick<Written, 'layout'>,
+  { layout, freeBytes }: Pick<Written, 'layout' | 'freeBytes'>,
   { trees }: PartitionArchives,
 ): Promise<void> {
   const mountPoint = await mkdtemp(join(work, 'mount-'));
@@ -125,6 +127,12 @@ async function expectTrees(
       await execa('e2fsck', ['-fn', stdout]);
       await execa('mount', ['-o', 'ro', stdout, mountPoint]);
       expect(await describeTree(mountPoint), name).toBe(trees[name]);
+      if (name === 'data' && freeBytes !== undefined) {
+        // A backup relies on it.
+        const { bfree, bsize } = await statfs(mountPoint);
+        expect(freeBytes).toBeLessThanOrEqual(bfree * bsize);
+        expect(freeBytes).toBeGreaterThan(bfree * bsize * 0.8);
+      }
       if (trees[name].includes('sparse|size'))
         expect((await stat(join(mountPoint, 'sparse'))).blocks).toBeLessThan(100);
     } finally {

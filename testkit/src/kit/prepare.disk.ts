@@ -61,13 +61,19 @@ function launch(kit: string, args: readonly string[], shell: readonly string[] =
   return execa(program, [...first, join(kit, 'migrate-run'), ...args], { reject: false, stdin: 'ignore' });
 }
 
+/** What a kit calls its image, and what reads it. */
+const packings = {
+  zstd: { name: 'balena.img.zst', reader: 'zstd -dc' },
+  gzip: { name: 'balena.img.gz', reader: 'gzip -dc' },
+  raw: { name: 'balena.img', reader: 'cat' },
+} as const;
 const quick = ['--format', 'gzip'];
 
 describe('an image', () => {
-  it.each([
+  it.each<[string, keyof typeof packings, () => Promise<string>]>([
     ['gzip', 'zstd', async () => join(directory, 'balena.img.gz')],
     ['raw', 'gzip', rawCopy],
-    ['zip', 'gzip', zipped],
+    ['zip', 'raw', zipped],
     ['a flasher image', 'zstd', flasher],
   ])('in %s becomes a kit with %s that plans the migration of a captured machine', async (_, format, source) => {
     const cwd = await workplace();
@@ -75,7 +81,7 @@ describe('an image', () => {
     const run = await prepare([...args, '-o', 'kit', '--set', 'migrate.reboot=7', '--json'], cwd);
     expect(run).toMatchObject({ exitCode: 0 });
     const kit = join(cwd, 'kit');
-    const name = format === 'zstd' ? 'balena.img.zst' : 'balena.img.gz';
+    const { name, reader } = packings[format];
     expect(JSON.parse(run.stdout)).toMatchObject({
       deviceType,
       architectures: ['x86_64'],
@@ -83,7 +89,7 @@ describe('an image', () => {
       findings: [],
     });
 
-    const hashed = await execa('sh', ['-c', '"$1" -dc "$2" | sha256sum', 'hash', format, join(kit, name)]);
+    const hashed = await execa('sh', ['-c', `${reader} "$1" | sha256sum`, 'hash', join(kit, name)]);
     expect(hashed.stdout.slice(0, 64)).toBe(rawSha256);
     expect(await readdir(kit)).toContain(`${name}.usedmap.json`);
     for (const path of ['config.json', 'system-connections/office.nmconnection'])
@@ -194,12 +200,6 @@ describe('the launcher', () => {
     const run = await launch(copy, ['--pretend']);
     expect(run).toMatchObject({ exitCode: 3 });
     expect(run.stderr).toContain('mounted noexec');
-  });
-
-  it('asks before it migrates, and takes no terminal for a no', async () => {
-    const { stderr, exitCode } = await launch(kit, []);
-    expect(exitCode).toBe(3);
-    expect(stderr).toMatch(/refused, nothing was changed|not confirmed, nothing was changed/);
   });
 
   it.each(['--immediate', 'status --yes', 'undo --pretend'])(

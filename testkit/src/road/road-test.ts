@@ -14,10 +14,12 @@ import {
   connection,
   connectionName,
   failure,
+  networkLines,
   newSystem,
   oldData,
   oldNetworks,
   type Road,
+  startUnseen,
 } from './road.ts';
 
 const mebibyte = 1024 * 1024;
@@ -40,68 +42,63 @@ interface MigratedSystem {
   /** Otherwise its name; "brownfield" where it is left out. */
   readonly hostname?: string;
   /** What the backup must have, where there is one. */
-  readonly backup?: readonly string[];
+  readonly backup?: readonly string[] | undefined;
+  /** The config.json that the machine was given, where it is not the usual one. */
+  readonly configJson?: string;
 }
 
-/** Migrates with the tool's own reboot, and checks what the new system and its disk say. */
+/** Migrates with the tool's own reboot, and checks what the new system and its disk say. `extra`: more lines of `migrate`. */
 export async function migrateAndCheck(
   road: Road,
-  { archives, ...system }: Omit<MigratedSystem, 'backup'>,
+  { archives, extra = [], ...system }: Omit<MigratedSystem, 'backup'> & { readonly extra?: readonly string[] },
 ): Promise<void> {
-  const { machine } = road;
-  await machine.runShell('mkdir -p /etc/wpa_supplicant /etc/systemd/network');
-  for (const [path, contents] of Object.entries(oldNetworks)) await machine.writeFile(path, contents);
-  // What room an image of archives will have for a backup is not known before its file systems are made; over the console of a
-  // board it would take long to get there.
-  const backup = archives === undefined && system.firmware !== 'device-tree' ? await makeOldData(machine) : undefined;
+  // Over the console of a board it would take long to get there.
+  const hasData = system.firmware !== 'device-tree';
+  const backup = await fillOldSystem(road.machine, { hasData });
   const { grade } = system;
   const staging = grade === undefined ? [] : [grade === 'A' ? 'require_grade: A' : 'staging: ram'];
-  const extra = ['reboot: 1', 'all_wifis: true', ...staging, ...(backup === undefined ? [] : backupLines)];
-  await machine.writeFile(
+  await road.machine.writeFile(
     `${road.workDirectory}/balena-migrate.yml`,
     configYaml({
-      extra,
+      extra: [...networkLines, ...(hasData ? backupLines : []), ...staging, ...extra],
       writesUnused: system.writesUnused === true,
       ...(archives === undefined ? {} : { image: archives }),
     }),
   );
-  // Its end is not seen: the machine reboots under it.
-  await machine.runShell(
-    `cd ${road.workDirectory} && (setsid ./${road.bundle}/migrate --mode immediate --yes >${road.console} 2>&1 </dev/null &)`,
-  );
+  await startUnseen(road, `./${road.bundle}/migrate --mode immediate --yes`);
   await checkMigrated(road, {
     ...system,
+    backup,
     ...(archives === undefined ? {} : { archives }),
-    ...(backup === undefined ? {} : { backup }),
   });
+}
+
+/** Gives the old system networks, and data for a backup; returns what the new system must find in that. */
+export async function fillOldSystem(
+  machine: Machine,
+  { hasData }: { hasData: boolean },
+): Promise<readonly string[] | undefined> {
+  await machine.runShell('mkdir -p /etc/wpa_supplicant /etc/systemd/network');
+  for (const [path, contents] of Object.entries(oldNetworks)) await machine.writeFile(path, contents);
+  return hasData ? makeOldData(machine) : undefined;
 }
 
 /** Checks what stage 2, the new system and its disk say, once the machine restarts into stage 2. */
 export async function checkMigrated(
   { machine, image, ...road }: Pick<Road, 'machine' | 'image' | 'disk' | 'isWired'>,
-  {
-    deviceType,
-    firmware,
-    writesUnused = false,
-    archives,
-    backup,
-    grade,
-    hasStockName = false,
-    ...system
-  }: MigratedSystem,
+  { deviceType, firmware, writesUnused = false, archives, backup, hasStockName = false, ...given }: MigratedSystem,
 ): Promise<void> {
-  const { hostname = 'brownfield' } = system;
+  const { hostname = 'brownfield', grade } = given;
   for (const text of [/migrate: stage 2 init/, /point of no return/, /migration complete/])
     await machine.waitFor(text, { unless: failure, timeoutMs });
   if (grade !== undefined) expect(machine.log().includes('make the firmware boot the lifeboat')).toBe(grade === 'A');
   const found = await newSystem(machine);
+  const givenConfig = given.configJson ?? configJson(deviceType);
   expect(found).toMatchObject({
     deviceType,
     firmware,
     isRootIntact: true,
-    configJson: hasStockName
-      ? configJson(deviceType)
-      : configJson(deviceType).replace('{', `{\n  "hostname": "${hostname}",`),
+    configJson: hasStockName ? givenConfig : givenConfig.replace('{', `{\n  "hostname": "${hostname}",`),
     logMode: '600',
     ...(backup === undefined ? {} : { backupMode: '600', backup }),
   });

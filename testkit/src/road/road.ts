@@ -39,7 +39,10 @@ export const oldData: readonly OldFile[] = [
   { path: '/srv/app/state/large.log', contents: 'not wanted' },
 ];
 
-/** The lines of `migrate` that take it along. */
+/** The lines of `migrate` that take the networks along, and reboot. */
+export const networkLines: readonly string[] = ['reboot: 1', 'all_wifis: true'];
+
+/** The lines of `migrate` that take the data along. */
 export const backupLines: readonly string[] = [
   'backup:',
   '  - volume: app-data',
@@ -54,10 +57,12 @@ export interface RoadOptions {
   readonly deviceType?: string;
   /** Incompressible MiB in the image. */
   readonly payloadMib?: number;
-  /** What the image is packed with; gzip where it is left out. */
-  readonly packing?: 'gzip' | 'zstd';
+  /** Whether the machine reaches this host at 10.0.2.2, once it has an address. */
+  readonly reachesHost?: boolean;
   /** Given the directory for its files. */
   readonly more?: (directory: string) => Promise<MoreHardware>;
+  /** Puts the files for the work directory into a directory; fillWorkDirectory where it is left out. */
+  readonly fill?: (share: string, parts: WorkParts) => Promise<void>;
   /** Puts more files for the work directory beside the image. */
   readonly addFiles?: (share: string, image: BalenaImage) => Promise<void>;
   readonly onPhase?: (text: string) => void;
@@ -129,7 +134,7 @@ export async function startRoad(options: RoadOptions): Promise<Road> {
   onPhase('building the bundle and the balenaOS-shaped image');
   const architecture = 'x64';
   const image = await balenaImage({ table: shape === 'bios-mbr' ? 'mbr' : 'gpt', deviceType, payloadMib });
-  await fillWorkDirectory(share, { architecture, image, deviceType, packing: options.packing ?? 'gzip' });
+  await (options.fill ?? fillWorkDirectory)(share, { architecture, image, deviceType });
   await options.addFiles?.(share, image);
   onPhase('starting a Debian 12 machine (the first time it is installed and booted)');
   const more = await options.more?.(directory);
@@ -138,6 +143,7 @@ export async function startRoad(options: RoadOptions): Promise<Road> {
     memoryMib,
     directory,
     share,
+    reachesHost: options.reachesHost === true,
     ...(more === undefined ? {} : { more }),
   });
   onPhase('copying the bundle and the image into it');
@@ -154,30 +160,24 @@ export async function startRoad(options: RoadOptions): Promise<Road> {
 /** Copies what the machine was given into its work directory. */
 export async function takeShare(machine: Machine): Promise<void> {
   await machine.runShell(
-    `mkdir ${workDirectory} && cp -r /mnt/share/* ${workDirectory}/ && chmod 600 ${workDirectory}/config.json && umount /mnt/share && sync`,
+    `mkdir ${workDirectory} && cp -r --preserve=mode /mnt/share/* ${workDirectory}/ && umount /mnt/share && sync`,
   );
+}
+
+/** What a work directory is filled with. */
+export interface WorkParts {
+  readonly architecture: BundleArchitectureName;
+  readonly image: BalenaImage;
+  readonly deviceType: string;
 }
 
 /** Fills a directory with the bundle, the image, config.json, a connection and a configuration. */
 export async function fillWorkDirectory(
   directory: string,
-  {
-    architecture,
-    image,
-    deviceType,
-    packing = 'gzip',
-  }: {
-    architecture: BundleArchitectureName;
-    image: BalenaImage;
-    deviceType: string;
-    packing?: 'gzip' | 'zstd';
-  },
+  { architecture, image, deviceType }: WorkParts,
 ): Promise<void> {
   await makeBundle(directory, architecture);
-  // By its content, never its name, does migrate tell what it is.
-  const packed = join(directory, 'balena.img.gz');
-  if (packing === 'zstd') await execa('zstd', ['-q', '-T2', '-12', image.raw, '-o', packed]);
-  else await execa('cp', ['--reflink=auto', image.path, packed]);
+  await execa('cp', ['--reflink=auto', image.path, join(directory, 'balena.img.gz')]);
   await fillConfiguration(directory, deviceType);
 }
 
@@ -201,6 +201,14 @@ export function roadOn({
     workDirectory,
     migrate: (...args) => parts.machine.run('/bin/sh', ['-c', script, 'migrate', ...args], { timeoutMs: 300_000 }),
   };
+}
+
+/** Starts a command in the work directory whose end is not seen, for the machine reboots under it; what it prints is on the console. */
+export async function startUnseen(
+  { machine, workDirectory: place, console }: Pick<Road, 'machine' | 'workDirectory' | 'console'>,
+  command: string,
+): Promise<void> {
+  await machine.runShell(`cd ${place} && (setsid ${command} >${console} 2>&1 </dev/null &)`);
 }
 
 /** Reboots the machine in the way an operator would. */

@@ -7,7 +7,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { oldSystemUp } from '../debian-disk.ts';
 import { networkMac } from '../pc.ts';
-import { configYaml, failure, oldNetworks, type Road, startRoad } from './road.ts';
+import { configYaml, failure, oldNetworks, type Road, startRoad, startUnseen } from './road.ts';
 
 const password = 'canary-log-password';
 const canaries = ['canary-api-key', 'canary-wifi-password', password, Buffer.from(`me:${password}`).toString('base64')];
@@ -26,11 +26,12 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   road = await startRoad({
     shape: 'bios-mbr',
+    reachesHost: true,
     more: async (directory) => {
       const stick = join(directory, 'stick.raw');
       await execa('truncate', ['-s', '16M', stick]);
       await execa('mkfs.vfat', ['-n', 'LOGS', stick]);
-      return { disks: [{ path: stick, format: 'raw', serial: 'STICK' }], reachesHost: true, hasWatchdog: true };
+      return { disks: [{ path: stick, format: 'raw', serial: 'STICK' }], hasWatchdog: true };
     },
   });
 });
@@ -81,9 +82,7 @@ for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done; ip ro
   expect(JSON.parse((await machine.runShell('cat /root/report.json')).stdout)).toMatchObject({ result: 'planned' });
   expect(posted).toContain('"stage":1');
 
-  // Its end is not seen: the machine reboots under it.
-  const script = `cd ${road.workDirectory} && (setsid ./migrate-linux-x64/migrate --mode immediate --yes >/dev/ttyS0 2>&1 </dev/null &)`;
-  await machine.runShell(script);
+  await startUnseen(road, `./${road.bundle}/migrate --mode immediate --yes`);
   await machine.waitFor(/\/dev\/watchdog0, which resets the machine after 30 s, is fed/, {
     unless: failure,
     timeoutMs,

@@ -19,7 +19,7 @@ interface SystemFacts {
   readonly table: PartitionTable;
   /** balenaOS partitions by label (resin-boot, resin-data…): index into table.partitions. */
   readonly labels: Readonly<Record<string, number>>;
-  /** Bytes that files can still take on resin-data as the image has it; absent where that is not known. */
+  /** Bytes that files can still take on resin-data as the image has it, at the least; absent where that is not known. */
   readonly dataFreeBytes?: number;
   /** `slug` of device-type.json in the boot partition. */
   readonly deviceType?: string;

@@ -72,6 +72,7 @@ export async function readAssets(host: HostReader, sources: AssetSources): Promi
   }
   findings.push(...sameConnectionNames(connections, 'migrate.nwmgr_files'));
   const runtime = await orFinding(findings, () => readRuntime(host, sources.bundleDirectory));
+  await orFinding(findings, () => checkKernelHash(host, sources));
   const networks = sources.readsMachine ? migratedNetworks(await collectNetworks(host), config) : undefined;
   const backup = await orFinding(findings, () => readBackup(host, sources, findings));
   return {
@@ -273,6 +274,14 @@ async function existing(host: HostReader, path: string, setting: string): Promis
   const real = await host.realPath(path);
   if (real === undefined) throw new MigrateError('not-found', `${path} does not exist`, { data: { path: setting } });
   return real;
+}
+
+/** A kernel that is not there is not taken, which the plan says. */
+async function checkKernelHash(host: HostReader, { config, workDirectory }: AssetSources): Promise<undefined> {
+  const { kernel } = config.migrate;
+  if (kernel?.hash === undefined) return;
+  const path = assetPath(workDirectory, kernel);
+  if ((await host.status(path))?.kind === 'file') await checkHash(host, path, kernel.hash);
 }
 
 async function checkHash(host: HostReader, path: string, { algorithm, digest }: ExpectedHash): Promise<void> {

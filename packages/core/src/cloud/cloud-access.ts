@@ -1,8 +1,8 @@
 // What config.json says of the API that the device will talk to: where it is, whom to trust, and with which key.
-import { X509Certificate } from 'node:crypto';
 import { parseConfigJson } from '../assets/config-json.ts';
 import { MigrateError } from '../error.ts';
 import { Secret } from '../secret.ts';
+import { decodeAuthority } from './authority.ts';
 
 export interface CloudAccess {
   /** https address without a slash at its end. */
@@ -37,27 +37,17 @@ export function parseCloudAccess(text: string, fileName: string): CloudAccess {
     throw refused('unsupported', fileName, 'its key has characters that no key has');
   const [rootCa, vpnHost] = [given('balenaRootCA'), given('vpnEndpoint')];
   const vpnPort = Number(values.get('vpnPort'));
+  const authority = rootCa === undefined ? undefined : decodeAuthority(rootCa);
+  if (rootCa !== undefined && authority === undefined)
+    throw refused('unsupported', fileName, 'balenaRootCA is not a certificate in base64');
   return {
     apiEndpoint: new URL(configJson.apiEndpoint).href.replace(/\/+$/, ''),
     deviceType: configJson.deviceType,
     key: new Secret(key),
     ...(isDevice && configJson.uuid !== undefined ? { uuid: configJson.uuid } : {}),
-    ...(rootCa === undefined ? {} : { authority: decodeAuthority(rootCa, fileName) }),
+    ...(authority === undefined ? {} : { authority }),
     ...(vpnHost === undefined ? {} : { vpn: { host: vpnHost, port: vpnPort > 0 && vpnPort < 65536 ? vpnPort : 443 } }),
   };
-}
-
-/** balenaRootCA is a PEM file in base64 (meta-balena, docs: config.json). */
-function decodeAuthority(base64: string, fileName: string): string {
-  const pem = Buffer.from(base64, 'base64').toString('utf8');
-  try {
-    for (const [certificate] of pem.matchAll(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g))
-      new X509Certificate(certificate);
-    if (pem.includes('BEGIN CERTIFICATE')) return pem;
-  } catch {
-    // Falls through to the one error below.
-  }
-  throw refused('unsupported', fileName, 'balenaRootCA is not a certificate in base64');
 }
 
 function refused(code: 'invalid-input' | 'unsupported', fileName: string, message: string): MigrateError {

@@ -86,7 +86,7 @@ function buildMigrate(form: MigrateForm): Config['migrate'] {
 function buildRemote(form: Present<MigrateForm['log']>['remote']): Config['migrate']['log']['remote'] {
   if (form === null || form === undefined) return undefined;
   const { stage2 } = settings.migrate.log.properties.remote.properties;
-  return { url: new Secret(form.url), inStage2: form.stage2 ?? stage2.default };
+  return { url: new Secret(form.url), ...given('rootCa', form.root_ca), inStage2: form.stage2 ?? stage2.default };
 }
 
 function buildBalena(form: BalenaForm): Config['balena'] {

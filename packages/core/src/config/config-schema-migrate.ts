@@ -22,6 +22,13 @@ const remote = {
         '`http://` or `https://`: JSON lines are posted there; `syslog+udp://`, `syslog+tcp://` or `syslog+tls://` with host and port: RFC 5424. User and password in it are never shown; keep the file to yourself (mode 0600).',
       examples: ['https://logs.example.com/migrate'],
     },
+    root_ca: {
+      type: ['string', 'null'],
+      pattern: oneLine,
+      description:
+        'Certificate authority of the server where no public one has signed its certificate: the PEM file in base64, as `balenaRootCA` of config.json is.',
+      examples: ['LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUI='],
+    },
     stage2: {
       type: ['boolean', 'null'],
       default: true,
@@ -182,7 +189,7 @@ export const migrateSection = {
       type: ['boolean', 'null'],
       default: true,
       description:
-        'Whether the new system sends all its TCP connections through the https proxy that this one has in /etc/environment or in the environment of systemd. One that cannot be taken over is refused.',
+        'Whether the new system sends all its TCP connections through the https proxy that this one has in /etc/environment, in profiles of login shells or in the environment of systemd. One that cannot be taken over is refused.',
       examples: [false],
     },
     nwmgr_files: {
@@ -203,9 +210,8 @@ export const migrateSection = {
     kernel: {
       ...fileReference,
       description:
-        "Kernel that the original migrator starts. This one starts this machine's own, which is known to drive it.",
-      examples: [{ path: 'balena.zImage' }],
-      'x-support': 'ignored',
+        'Kernel that stage 2 runs on; left out: the running one, which is known to drive this machine. Another one is taken on a PC, where this system has its modules in `/lib/modules`; else the running one is, which is said.',
+      examples: [{ path: '/boot/vmlinuz-6.12.12+bpo-amd64' }],
     },
     initrd: {
       ...fileReference,

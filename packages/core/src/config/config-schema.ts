@@ -25,7 +25,8 @@ export const configSchema = {
         no_flash: {
           type: ['boolean', 'null'],
           default: false,
-          description: 'Go through stage 2 up to the point of no return, then boot the old system again.',
+          description:
+            'Go through stage 2 up to the point of no return, then boot the old system again. The original migrator does so unless this is `false`.',
           examples: [true],
         },
       },

@@ -138,6 +138,8 @@ export interface Config {
       readonly remote?: {
         /** May hold user and password. */
         readonly url: Secret;
+        /** Base64 of certificates in PEM; see decodeAuthority. */
+        readonly rootCa?: string;
         readonly inStage2: boolean;
       };
     };

@@ -1,3 +1,4 @@
+import { decodeAuthority } from '../cloud/authority.ts';
 import type { Config } from '../config/config.ts';
 import type { Facts } from '../machine/facts.ts';
 import { error, warning } from '../plan/check-machine.ts';
@@ -15,6 +16,15 @@ export function checkRemoteLog({ migrate }: Config, { wired }: Pick<Facts, 'wire
         'migrate.log.remote.url',
         'it is no URL of a server',
         'Write it as https://SERVER/PATH or syslog+tcp://SERVER:PORT',
+      ),
+    ];
+  if (remote.rootCa !== undefined && decodeAuthority(remote.rootCa) === undefined)
+    return [
+      error(
+        'log-remote-ca',
+        'migrate.log.remote.root_ca',
+        'it is not a certificate in base64',
+        'Give what base64 -w 0 prints of the PEM file',
       ),
     ];
   if (!remote.inStage2 || wired !== undefined) return [];

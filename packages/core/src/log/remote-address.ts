@@ -16,6 +16,25 @@ export type RemoteAddress =
       readonly port: number;
     };
 
+/** A server that the log is sent to. */
+export interface LogServer {
+  /** May hold user and password. */
+  readonly url: Secret;
+  /** Base64 of certificate authorities to trust beside the usual ones; see decodeAuthority. */
+  readonly rootCa?: string;
+}
+
+/** The server in two lines, as stage 1 leaves it for stage 2. */
+export function printLogServer({ url, rootCa = '' }: LogServer): Secret {
+  return new Secret(`${url.reveal()}\n${rootCa}\n`);
+}
+
+/** Undefined where nothing is named. */
+export function parseLogServer(text: string): LogServer | undefined {
+  const [url = '', rootCa = ''] = text.split('\n');
+  return url === '' ? undefined : { url: new Secret(url), ...(rootCa === '' ? {} : { rootCa }) };
+}
+
 /** Ports of RFC 5426, 6587 (as 3195 registered it) and 5425. */
 const syslogPorts = { udp: 514, tcp: 601, tls: 6514 } as const;
 

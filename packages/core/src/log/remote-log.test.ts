@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { parseConfig } from '../config/parse-config.ts';
 import { Secret } from '../secret.ts';
+import { checkRemoteLog } from './check-remote-log.ts';
 import type { LogRecord } from './event-log.ts';
 import { jsonRecord, octetCounted, syslogMessage } from './record-format.ts';
-import { describeRemote, parseRemoteUrl } from './remote-address.ts';
+import { describeRemote, parseLogServer, parseRemoteUrl, printLogServer } from './remote-address.ts';
 import { createRemoteLog } from './remote-log.ts';
 
 const record = (changes: Partial<LogRecord> = {}): LogRecord => ({
@@ -16,6 +18,27 @@ const record = (changes: Partial<LogRecord> = {}): LogRecord => ({
 });
 const origin = { hostname: 'box', stage: 2, toolVersion: '0.1.0', planId: 'abc' } as const;
 const text = (bytes: Uint8Array) => new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+
+describe('the log server of a configuration', () => {
+  const check = (remote: string): string[] => {
+    const { config, findings } = parseConfig(`migrate: { log: { remote: ${remote} } }\n`, 'c.yml');
+    if (config === undefined) throw new Error(findings[0]?.message);
+    return checkRemoteLog(config, { wired: { interfaces: [], modules: [] } }).map(({ code }) => code);
+  };
+  it.each([
+    ['{ url: "https://logs.example.com/" }', []],
+    ['{ url: "https://logs.example.com:99999/" }', ['log-remote-url']],
+    ['{ url: "https://logs.example.com/", root_ca: LS0tLS1CRUdJTg== }', ['log-remote-ca']],
+    [`{ url: "https://logs.example.com/", root_ca: ${Buffer.from('no PEM').toString('base64')} }`, ['log-remote-ca']],
+  ])('%s: %j', (remote, expected) => expect(check(remote)).toEqual(expected));
+
+  it.each([{}, { rootCa: 'LS0tLS1CRUdJTg==' }])('is left for stage 2, with its authority: %j', (trust) => {
+    const server = parseLogServer(printLogServer({ url: new Secret('https://a:b@logs/'), ...trust }).reveal());
+    expect({ ...server, url: server?.url.reveal() }).toEqual({ url: 'https://a:b@logs/', ...trust });
+  });
+
+  it('is none where the file is empty', () => expect(parseLogServer('')).toBeUndefined());
+});
 
 describe('parseRemoteUrl', () => {
   const parse = (url: string) => parseRemoteUrl(new Secret(url));

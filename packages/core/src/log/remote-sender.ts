@@ -2,8 +2,8 @@
 import { createSocket } from 'node:dgram';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isIPv6, connect as netConnect, type Socket } from 'node:net';
-import { connect as tlsConnect } from 'node:tls';
+import { isIP, isIPv6, connect as netConnect, type Socket } from 'node:net';
+import { rootCertificates, connect as tlsConnect } from 'node:tls';
 import { MigrateError, messageOf } from '../error.ts';
 import type { LogRecord } from './event-log.ts';
 import { jsonRecord, type LogOrigin, octetCounted, syslogMessage } from './record-format.ts';
@@ -14,13 +14,24 @@ export interface RemoteSender {
   close(): void;
 }
 
-export function createRemoteSender(address: RemoteAddress, origin: LogOrigin): RemoteSender {
-  if (address.kind === 'http') return httpSender(address, origin);
-  return address.transport === 'udp' ? datagramSender(address, origin) : streamSender(address, origin);
+/** `authority`: certificates in PEM to trust beside the usual ones. */
+export function createRemoteSender(address: RemoteAddress, origin: LogOrigin, authority?: string): RemoteSender {
+  // Left alone without an authority of our own, as Node then also takes NODE_EXTRA_CA_CERTS.
+  const trust: Trust = authority === undefined ? {} : { ca: [...rootCertificates, authority] };
+  if (address.kind === 'http') return httpSender(address, origin, trust);
+  return address.transport === 'udp' ? datagramSender(address, origin) : streamSender(address, origin, trust);
+}
+
+interface Trust {
+  readonly ca?: string[];
 }
 
 /** One POST for each batch, as JSON lines; anything but a 2xx is a failure. Redirects are not followed. */
-function httpSender({ url, authorization }: RemoteAddress & { kind: 'http' }, origin: LogOrigin): RemoteSender {
+function httpSender(
+  { url, authorization }: RemoteAddress & { kind: 'http' },
+  origin: LogOrigin,
+  trust: Trust,
+): RemoteSender {
   const post = (body: string, signal: AbortSignal): Promise<number> =>
     new Promise((resolve, reject) => {
       const request = (url.startsWith('https:') ? httpsRequest : httpRequest)(
@@ -29,6 +40,7 @@ function httpSender({ url, authorization }: RemoteAddress & { kind: 'http' }, or
           method: 'POST',
           signal,
           agent: false,
+          ...trust,
           headers: {
             'content-type': 'application/x-ndjson',
             'content-length': Buffer.byteLength(body),
@@ -83,7 +95,7 @@ function datagramSender({ host, port }: SyslogAddress, origin: LogOrigin): Remot
 }
 
 /** RFC 6587 and 5425: one connection as long as it holds. */
-function streamSender({ host, port, transport }: SyslogAddress, origin: LogOrigin): RemoteSender {
+function streamSender({ host, port, transport }: SyslogAddress, origin: LogOrigin, trust: Trust): RemoteSender {
   let socket: Socket | undefined;
   const drop = (): void => {
     socket?.destroy();
@@ -99,7 +111,7 @@ function streamSender({ host, port, transport }: SyslogAddress, origin: LogOrigi
       };
       const fresh =
         transport === 'tls'
-          ? tlsConnect({ host, port, ...(isIPv6(host) ? {} : { servername: host }) }, ready)
+          ? tlsConnect({ host, port, ...trust, ...(isIP(host) === 0 ? { servername: host } : {}) }, ready)
           : netConnect({ host, port }, ready);
       fresh.on('error', (error) => {
         if (socket === fresh) socket = undefined;

@@ -32,7 +32,7 @@ export interface Facts {
   readonly bootListing?: readonly ListedFile[];
   /** What lies at places that a boot manager asked for, outside of file systems or in files that are no text. */
   readonly bootAreas?: readonly BootArea[];
-  /** Modules of the running kernel that stage 2 needs on this machine, in load order, and wanted names not found. */
+  /** Modules of the kernel of stage 2 (the running one, or the one asked for) that it needs on this machine, in load order, and wanted names not found. */
   readonly modules: { readonly needed: readonly KernelModule[]; readonly missing: readonly string[] };
   /** Wired interfaces that are up, and the modules that they need beyond those of the disks; absent where none is up. */
   readonly wired?: { readonly interfaces: readonly WiredInterface[]; readonly modules: readonly KernelModule[] };
@@ -59,7 +59,14 @@ export interface Kernel {
   readonly commandLine: string;
   /** The image file of this very kernel, where it was found. */
   readonly image?: { readonly path: string; readonly sizeBytes: number; readonly release?: string };
+  /** What was found of the kernel that the configuration wants for stage 2; absent where it wants none. */
+  readonly asked?: AskedKernel;
 }
+
+/** A kernel with its modules in /lib/modules, or why it is not taken. */
+export type AskedKernel =
+  | { readonly path: string; readonly sizeBytes: number; readonly release: string }
+  | { readonly path: string; readonly problem: string };
 
 export interface KernelModule {
   readonly name: string;

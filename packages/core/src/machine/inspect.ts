@@ -2,6 +2,7 @@ import { MigrateError } from '../error.ts';
 import type { HostReader } from '../host/host.ts';
 import { type Stage2Modules, stage2Modules } from '../initramfs/hardware-modules.ts';
 import { inspectWatchdogs, type Watchdog } from '../watchdog/watchdogs.ts';
+import { inspectAskedKernel } from './asked-kernel.ts';
 import { inspectDisks } from './disks.ts';
 import {
   type AreaPlace,
@@ -27,6 +28,8 @@ const bootFileLimitBytes = 1024 * 1024;
 export interface Inspection {
   /** Paths whose file system the plan depends on: work directory, state directory, image. */
   readonly places: readonly string[];
+  /** Kernel image that stage 2 is to start instead of the running kernel's, absolute. */
+  readonly askedKernel?: string | undefined;
   /** Places of disks and files whose bytes decide how the machine boots. */
   readonly bootAreas?: (facts: Facts) => readonly AreaPlace[];
   /** Directories and files whose presence decides how the machine boots. */
@@ -45,12 +48,14 @@ export async function inspect(host: HostReader, inspection: Inspection): Promise
     inspectFirmware(host),
     inspectOperatingSystem(host),
   ]);
+  const { askedKernel } = inspection;
+  const asked = askedKernel === undefined ? undefined : await inspectAskedKernel(host, askedKernel, kernel);
   const mounts = parseMountInfo((await host.readText('/proc/self/mountinfo')) ?? '');
   const watchdogs = await inspectWatchdogs(host);
   const wired = await inspectWired(host);
   const places = await Promise.all(inspection.places.map((path) => inspectPlace(host, mounts, path)));
   const { modules, networkModules, missing } = await inspectModules(host, {
-    release: kernel.release,
+    release: asked !== undefined && 'release' in asked ? asked.release : kernel.release,
     disks,
     uefi: firmware.kind === 'uefi',
     watchdogs,
@@ -62,7 +67,7 @@ export async function inspect(host: HostReader, inspection: Inspection): Promise
     userId: host.userId,
     hostname: ((await host.readText('/proc/sys/kernel/hostname')) ?? '').trim(),
     os,
-    kernel,
+    kernel: asked === undefined ? kernel : { ...kernel, asked },
     userland: await architectureOfElf(host, (await host.realPath('/bin/sh')) ?? '/bin/sh'),
     memory: parseMemInfo((await host.readText('/proc/meminfo')) ?? ''),
     firmware,

@@ -75,7 +75,8 @@ export function releaseOfBzImage(bytes: Uint8Array): string | undefined {
   return buffer.toString('latin1', start, end).split(' ')[0];
 }
 
-async function head(host: HostReader, path: string, sizeBytes: number): Promise<Uint8Array> {
+/** The first bytes of a file, fewer where it is shorter. */
+export async function head(host: HostReader, path: string, sizeBytes: number): Promise<Uint8Array> {
   const reader: ByteReader = await host.openRead(path);
   try {
     const bytes = new Uint8Array(sizeBytes);

@@ -31,7 +31,7 @@ export interface ChosenProxy {
  * The proxy for https counts, since balenaOS sends every TCP connection through one proxy, and its API and VPN are https. It moves
  * where all files that name one agree.
  */
-export function chooseProxy({ environments, apt, scripts }: ProxySources): ChosenProxy {
+export function chooseProxy({ environments, apt, scripts, unclear }: ProxySources): ChosenProxy {
   const notCarried: ProxyNotCarried[] = scripts.map(({ what, source }) => {
     return { isNeeded: false, what, reason: 'balenaOS runs no proxy scripts', source };
   });
@@ -49,6 +49,12 @@ export function chooseProxy({ environments, apt, scripts }: ProxySources): Chose
     }
   }
   const [first] = found;
+  if (first === undefined) {
+    for (const source of unclear) {
+      const reason = 'a script sets it under conditions, or computes it';
+      notCarried.push({ isNeeded: false, what: 'a proxy', reason, source });
+    }
+  }
   const other = found.find(({ proxy }) => first !== undefined && redsocksConf(proxy) !== redsocksConf(first.proxy));
   if (first !== undefined && other !== undefined) {
     const reason = `${first.source} names another one, or another login for it`;

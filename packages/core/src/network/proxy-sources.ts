@@ -1,9 +1,11 @@
-// Where a system keeps its proxies: pam_env's /etc/environment, systemd's manager, apt, connections of NetworkManager.
+// Where a system keeps its proxies: pam_env's /etc/environment, profiles of login shells, systemd's manager, apt, connections of
+// NetworkManager.
 import { quoted } from '../config/quoted.ts';
 import type { HostReader } from '../host/host.ts';
 import { Secret } from '../secret.ts';
 import { parseIni } from './ini.ts';
 import type { NativeConnection } from './network-manager.ts';
+import { readProfileScript } from './profile-script.ts';
 
 /** Proxy variables of one file, by their lower-case names; those in lower case count before their twins, as in curl. */
 export interface ProxyEnvironment {
@@ -18,6 +20,8 @@ export interface ProxySources {
   readonly apt: readonly { readonly source: string; readonly address: Secret }[];
   /** Connections that choose a proxy by a script (PAC). */
   readonly scripts: readonly { readonly source: string; readonly what: string }[];
+  /** Profiles that set a proxy in a way that only running them would tell. */
+  readonly unclear: readonly string[];
 }
 
 const variableName = /^(?:https?|all|no)_proxy$/i;
@@ -36,6 +40,13 @@ export async function collectProxies(
   };
   const environment = '/etc/environment';
   add(environment, readEnvironmentFile((await readText(environment)) ?? ''));
+  const unclear: string[] = [];
+  const profiles = (await filesIn('/etc/profile.d')).filter((path) => path.endsWith('.sh'));
+  for (const path of ['/etc/profile', ...profiles]) {
+    const { assignments, isUnclear } = readProfileScript((await readText(path)) ?? '');
+    add(path, assignments);
+    if (isUnclear) unclear.push(path);
+  }
   const dropIns = (await filesIn('/etc/systemd/system.conf.d')).filter((path) => path.endsWith('.conf'));
   for (const path of ['/etc/systemd/system.conf', ...dropIns]) {
     add(path, readManagerEnvironment((await readText(path)) ?? ''));
@@ -49,7 +60,7 @@ export async function collectProxies(
       ? [{ source, what: `the proxy script (PAC) of connection ${quoted(id)}` }]
       : [],
   );
-  return { environments, apt, scripts };
+  return { environments, apt, scripts, unclear };
 }
 
 type Assignment = readonly [name: string, value: string];

@@ -5,6 +5,7 @@ import { type ChosenProxy, chooseProxy } from './choose-proxy.ts';
 import { collectNetworks } from './collect.ts';
 
 const environment = '/etc/environment';
+const profile = '/etc/profile.d/proxy.sh';
 const dropIn = '/etc/systemd/system.conf.d/proxy.conf';
 
 async function choose(files: Record<string, string>): Promise<ChosenProxy> {
@@ -77,6 +78,14 @@ describe('the proxy', () => {
       office,
     ],
     [
+      'a profile of login shells, where one variable names another',
+      {
+        [profile]:
+          'http_proxy="http://proxy.example:3128"; export http_proxy\nexport https_proxy=$http_proxy X=y # b\n',
+      },
+      office,
+    ],
+    [
       'two files that agree',
       {
         [environment]: 'https_proxy=http://proxy.example:3128\n',
@@ -128,6 +137,31 @@ describe('the proxy', () => {
       ['the exception ".example.org" from the proxy', false],
       ['the exception "192.168.*" from the proxy', false],
     ]);
+  });
+
+  it.each([
+    'if true; then\n  export https_proxy=http://proxy.example:3128\nfi\n',
+    'proxy_on() { export https_proxy=http://proxy.example:3128; }\n',
+    'export https_proxy=http://$(hostname):3128\n',
+    'export https_proxy="http://$unknown:3128"\n',
+    'true && export https_proxy=http://proxy.example:3128\n',
+  ])('is never taken from a script that would have to run: %j', async (text) => {
+    expect(await choose({ [profile]: text, '/etc/profile.d/other.txt': 'https_proxy=http://x:1\n' })).toEqual({
+      files: [],
+      notCarried: [
+        {
+          isNeeded: false,
+          what: 'a proxy',
+          reason: 'a script sets it under conditions, or computes it',
+          source: profile,
+        },
+      ],
+    });
+  });
+
+  it('is not seen in what a script only mentions', async () => {
+    const text = '# https_proxy=http://proxy.example:3128\nunset https_proxy\necho "$https_proxy"\nA=b\n';
+    expect(await choose({ [profile]: text })).toEqual({ files: [], notCarried: [] });
   });
 
   const https = (address: string): Record<string, string> => ({ [environment]: `https_proxy=${address}\n` });
@@ -251,10 +285,12 @@ describe('the proxy', () => {
         '#',
         '[Manager]\n',
         'DefaultEnvironment=',
+        'export ',
+        '$A',
       ],
       ...['Acquire::http::Proxy "', '";', '{', '}', ';', '\0', 'é'],
     );
-    const paths = fc.constantFrom(environment, dropIn, '/etc/apt/apt.conf');
+    const paths = fc.constantFrom(environment, dropIn, profile, '/etc/apt/apt.conf');
     await fc.assert(
       fc.asyncProperty(paths, fc.array(words, { maxLength: 16 }), async (path, parts) => {
         const made = await filesOf({ [path]: parts.join('') });

@@ -133,7 +133,7 @@ function checkModules(facts: Facts): Finding[] {
     error(
       'kernel-modules',
       `/lib/modules/${facts.kernel.release}`,
-      `the running kernel lacks what stage 2 needs: ${facts.modules.missing.join(', ')}`,
+      `the kernel that stage 2 runs on lacks what it needs: ${facts.modules.missing.join(', ')}`,
       'Install the full kernel package (linux-image, linux-modules-extra) and reboot',
     ),
   ];

@@ -19,16 +19,13 @@ export function checkSettings({ migrate }: Config): readonly Finding[] {
       message: 'this version cannot do what the setting asks',
       hint,
     }));
-  const ownKernel = "Stage 2 runs on this machine's own kernel, modules and device tree, which are known to drive it";
   const ignored: [boolean, string, string][] = [
-    [migrate.kernel !== undefined, 'migrate.kernel', ownKernel],
-    [migrate.initrd !== undefined, 'migrate.initrd', ownKernel],
-    [migrate.deviceTree.length > 0, 'migrate.device_tree', ownKernel],
     [
       !migrate.gzipInternal,
       'migrate.gzip_internal: false',
       'The image is always inflated by migrate itself, which is faster',
     ],
+    [!migrate.tarInternal, 'migrate.tar_internal: false', 'Archives are always read by migrate itself'],
   ];
   const warnings: Finding[] = ignored
     .filter(([isAsked]) => isAsked)

@@ -12,7 +12,7 @@ export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; han
   const sections: string[][] = [
     [
       `Plan ${plan.id}`,
-      `  machine   ${facts.hostname}: ${[facts.hardware.vendor, facts.hardware.product].filter(Boolean).join(' ') || plan.device}, ${facts.os.prettyName}, kernel ${facts.kernel.release}, ${facts.firmware.kind.toUpperCase()}`,
+      `  machine   ${facts.hostname}: ${[facts.hardware.vendor, facts.hardware.product].filter(Boolean).join(' ') || plan.device}, ${facts.os.prettyName}, kernel ${facts.kernel.release}${stage2Kernel(facts)}, ${facts.firmware.kind.toUpperCase()}`,
       `  image     ${imageText(image)}, proven to ${isArchived(image) ? 'their last bytes' : 'its last byte'}`,
       `  target    ${plan.target.pathInStage1} (${mib(plan.target.sizeBytes)} MiB${plan.target.serial === undefined ? '' : `, serial ${plan.target.serial}`})`,
     ],
@@ -143,4 +143,9 @@ function powerCuts(plan: Plan): string[] {
 
 function mib(bytes: number): number {
   return Math.ceil(bytes / 1024 / 1024);
+}
+
+/** Named where it is not the running one. */
+function stage2Kernel({ kernel: { asked } }: Facts): string {
+  return asked !== undefined && 'release' in asked ? ` (stage 2 on ${asked.release}, ${asked.path})` : '';
 }

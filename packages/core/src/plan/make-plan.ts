@@ -3,11 +3,13 @@ import { isArchived, type TargetImage } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import { checkRemoteLog } from '../log/check-remote-log.ts';
 import { logDrive } from '../log/log-drive.ts';
+import { withStage2Kernel } from '../machine/asked-kernel.ts';
 import { bootManagerOf, type Device } from '../machine/device.ts';
 import type { Facts } from '../machine/facts.ts';
 import { watchdogDuties } from '../watchdog/watchdog-duties.ts';
 import { dataBudgets, memoryBudget, spaceBudgets } from './budget.ts';
 import { checkArchives, writerDirectory } from './check-archives.ts';
+import { checkBootSettings } from './check-boot-settings.ts';
 import { checkAssets, checkFirmwareFit } from './check-image.ts';
 import { checkMachine, targetDisk } from './check-machine.ts';
 import { checkNetwork } from './check-network.ts';
@@ -38,8 +40,9 @@ export interface PlanResult {
 /** Decides everything, changes nothing: the plan, or all that stands against it at once. */
 export function makePlan(request: PlanRequest): PlanResult {
   const { config, assets, devices } = request;
-  const sendsInStage2 = config.migrate.log.remote?.inStage2 === true && request.facts.wired !== undefined;
-  const facts = sendsInStage2 ? withNetworkModules(request.facts) : request.facts;
+  const machine = withStage2Kernel(request.facts);
+  const sendsInStage2 = config.migrate.log.remote?.inStage2 === true && machine.wired !== undefined;
+  const facts = sendsInStage2 ? withNetworkModules(machine) : machine;
   const device = devices.find((candidate) => candidate.matches(facts));
   const manager = device === undefined ? undefined : bootManagerOf(device, facts);
   const target = targetDisk(facts, config.migrate.forceFlashDevice);
@@ -50,6 +53,7 @@ export function makePlan(request: PlanRequest): PlanResult {
   const watchdogs = watchdogDuties(facts, config.migrate.watchdogs);
   const findings: Finding[] = [
     ...checkSettings(config),
+    ...checkBootSettings(config, facts),
     ...checkRemoteLog(config, facts),
     ...assets.findings,
     ...checkMachine(facts, device),

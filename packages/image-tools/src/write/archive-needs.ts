@@ -65,6 +65,15 @@ export function extRoom(sizeBytes: number, parameters: ExtParameters): Room {
   return { blocks: Math.max(0, blocks - overhead - journal), inodes: inodes + groups * mostRounding - ownInodes };
 }
 
+/** Of what extRoom calls the most, there is at least this; the rest is what a newer mke2fs gives to its journal, and rounding. */
+const leastShare = 0.95;
+
+/** Bytes that files can still take at the least, in a file system of this size with what an archive needs in it. */
+export function leastFreeBytes(sizeBytes: number, parameters: ExtParameters, need: Room): number {
+  const { blocks } = extRoom(sizeBytes, parameters);
+  return Math.max(0, Math.floor(blocks * leastShare) - need.blocks) * parameters.blockBytes;
+}
+
 /** Room to grow a thousandfold, at most a block of pointers (lib/ext2fs/initialize.c, calc_reserved_gdt_blocks). */
 function reservedDescriptorBlocks(blocks: number, blockBytes: number): number {
   const groups = Math.ceil(Math.min(blocks * 1024, 2 ** 32) / (blockBytes * 8));

@@ -3,7 +3,7 @@ import { type ByteReader, doing, type Emit, type FileReference, type HostReader,
 import { compressionOf, type ImageCompression } from '../open/image-compression.ts';
 import { readImageBytes } from '../open/inflate-image.ts';
 import { readTar, type TarMember } from '../tar/read-tar.ts';
-import { extRoom, type Room, roomCounter } from './archive-needs.ts';
+import { extRoom, leastFreeBytes, type Room, roomCounter } from './archive-needs.ts';
 import { archiveRules, type MemberCounts } from './archive-rules.ts';
 import type { ExtParameters } from './file-system-command.ts';
 
@@ -19,6 +19,8 @@ export interface ArchiveFacts {
   readonly counts: MemberCounts;
   /** FAT only: every file. */
   readonly files: readonly ArchiveFile[];
+  /** What its file system will have free beside it, at the least; not for FAT. */
+  readonly freeBytes?: number;
 }
 
 export interface ArchiveFile {
@@ -81,7 +83,7 @@ export async function inspectArchive(request: ArchiveRequest): Promise<ArchiveFa
 async function readMembers(
   stream: AsyncIterable<Uint8Array>,
   { sizeBytes, fileSystem }: ArchiveRequest,
-): Promise<Pick<ArchiveFacts, 'counts' | 'files'>> {
+): Promise<Pick<ArchiveFacts, 'counts' | 'files' | 'freeBytes'>> {
   const rules = archiveRules(fileSystem === 'fat' ? 'fat' : 'ext');
   const room = fileSystem === 'fat' ? undefined : roomCounter(fileSystem);
   const files: ArchiveFile[] = [];
@@ -95,9 +97,13 @@ async function readMembers(
     }
   }
   const counts = rules.counts();
-  if (fileSystem === 'fat') checkFatRoom(fatBytes + counts.directory * fatClusterBytes, sizeBytes);
-  else if (room !== undefined) checkExtRoom(room.total(), extRoom(sizeBytes, fileSystem), fileSystem);
-  return { counts, files };
+  if (fileSystem === 'fat' || room === undefined) {
+    checkFatRoom(fatBytes + counts.directory * fatClusterBytes, sizeBytes);
+    return { counts, files };
+  }
+  const need = room.total();
+  checkExtRoom(need, extRoom(sizeBytes, fileSystem), fileSystem);
+  return { counts, files, freeBytes: leastFreeBytes(sizeBytes, fileSystem, need) };
 }
 
 async function hashOf(member: TarMember): Promise<string> {

@@ -39,6 +39,7 @@ export async function proveArchives({ host, emit, setting, disk }: ArchivesProof
   const identified = withIdentities(setting, configured, archives);
   const layout = layoutOf(identified, disk);
   const table = tableOf(layout);
+  const { freeBytes } = inspected.data;
   const end = table.partitions.map(({ startByte, sizeBytes }) => startByte + sizeBytes);
   return {
     setting: identified,
@@ -47,6 +48,7 @@ export async function proveArchives({ host, emit, setting, disk }: ArchivesProof
     table,
     labels: Object.fromEntries(layout.partitions.map(({ label }, index) => [label, index])),
     deviceType: setting.deviceSlug,
+    ...(freeBytes === undefined ? {} : { dataFreeBytes: freeBytes }),
   };
 }
 

@@ -13,7 +13,7 @@ export function proxySources({ winInet, winHttp }: PrintedNetworks): ProxySource
   if (winInet.isEnabled) add("the user's Internet settings", winInet.server, winInet.exceptions);
   const scripts =
     winInet.script === undefined ? [] : [{ source: "the user's Internet settings", what: 'the proxy script (PAC)' }];
-  return { environments, apt: [], scripts };
+  return { environments, apt: [], scripts, unclear: [] };
 }
 
 /** "host:port" for all, or "http=host:port;https=host:port;socks=host:port" (INTERNET_PROXY_INFO, wininet.h). */

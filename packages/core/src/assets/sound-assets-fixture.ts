@@ -1,9 +1,12 @@
-// What a migration of a board needs besides its facts; tests change one thing at a time.
-import { type Assets, type Config, type ImageFacts, parseConfig } from '@migrate/core';
+// What a migration needs besides the facts of a machine, complete and sound; tests change one thing at a time.
+import type { Config } from '../config/config.ts';
+import { parseConfig } from '../config/parse-config.ts';
+import type { Assets } from './assets.ts';
+import type { ImageFacts } from './image.ts';
 
 const mebibyte = 1024 * 1024;
 
-export function piConfig(): Config {
+export function soundConfig(): Config {
   const { config } = parseConfig(
     `migrate:
   mode: pretend
@@ -24,8 +27,8 @@ debug:
   return config;
 }
 
-/** A small image for the device type, as proveImage would describe it. */
-export function piImage(deviceType: string): ImageFacts {
+/** A small image with an MBR for the device type, as proveImage would describe it. */
+export function soundImage(deviceType: string): ImageFacts {
   const labels = ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'];
   return {
     path: '/root/image.img.gz',
@@ -55,15 +58,16 @@ export function piImage(deviceType: string): ImageFacts {
   };
 }
 
-export function piAssets(deviceType: string): Assets {
+/** `nodeMib`: the size of Node in the bundle, which differs between processors. */
+export function soundAssets(deviceType: string, nodeMib = 75): Assets {
   return {
-    image: piImage(deviceType),
+    image: soundImage(deviceType),
     configJson: { path: '/root/config.json', sizeBytes: 400, sha256: 'b'.repeat(64), deviceType },
     connections: [],
     runtime: {
       directory: '/opt/migrate',
       files: [
-        { path: 'runtime/node', sizeBytes: 75 * mebibyte, isExecutable: true },
+        { path: 'runtime/node', sizeBytes: nodeMib * mebibyte, isExecutable: true },
         { path: 'runtime/lib/libc.so.6', sizeBytes: 2 * mebibyte, isExecutable: false },
         { path: 'runtime/busybox', sizeBytes: 2 * mebibyte, isExecutable: true },
         { path: 'app/stage2.js', sizeBytes: mebibyte, isExecutable: false },
