@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { UbootFlag } from '@migrate/core';
-import { flagMagic, hookLines, scriptText } from '@migrate/device-beagle';
+import { environmentMedium, flagMagic, hookLines, scriptText } from '@migrate/device-beagle';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type BeagleOptions, startEmulatedBeagle } from './beagle-emulator.ts';
@@ -115,6 +115,7 @@ function armed(
   files: Record<string, string | Uint8Array | undefined> = {},
 ): SmallDisk {
   const script = scriptText({
+    medium: environmentMedium,
     flag,
     kernel: { partition: 1, path: '/zImage' },
     deviceTree: { partition: 1, path: '/board.dtb' },
