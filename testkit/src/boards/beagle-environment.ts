@@ -74,6 +74,11 @@ const addresses: Environment = {
   fdtaddr: '0x88000000',
   rdaddr: '0x88080000',
   scriptaddr: '0x80000000',
+  // The same under the names that sysboot knows.
+  kernel_addr_r: '0x82000000',
+  fdt_addr_r: '0x88000000',
+  ramdisk_addr_r: '0x88080000',
+  pxefile_addr_r: '0x80100000',
   // Of the emulated machine: where a board's memory begins, and no moving of the device tree.
   bootm_low: '0x80000000',
   bootm_size: '0x10000000',
