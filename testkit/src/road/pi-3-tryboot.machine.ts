@@ -76,9 +76,10 @@ describe('a Raspberry Pi 3 with 64-bit Debian 12 and firmware that knows tryboot
     });
 
     it('starts the old system again when the kernel panics', () => {
-      // The loader is a script, and Node, which takes long to read, is away.
+      // The loader is a script, and Node, which takes long to read, is away. Ten seconds of waiting are thirty on this machine.
       const runtime = `${payload}/runtime`;
-      const script = '#!/migrate/busybox sh\\necho c >/proc/sysrq-trigger\\n';
+      const panic = '/proc/sys/kernel/panic';
+      const script = `#!/migrate/busybox sh\\nread -r wait <${panic}; [ "$wait" != 10 ] || echo 1 >${panic}\\necho c >/proc/sysrq-trigger\\n`;
       return fallsBack({
         spoil: `mkdir /root/kept && mv ${runtime}/node ${runtime}/ld.so /root/kept/ && : >${runtime}/node && printf '${script}' >${runtime}/ld.so && chmod 755 ${runtime}/ld.so`,
         mend: `mv /root/kept/* ${runtime}/ && rmdir /root/kept`,
@@ -86,17 +87,11 @@ describe('a Raspberry Pi 3 with 64-bit Debian 12 and firmware that knows tryboot
       });
     });
 
-    it('starts the old system again when stage 2 throws', () =>
-      fallsBack({
-        ...replaced(`${payload}/app/stage2.js`, `echo 'throw new Error("on purpose")' >${payload}/app/stage2.js`),
-        sign: /on purpose.*FAILED: stage 2 ended with status 1 before the point of no return/s,
-      }));
-
     it('starts the old system again when the image has changed', async () => {
       const image = `${road.workDirectory}/balena.img.gz`;
       await fallsBack({
         ...replaced(image, `printf X | dd of=${image} bs=1 seek=1000000 conv=notrunc`),
-        sign: /has changed since stage 1/,
+        sign: /has changed since stage 1.*FAILED: stage 2 ended with status 1 before the point of no return/s,
       });
       const { stdout } = await road.migrate('status', '--json');
       const reason = expect.stringContaining('has changed since stage 1');
