@@ -17,8 +17,9 @@ import { flowPaths } from './stock-flow.ts';
 import { checkUboot } from './uboot-checks.ts';
 
 /**
- * U-Boot on a Beagle board. Its /uEnv.txt, or a /boot.scr before its extlinux.conf, gets a hook that loads a script of ours, and that
- * one starts stage 2 where one sector says so, which it clears before. The running kernel and its device tree are started from where they lie.
+ * U-Boot on a Beagle board. Its /uEnv.txt gets a hook, or a new /boot.scr is one before its extlinux.conf. It loads a script of ours,
+ * and that one starts stage 2 where one sector says so, which it clears before. The running kernel and its device tree are started
+ * from where they lie.
  */
 export const beagleUboot: BootManager = {
   kind: 'beagle-u-boot',
