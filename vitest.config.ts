@@ -17,7 +17,7 @@ export default defineConfig({
       { ...shared, test: { name: 'tools', include: ['{packages/*,testkit}/src/**/*.tools.ts'], ...limits } },
       {
         ...shared,
-        test: { name: 'disk', include: ['testkit/src/**/*.disk.ts'], testTimeout: 120_000, hookTimeout: 120_000 },
+        test: { name: 'disk', include: ['testkit/src/**/*.disk.ts'], testTimeout: 240_000, hookTimeout: 240_000 },
       },
       {
         ...shared,

@@ -1,6 +1,7 @@
 // What U-Boot is told: a hook in /uEnv.txt, which is as short as one sector allows, and the script that it loads.
 import { MigrateError, type UbootFlag } from '@migrate/core';
 import type { UbootFile } from './boot-medium.ts';
+import { scriptImage } from './script-image.ts';
 import { printUenvTxt, type UenvTxt } from './uenv-txt.ts';
 
 export const directoryName = 'balena-migrate';
@@ -37,6 +38,16 @@ export function hookLines(scriptPath: string, hasOldCommand: boolean): string {
   ].join('');
 }
 
+/**
+ * A boot.scr that does what the hook does, for distro boot: `distro_bootpart` is the partition that this is looking at. Older
+ * environments load a boot.scr on their own as well, where it does nothing.
+ */
+export function startScript(scriptPath: string): Uint8Array {
+  const load = `load \${devtype} \${devnum}:\${distro_bootpart} \${loadaddr} ${scriptPath}`;
+  const run = `${load} && env import -t \${loadaddr} \${filesize} && run bmmain`;
+  return scriptImage(`test -n "\${distro_bootpart}" && ${run}\n`, 'made by migrate');
+}
+
 /** The file with the name of its last `uenvcmd` exchanged; the same where it has none. */
 export function withOldCommandKept(entries: UenvTxt): UenvTxt {
   const last = entries.findLastIndex(({ meaning }) => meaning.kind === 'variable' && meaning.name === commandName);
@@ -56,7 +67,17 @@ export function wholeEnvironment(entries: UenvTxt, hook: string): string {
   return `${text === '' || text.endsWith('\n') ? text : `${text}\n`}# Made by migrate; removed by "migrate undo".\n${hook}`;
 }
 
+/** Variables that have the kind and the number of the medium, as whatever starts our script has set them. */
+export interface MediumVariables {
+  readonly type: string;
+  readonly number: string;
+}
+
+export const environmentMedium: MediumVariables = { type: 'bmdev', number: 'mmcdev' };
+export const distroMedium: MediumVariables = { type: 'devtype', number: 'devnum' };
+
 export interface BootScript {
+  readonly medium: MediumVariables;
   readonly flag: UbootFlag;
   readonly kernel: UbootFile;
   readonly deviceTree: UbootFile;
@@ -70,12 +91,13 @@ export interface BootScript {
  * arguments that U-Boot's shell would change.
  */
 export function scriptText(script: BootScript): string {
+  const [type, number] = [`\${${script.medium.type}}`, `\${${script.medium.number}}`];
   const load = (file: UbootFile, address: string): string =>
-    `load \${bmdev} \${mmcdev}:${file.partition} \${${address}} ${file.path}`;
+    `load ${type} ${number}:${file.partition} \${${address}} ${file.path}`;
   return [
     '# Made by migrate; removed by "migrate undo".',
-    `bmread=${readFlag(script.flag)}`,
-    `bmwrite=${writeFlag(script.flag)}`,
+    `bmread=${readFlag(script.flag, [type, number])}`,
+    `bmwrite=${writeFlag(script.flag, [type, number])}`,
     `bmtake=run bmread && itest.l *\${loadaddr} == ${flagNumber} && mw.l \${loadaddr} 0 && run bmwrite && run bmproof`,
     `bmproof=mw.l \${loadaddr} 1 && run bmread && itest.l *\${loadaddr} == 0`,
     `bmkernel=${load(script.kernel, 'loadaddr')}`,
@@ -89,17 +111,17 @@ export function scriptText(script: BootScript): string {
   ].join('\n');
 }
 
-function readFlag(flag: UbootFlag): string {
+function readFlag(flag: UbootFlag, [type, number]: readonly [string, string]): string {
   return flag.place === 'gap'
-    ? `\${bmdev} dev \${mmcdev} && \${bmdev} read \${loadaddr} ${sectorOf(flag)} 1`
-    : `load \${bmdev} \${mmcdev}:1 \${loadaddr} ${flag.path}`;
+    ? `${type} dev ${number} && ${type} read \${loadaddr} ${sectorOf(flag)} 1`
+    : `load ${type} ${number}:1 \${loadaddr} ${flag.path}`;
 }
 
 /** fatwrite before 2018 knows no directories, so that the file lies in the root and is named without one. */
-function writeFlag(flag: UbootFlag): string {
+function writeFlag(flag: UbootFlag, [type, number]: readonly [string, string]): string {
   return flag.place === 'gap'
-    ? `\${bmdev} write \${loadaddr} ${sectorOf(flag)} 1`
-    : `fatwrite \${bmdev} \${mmcdev}:1 \${loadaddr} ${flag.path.slice(1)} ${flagSectorBytes.toString(16)}`;
+    ? `${type} write \${loadaddr} ${sectorOf(flag)} 1`
+    : `fatwrite ${type} ${number}:1 \${loadaddr} ${flag.path.slice(1)} ${flagSectorBytes.toString(16)}`;
 }
 
 function sectorOf(flag: UbootFlag & { place: 'gap' }): string {

@@ -10,19 +10,22 @@ import {
   type UbootFile,
   ubootFile,
 } from './boot-medium.ts';
-import { directoryName, scriptName } from './boot-script.ts';
+import { directoryName, distroMedium, environmentMedium, type MediumVariables, scriptName } from './boot-script.ts';
 import { findFlag } from './flag-way.ts';
 import { type HookWay, hookWay } from './hook-way.ts';
 import { findDeviceTree, findKernel } from './kernel-files.ts';
-import { firstEnvironment } from './stock-flow.ts';
+import { scriptWay, startScriptPath } from './script-way.ts';
+import { firstEnvironment, flowOf } from './stock-flow.ts';
 
 export interface BootDecision {
   readonly medium: BootMedium;
   readonly first: FirstPartition;
   /** Where our files go. */
   readonly directory: string;
-  readonly environmentPath: string;
+  /** /uEnv.txt or /boot.scr of partition 1. */
+  readonly hookPath: string;
   readonly hook: HookWay;
+  readonly variables: MediumVariables;
   readonly flag: UbootFlag;
   /** Path of the disk or file that has the flag. */
   readonly flagPath: string;
@@ -44,20 +47,25 @@ export function decideBoot(facts: Facts, board: BeagleBoard, medium: BootMedium)
     ];
   }
   const directory = directoryOf(facts, first);
-  const environmentPath = pathBelow(facts, first.mount, firstEnvironment);
+  const flow = flowOf(facts, medium.disk);
+  const hookPath = pathBelow(facts, first.mount, flow.kind === 'extlinux' ? startScriptPath : firstEnvironment);
   const kernel = findKernel(facts, medium.disk);
   const deviceTree = findDeviceTree(facts, board, { disk: medium.disk, first });
   const script = ubootFile(facts, medium.disk, `${directory}/${scriptName}`);
   const hook =
-    environmentPath === undefined || script === undefined
+    hookPath === undefined || script === undefined
       ? [covered(first)]
-      : hookWay(facts, { path: environmentPath, mount: first.mount, scriptPath: script.path });
+      : flow.kind === 'extlinux'
+        ? scriptWay(facts, { extlinuxPath: flow.path, disk: medium.disk, first, scriptPath: script.path })
+        : hookWay(facts, { path: hookPath, mount: first.mount, scriptPath: script.path });
   const flag = findFlag(facts, medium.disk, first);
   if (isRefusal(kernel) || isRefusal(deviceTree) || isRefusal(hook) || isRefusal(flag)) {
     return [kernel, deviceTree, hook, flag].flatMap((each) => (isRefusal(each) ? each : []));
   }
   const flagPath = flag.place === 'gap' ? medium.disk.path : `${first.mount.target}${flag.path}`;
-  return { medium, first, directory, environmentPath: environmentPath ?? '', hook, flag, flagPath, kernel, deviceTree };
+  const variables = flow.kind === 'extlinux' ? distroMedium : environmentMedium;
+  const files = { directory, hookPath: hookPath ?? '', flagPath, kernel, deviceTree };
+  return { medium, first, hook, variables, flag, ...files };
 }
 
 /** Tells findings from what was looked for. */

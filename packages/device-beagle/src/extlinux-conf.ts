@@ -17,7 +17,7 @@ export function parseExtlinuxConf(text: string): ExtlinuxConf {
   const entries: { label: string; settings: Map<string, string> }[] = [];
   let wanted: string | undefined;
   for (const line of text.split(/\r?\n/)) {
-    const [, key = '', value = ''] = /^\s*([A-Za-z]\w*)\s*(.*?)\s*$/.exec(line) ?? [];
+    const [, key = '', value = ''] = /^\s*([A-Za-z][\w-]*)\s*(.*?)\s*$/.exec(line) ?? [];
     const name = key.toLowerCase();
     if (name === 'label') entries.push({ label: value, settings: new Map() });
     else if (name === 'default') wanted = value;

@@ -6,6 +6,7 @@ import {
   type Finding,
   type Mount,
   type SectorChange,
+  type StepOf,
   withSectorChange,
 } from '@migrate/core';
 import { bootFile, listed } from './boot-medium.ts';
@@ -14,7 +15,7 @@ import { evaluateUenv, parseUenvTxt, type UenvTxt } from './uenv-txt.ts';
 
 export type HookWay =
   /** A new file, or one that its file system replaces as a whole or not at all. */
-  | { readonly kind: 'write'; readonly text: string; readonly mode: number }
+  | { readonly kind: 'write'; readonly contents: Pick<StepOf<'write-file'>, 'text' | 'mode' | 'encoding'> }
   /** One sector of a file that a FAT cannot replace safely. */
   | { readonly kind: 'switch'; readonly change: SectorChange };
 
@@ -27,7 +28,7 @@ export function hookWay(
 ): HookWay | readonly Finding[] {
   const file = bootFile(facts, path);
   if (file === undefined && listed(facts, path) === undefined) {
-    return { kind: 'write', text: wholeEnvironment([], hookLines(scriptPath, false)), mode: 0o644 };
+    return { kind: 'write', contents: { text: wholeEnvironment([], hookLines(scriptPath, false)), mode: 0o644 } };
   }
   if (file === undefined || Buffer.byteLength(file.text) !== file.sizeBytes || /[\0\uFFFD]/.test(file.text)) {
     return [error('beagle-environment', path, 'it is not a text that can be read', 'Correct it and try again')];
@@ -50,7 +51,8 @@ export function hookWay(
     ];
   }
   const hook = hookLines(scriptPath, oldCommand !== undefined);
-  if (mount.fileSystem !== 'vfat') return { kind: 'write', text: wholeEnvironment(entries, hook), mode: file.mode };
+  if (mount.fileSystem !== 'vfat')
+    return { kind: 'write', contents: { text: wholeEnvironment(entries, hook), mode: file.mode } };
   const change = findChange(entries, hook);
   if (change !== undefined) return { kind: 'switch', change };
   return [noRoom(path, hook, oldCommand !== undefined)];

@@ -94,8 +94,8 @@ export function findDeviceTree(
       error(
         'beagle-custom-device-tree',
         `dtb=${custom}`,
-        'uEnv.txt names a device tree of its own, so it is not certain that the one of the board starts it',
-        'Remove dtb= from uEnv.txt, reboot, and try again if the board starts',
+        'the boot files name another device tree than that of the board, so it is not certain that the latter starts it',
+        'Name that of the board there, reboot, and try again if the board starts',
       ),
     ];
   }

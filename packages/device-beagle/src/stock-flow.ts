@@ -4,10 +4,11 @@
 // /uEnv.txt of partition 1 with its uenvcmd, then /boot/uEnv.txt of partitions 1 to 7.
 import type { Disk, Facts, Mount } from '@migrate/core';
 import { bootFile, listed, mmcDisks, pathBelow, wholeMounts } from './boot-medium.ts';
+import { parseExtlinuxConf } from './extlinux-conf.ts';
 import { evaluateUenv, parseUenvTxt } from './uenv-txt.ts';
 
-const extlinuxNames = ['/extlinux/extlinux.conf', '/boot/extlinux/extlinux.conf'];
-const scriptNames = ['/boot.scr', '/boot/boot.scr', '/boot.scr.uimg', '/boot/boot.scr.uimg'];
+export const extlinuxNames = ['/extlinux/extlinux.conf', '/boot/extlinux/extlinux.conf'] as const;
+export const scriptNames = ['/boot.scr', '/boot/boot.scr', '/boot.scr.uimg', '/boot/boot.scr.uimg'];
 /** What is read on partition 1, before anything else of this flow. */
 export const firstEnvironment = '/uEnv.txt';
 const systemEnvironment = '/boot/uEnv.txt';
@@ -49,10 +50,19 @@ export function flowOf(facts: Facts, disk: Disk): StockFlow {
   return paths.length === 0 ? { kind: 'none' } : { kind: 'uenv', paths };
 }
 
-/** The variables after all environment files were imported, the later file over the earlier one. */
+/**
+ * The variables after all environment files were imported, the later file over the earlier one; of extlinux.conf the settings of the
+ * entry that is started, with its device tree as `dtb`.
+ */
 export function stockVariables(facts: Facts, disk: Disk): ReadonlyMap<string, string> {
   const flow = flowOf(facts, disk);
   const variables = new Map<string, string>();
+  if (flow.kind === 'extlinux') {
+    const settings =
+      parseExtlinuxConf(bootFile(facts, flow.path)?.text ?? '').started?.settings ?? new Map<string, string>();
+    const tree = settings.get('fdt') ?? settings.get('devicetree');
+    return new Map(tree === undefined ? settings : [...settings, ['dtb', tree.replace(/.*\//, '')]]);
+  }
   for (const path of flow.kind === 'uenv' ? flow.paths : []) {
     const text = bootFile(facts, path)?.text ?? '';
     for (const [name, value] of evaluateUenv(parseUenvTxt(Buffer.from(text, 'utf8')))) {

@@ -1,8 +1,8 @@
 // Where the image of U-Boot ends, by what it says of itself.
 
 /** Legacy header: include/image.h, struct legacy_img_hdr, big-endian. */
-const legacyMagic = 0x27051956;
-const legacyHeaderBytes = 64;
+export const legacyMagic = 0x27051956;
+export const legacyHeaderBytes = 64;
 /** Flattened device tree, which a FIT image is: Devicetree Specification 0.4, chapter 5. */
 const fdtMagic = 0xd00dfeed;
 const token = { beginNode: 1, endNode: 2, property: 3, nop: 4, end: 9 } as const;

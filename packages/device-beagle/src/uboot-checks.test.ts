@@ -13,6 +13,7 @@ const factsOf = (name: string): Facts => JSON.parse(readFileSync(join(machines, 
 const single = factsOf('beaglebone-black-debian-9');
 const fat = factsOf('beaglebone-black-debian-7');
 const card = factsOf('beagleboard-xm-debian-9');
+const extlinux = factsOf('beaglebone-black-debian-12-extlinux');
 
 const errors = (facts: Facts): readonly string[] =>
   beagleUboot.check(facts).flatMap(({ severity, code }) => (severity === 'error' ? [code] : []));
@@ -38,6 +39,10 @@ function withFile(facts: Facts, path: string, text: string): Facts {
     bootFiles: [...facts.bootFiles.filter((each) => each.path !== path), file(path, text)],
     bootListing: [...(facts.bootListing ?? []).filter((each) => each.path !== path), listed(path, text.length)],
   };
+}
+
+function bootText(facts: Facts, path: string): string {
+  return facts.bootFiles.find((each) => each.path === path)?.text ?? '';
 }
 
 function withoutListed(facts: Facts, pattern: RegExp): Facts {
@@ -162,12 +167,46 @@ describe('the medium', () => {
 });
 
 describe('the way that starts the old system', () => {
-  it('is uEnv.txt and nothing else', () => {
-    const extlinux = withFile(single, '/boot/extlinux/extlinux.conf', 'label Debian\nkernel /vmlinuz\n');
-    expect(errors(extlinux)).toEqual(['beagle-extlinux']);
-    expect(messages(extlinux)).toContain('("Debian")');
-    expect(errors(withFile(single, '/boot/boot.scr', ''))).toEqual(['beagle-extlinux']);
+  it('is uEnv.txt or extlinux.conf, and nothing else', () => {
+    expect(errors(withFile(single, '/boot/boot.scr', ''))).toEqual(['beagle-script']);
     expect(errors(withoutListed(single, /uEnv/))).toEqual(['beagle-flow']);
+  });
+
+  it('is extlinux.conf only where a boot.scr surely comes before it', () => {
+    expect(errors(extlinux)).toEqual([]);
+    expect(warnings(extlinux)).toContain('beagle-extlinux');
+    const inRoot = withFile(extlinux, '/extlinux/extlinux.conf', 'label Other\nkernel /vmlinuz\n');
+    expect(errors(inRoot)).toEqual(['beagle-extlinux']);
+    expect(messages(inRoot)).toMatch(/\("Other"\), before.*move its directory to \/boot\/extlinux,/);
+    for (const name of ['/boot.scr', '/boot.scr.uimg', '/uEnv.txt']) {
+      const taken = withFile(extlinux, name, '');
+      expect(errors(taken)).toEqual(['beagle-extlinux']);
+      expect(messages(taken)).toContain(`${name}: it lies beside /boot/extlinux/extlinux.conf`);
+    }
+  });
+
+  it('is extlinux.conf only on the partition that U-Boot looks at', () => {
+    const marked = (...active: readonly number[]): Facts =>
+      withAreas(extlinux, (area) => {
+        if (area.startByte !== 0 || !area.path.startsWith('/dev/')) return area;
+        const bytes = Buffer.from(area.contents ?? '', 'base64');
+        for (const number of [1, 2, 3, 4]) bytes[446 + (number - 1) * 16] = active.includes(number) ? 0x80 : 0;
+        return { ...area, contents: bytes.toString('base64') };
+      });
+    for (const active of [[], [1], [1, 2]]) expect(errors(marked(...active))).toEqual([]);
+    expect(errors(marked(2))).toEqual(['beagle-extlinux']);
+    expect(messages(marked(2, 3))).toContain('its partition 2 is marked as bootable');
+    const gpt = extlinux.disks.map((disk) => ({ ...disk, table: { kind: 'gpt', id: 'x' } as const }));
+    expect(errors({ ...extlinux, disks: gpt })).toEqual(['beagle-extlinux']);
+  });
+
+  it('is asked for its device tree and its overlays in extlinux.conf too', () => {
+    const conf = '/boot/extlinux/extlinux.conf';
+    const text = bootText(extlinux, conf);
+    const withLine = (line: string): Facts => withFile(extlinux, conf, text.replace(/^\tfdtdir .*$/m, line));
+    expect(errors(withLine('\tfdt /boot/dtbs/am335x-boneblack.dtb'))).toEqual([]);
+    expect(errors(withLine('\tfdt /boot/mine.dtb'))).toEqual(['beagle-custom-device-tree']);
+    expect(warnings(withLine('\tfdtoverlays /boot/cape.dtbo'))).toContain('beagle-overlays');
   });
 
   it('starts from a first partition that can be written to', () => {

@@ -5,7 +5,6 @@ import {
   areaBytes,
   type BootMedium,
   boardOf,
-  bootFile,
   bootMediumOf,
   firstPartitionOf,
   loaderPlace,
@@ -18,7 +17,6 @@ import {
   wholeMounts,
 } from './boot-medium.ts';
 import { decideBoot, isRefusal } from './boot-way.ts';
-import { parseExtlinuxConf } from './extlinux-conf.ts';
 import { flowOf, stockVariables } from './stock-flow.ts';
 import { readUbootImage } from './u-boot-image.ts';
 
@@ -40,7 +38,7 @@ export function checkUboot(facts: Facts): readonly Finding[] {
     ...checkOtherMedia(facts, medium),
     ...checkFirstPartition(facts, medium),
     ...checkModules(facts),
-    ...(isRefusal(decision) ? decision : []),
+    ...(isRefusal(decision) ? decision : tellOfExtlinux(facts, medium)),
     ...tellOfOverlays(facts, medium),
     ...tellOfWatchdog(facts),
   ];
@@ -60,7 +58,8 @@ function mediumFinding(facts: Facts): Finding {
 
 function checkFlow(facts: Facts, { disk }: BootMedium): Finding[] {
   const flow = flowOf(facts, disk);
-  if (flow.kind === 'uenv') return [];
+  // What stands against extlinux.conf is told by the way to come before it.
+  if (flow.kind === 'uenv' || flow.kind === 'extlinux') return [];
   if (flow.kind === 'none') {
     return [
       error(
@@ -71,12 +70,11 @@ function checkFlow(facts: Facts, { disk }: BootMedium): Finding[] {
       ),
     ];
   }
-  const entry = flow.kind === 'script' ? undefined : parseExtlinuxConf(bootFile(facts, flow.path)?.text ?? '').started;
   return [
     error(
-      'beagle-extlinux',
+      'beagle-script',
       flow.path,
-      `U-Boot starts this system by it${entry === undefined ? '' : ` ("${entry.label}")`}, before it looks at uEnv.txt, and it has no way to start something once: a stage 2 that fails would be started for ever`,
+      'U-Boot starts this system by it, before it looks at uEnv.txt, and what it does is not known',
       'Write the flasher image of balenaOS to a card and start the board from that',
     ),
   ];
@@ -163,7 +161,21 @@ function checkModules(facts: Facts): Finding[] {
   ];
 }
 
-const overlaySetting = /^(uboot_overlay_addr\d|uboot_overlay_pru|dtb_overlay|cape_enable)$/;
+function tellOfExtlinux(facts: Facts, { disk }: BootMedium): Finding[] {
+  const flow = flowOf(facts, disk);
+  if (flow.kind !== 'extlinux') return [];
+  return [
+    warning(
+      'beagle-extlinux',
+      flow.path,
+      'U-Boot starts this system by it, and stage 2 by a boot.scr that comes before it in the distro boot of U-Boot',
+      'Nothing: a U-Boot with another order starts this system again, and migrate status tells so',
+    ),
+  ];
+}
+
+const overlaySetting =
+  /^(uboot_overlay_addr\d|uboot_overlay_pru|dtb_overlay|cape_enable|fdtoverlays|devicetree-overlay)$/;
 
 function tellOfOverlays(facts: Facts, { disk }: BootMedium): Finding[] {
   const names = [...stockVariables(facts, disk).keys()].filter((name) => overlaySetting.test(name));

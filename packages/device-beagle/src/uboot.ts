@@ -17,8 +17,9 @@ import { flowPaths } from './stock-flow.ts';
 import { checkUboot } from './uboot-checks.ts';
 
 /**
- * U-Boot on a Beagle board. Its /uEnv.txt gets a hook that loads a script of ours, and that one starts stage 2 where one sector says
- * so, which it clears before. The running kernel and its device tree are started from where they lie.
+ * U-Boot on a Beagle board. Its /uEnv.txt gets a hook, or a new /boot.scr is one before its extlinux.conf. It loads a script of ours,
+ * and that one starts stage 2 where one sector says so, which it clears before. The running kernel and its device tree are started
+ * from where they lie.
  */
 export const beagleUboot: BootManager = {
   kind: 'beagle-u-boot',
@@ -83,11 +84,11 @@ function decided(facts: Facts): BootDecision {
 }
 
 function bootOnce(payload: Parameters<BootManager['bootOnce']>[0], facts: Facts): readonly Step[] {
-  const { medium, directory, environmentPath, hook, flag, flagPath, kernel, deviceTree } = decided(facts);
+  const { medium, directory, hookPath, hook, variables, flag, flagPath, kernel, deviceTree } = decided(facts);
   const initramfs = ubootFile(facts, medium.disk, payload.initramfsPath);
   if (initramfs === undefined || payload.initramfsPath !== `${directory}/${initramfsName}`)
     throw new Error(`the initramfs is expected in ${directory}, not ${payload.initramfsPath}`);
-  const text = scriptText({ flag, kernel, deviceTree, initramfs, commandLine: payload.commandLine });
+  const text = scriptText({ medium: variables, flag, kernel, deviceTree, initramfs, commandLine: payload.commandLine });
   const emptyFlag = '\0'.repeat(flagSectorBytes);
   return [
     { kind: 'write-file', id: 'write-boot-script', path: `${directory}/${scriptName}`, text, mode: 0o600 },
@@ -95,8 +96,8 @@ function bootOnce(payload: Parameters<BootManager['bootOnce']>[0], facts: Facts)
       ? [{ kind: 'write-file', id: 'write-flag', path: flagPath, text: emptyFlag, mode: 0o600 } satisfies Step]
       : []),
     hook.kind === 'write'
-      ? { kind: 'write-file', id: 'write-hook', path: environmentPath, text: hook.text, mode: hook.mode }
-      : { kind: 'switch-uboot-environment', id: 'write-hook', path: environmentPath, change: hook.change },
+      ? { kind: 'write-file', id: 'write-hook', path: hookPath, ...hook.contents }
+      : { kind: 'switch-uboot-environment', id: 'write-hook', path: hookPath, change: hook.change },
     { kind: 'set-uboot-flag', id: 'arm-u-boot', flag, path: flagPath },
   ];
 }

@@ -11,6 +11,7 @@ import { balenaImage } from '../balena-image.ts';
 import { makeFidelityTree } from '../images/fidelity-tree.ts';
 import { withMounted } from '../images/mounted.ts';
 import { mountedRecords } from '../images/mounted-records.ts';
+import { mountImage } from '../loop-device.ts';
 import { loadBackup } from './supervisor-model.ts';
 
 const mebibyte = 2 ** 20;
@@ -29,7 +30,7 @@ beforeAll(async () => {
     await execa('truncate', ['--size=600M', image]);
     await execa('mkfs.ext4', ['-q', '-I', '256', '-O', '^has_journal', image]);
     await mkdir(join(directory, name));
-    await execa('mount', ['-o', 'loop', image, join(directory, name)]);
+    await mountImage(image, join(directory, name));
     await rm(join(directory, name, 'lost+found'), { recursive: true });
   }
   await makeFidelityTree(source, { blockBytes: 4096, largestAttribute: 3000 });

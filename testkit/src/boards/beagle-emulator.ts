@@ -1,10 +1,10 @@
 // A Beagle on QEMU's "virt" machine: real U-Boot, the vendor's memory addresses, 512 MiB that Linux sees, an SD slot and eMMC.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Machine } from '../machine.ts';
-import { openJsonChannel } from '../qmp.ts';
+import { type JsonChannel, openJsonChannel } from '../qmp.ts';
 import { serialLog } from '../serial-log.ts';
 import { serialShell } from '../serial-shell.ts';
 import type { Environment } from './beagle-environment.ts';
@@ -35,60 +35,90 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
+/** Powers a board on. A restart of it is one of QEMU: after a warm one, QEMU takes a minute to forget the code of the kernel before. */
 export async function startEmulatedBeagle(options: BeagleOptions): Promise<EmulatedBeagle> {
   const directory = await mkdtemp(join(tmpdir(), 'migrate-beagle-'));
   await writeEnvironmentFlash(join(directory, 'environment'), options.firmware);
-  const child = spawn('qemu-system-arm', qemuArguments(options, directory), { stdio: ['pipe', 'pipe', 'pipe'] });
-  running.add(child);
   const errors: string[] = [];
-  child.stderr.on('data', (data: Buffer) => errors.push(data.toString()));
-  // What was typed at a machine that went off.
-  child.stdin.on('error', () => {});
   const log = serialLog(() => errors.join(''));
+  let current = await powerOn();
   const type = (text: string): void => {
-    child.stdin.write(text);
+    current.child.stdin.write(text);
   };
   const shell = serialShell({ log, send: type });
-  child.stdout.on('data', (data: Buffer) => {
-    const text = data.toString('latin1');
-    // The banner of U-Boot may come in two pieces.
-    if (/U-Boot 20\d\d\.\d\d/.test(log.text().slice(-20) + text)) shell.restarted();
-    log.append(text);
-  });
-  const exited = new Promise<void>((resolve) => {
-    child.once('exit', () => {
-      running.delete(child);
-      log.end();
-      void rm(directory, { recursive: true, force: true }).then(resolve);
+  let isKilled = false;
+
+  async function powerOn(): Promise<PoweredBoard> {
+    const child = spawn('qemu-system-arm', qemuArguments(options, directory), { stdio: ['pipe', 'pipe', 'pipe'] });
+    running.add(child);
+    // What was typed at a machine that went off.
+    child.stdin.on('error', () => {});
+    child.stderr.on('data', (data: Buffer) => errors.push(data.toString()));
+    child.stdout.on('data', (data: Buffer) => log.append(data.toString('latin1')));
+    let isRestart = false;
+    const ended = new Promise<boolean>((resolve) => {
+      child.once('close', () => {
+        running.delete(child);
+        resolve(isRestart);
+      });
     });
-  });
-  const diesEarly = exited.then(() => {
-    throw new Error(`the machine went off: ${errors.join('')}`);
-  });
-  diesEarly.catch(() => {});
-  const qmp = await Promise.race([openJsonChannel(join(directory, 'qmp'), { greets: true }), diesEarly]);
-  const machine: EmulatedBeagle = {
+    const diesEarly = ended.then(() => {
+      throw new Error(`the machine went off: ${errors.join('')}`);
+    });
+    diesEarly.catch(() => {});
+    const onEvent = (name: string, data: Readonly<Record<string, unknown>>): void => {
+      if (name === 'SHUTDOWN' && data.reason === 'guest-reset') isRestart = true;
+    };
+    const qmp = await Promise.race([openJsonChannel(join(directory, 'qmp'), { greets: true, onEvent }), diesEarly]);
+    return { child, qmp, ended };
+  }
+
+  const life = async (): Promise<void> => {
+    while ((await current.ended) && !isKilled) {
+      shell.restarted();
+      current = await powerOn();
+      if (isKilled) current.child.kill('SIGKILL');
+    }
+  };
+  const exited = life()
+    .catch((thrown: unknown) => void errors.push(String(thrown)))
+    .then(async () => {
+      log.end();
+      await rm(directory, { recursive: true, force: true });
+    });
+
+  return {
     log: log.text,
     onSerial: log.onText,
     waitFor: log.waitFor,
     ...shell,
     type,
     writeCounts: async () => {
-      const stats = (await qmp.send('query-blockstats')) as { qdev?: string; stats: { wr_operations: number } }[];
+      const stats = (await current.qmp.send('query-blockstats')) as {
+        qdev?: string;
+        stats: { wr_operations: number };
+      }[];
       return Object.fromEntries(stats.map((entry) => [entry.qdev ?? '', entry.stats.wr_operations]));
     },
     paused: async (action) => {
-      await qmp.send('stop');
+      await current.qmp.send('stop');
       await action();
-      await qmp.send('cont');
+      await current.qmp.send('cont');
     },
     kill: async () => {
-      child.kill('SIGKILL');
+      isKilled = true;
+      current.child.kill('SIGKILL');
       await exited;
     },
     exited,
   };
-  return machine;
+}
+
+interface PoweredBoard {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly qmp: JsonChannel;
+  /** Whether the board restarts. */
+  readonly ended: Promise<boolean>;
 }
 
 /**
@@ -103,7 +133,7 @@ function qemuArguments(options: BeagleOptions, directory: string): string[] {
     `sd-card,drive=medium${index},bus=/gpex-pcihost/pcie.0/host${index}/sd-bus`,
   ];
   return [
-    ...['-nodefaults', '-no-user-config', '-display', 'none', ...machineArguments, '-accel', 'tcg'],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', ...machineArguments, '-accel', 'tcg'],
     ...['-serial', 'stdio', '-qmp', `unix:${directory}/qmp,server=on,wait=off`, '-bios', firmware],
     ...['-drive', `if=pflash,unit=1,format=raw,readonly=on,file=${directory}/environment`],
     ...media.flatMap((path, index) => [

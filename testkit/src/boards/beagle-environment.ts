@@ -74,10 +74,40 @@ const addresses: Environment = {
   fdtaddr: '0x88000000',
   rdaddr: '0x88080000',
   scriptaddr: '0x80000000',
+  // The same under the names that sysboot knows.
+  kernel_addr_r: '0x82000000',
+  fdt_addr_r: '0x88000000',
+  ramdisk_addr_r: '0x88080000',
+  pxefile_addr_r: '0x80100000',
   // Of the emulated machine: where a board's memory begins, and no moving of the device tree.
   bootm_low: '0x80000000',
   bootm_size: '0x10000000',
   fdt_high: '0xffffffff',
+};
+
+/** What comes before that flow on each medium (include/config_distro_bootcmd.h). */
+const distroBoot: Environment = {
+  boot_prefixes: '/ /boot/',
+  boot_scripts: 'boot.scr.uimg boot.scr',
+  scan_dev_for_boot_part: [
+    'if ${devtype} dev ${devnum}; then part list ${devtype} ${devnum} -bootable devplist',
+    'env exists devplist || setenv devplist 1',
+    'for distro_bootpart in ${devplist}; do if fstype ${devtype} ${devnum}:${distro_bootpart} bootfstype; then ' +
+      'for prefix in ${boot_prefixes}; do run scan_dev_for_extlinux; run scan_dev_for_scripts; done; fi; done',
+    'setenv devplist; fi',
+  ],
+  scan_dev_for_extlinux: [
+    'if test -e ${devtype} ${devnum}:${distro_bootpart} ${prefix}extlinux/extlinux.conf; then ' +
+      'echo Found ${prefix}extlinux/extlinux.conf',
+    'sysboot ${devtype} ${devnum}:${distro_bootpart} any ${scriptaddr} ${prefix}extlinux/extlinux.conf',
+    'echo SCRIPT FAILED: continuing...; fi',
+  ],
+  scan_dev_for_scripts: [
+    'for script in ${boot_scripts}; do if test -e ${devtype} ${devnum}:${distro_bootpart} ${prefix}${script}; then ' +
+      'echo Found U-Boot script ${prefix}${script}',
+    'load ${devtype} ${devnum}:${distro_bootpart} ${scriptaddr} ${prefix}${script}; source ${scriptaddr}',
+    'echo SCRIPT FAILED: continuing...; fi; done',
+  ],
 };
 
 /**
@@ -136,9 +166,10 @@ export function vendorEnvironment(board: Board): Environment {
       'echo debug: [${bootargs}] ...; bootz ${loadaddr} ${rdaddr}:${rdsize} ${fdtaddr}',
       'else run mmcargs; bootz ${loadaddr} - ${fdtaddr}; fi; fi',
     ],
+    ...distroBoot,
     bootcmd: [
       'run findfdt',
-      `for n in ${devices.join(' ')}; do setenv mmcdev \${n}; run boot; done`,
+      `for n in ${devices.join(' ')}; do setenv devnum \${n}; run scan_dev_for_boot_part; setenv mmcdev \${n}; run boot; done`,
       'echo U-BOOT: no system starts',
     ],
   };

@@ -52,6 +52,9 @@ export function beagleMachine(facts: Facts, onChange: (machine: BeagleMachine) =
   for (const { path, kind } of facts.bootListing ?? []) if (kind === 'file') files[path] = `contents of ${path}`;
   for (const { path, text } of facts.bootFiles) files[path] = text;
   if (facts.kernel.image !== undefined) files[facts.kernel.image.path] = 'the running kernel';
+  // Named by extlinux.conf, whose own lines say where.
+  for (const { path, text } of facts.bootFiles)
+    if (path.endsWith('/extlinux.conf')) files[/^\s*initrd (.*)$/m.exec(text)?.[1] ?? ''] = 'the old initramfs';
   // Its old environment starts an initramfs that lies beside the kernel.
   if (files['/boot/uboot/zImage'] !== undefined) files['/boot/uboot/initrd.img'] = 'the old initramfs';
   for (const { fileSystem, target } of facts.mounts) if (fileSystem === 'vfat') files[`${target}/MLO`] = 'first loader';

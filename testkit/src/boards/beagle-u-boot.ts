@@ -59,7 +59,12 @@ bootcmd=run try; setenv mmcdev 1; setenv bootpart 1:2; run try
 bootcmd=setenv mmcdev 0; run boot; setenv mmcdev 1; run boot
 `,
   2019: `${common}${named}
-scan=setenv devnum \${mmcdev}; for prefix in / /boot/; do if test -e mmc \${devnum}:1 \${prefix}extlinux/extlinux.conf; then sysboot mmc \${devnum}:1 \${prefix}extlinux/extlinux.conf; fi; if test -e mmc \${devnum}:1 \${prefix}boot.scr; then source \${prefix}boot.scr; fi; done
+scriptaddr=0x80000000
+boot_prefixes=/ /boot/
+boot_scripts=boot.scr.uimg boot.scr
+scan_extlinux=if test -e \${devtype} \${devnum}:\${distro_bootpart} \${prefix}extlinux/extlinux.conf; then sysboot \${devtype} \${devnum}:\${distro_bootpart} any \${scriptaddr} \${prefix}extlinux/extlinux.conf; fi
+scan_scripts=for script in \${boot_scripts}; do if test -e \${devtype} \${devnum}:\${distro_bootpart} \${prefix}\${script}; then load \${devtype} \${devnum}:\${distro_bootpart} \${scriptaddr} \${prefix}\${script}; source \${scriptaddr}; fi; done
+scan=setenv devnum \${mmcdev}; part list \${devtype} \${devnum} -bootable devplist; env exists devplist || setenv devplist 1; for distro_bootpart in \${devplist}; do for prefix in \${boot_prefixes}; do run scan_extlinux; run scan_scripts; done; done; setenv devplist
 bootcmd=setenv mmcdev 0; if mmc dev 0; then run scan; fi; run boot; setenv mmcdev 1; if mmc dev 1; then run scan; fi; run boot
 `,
 };

@@ -2,6 +2,7 @@
 // firmware decides again. Modelled, not run: the firmware itself, overlays, the mailbox (see pi-old-systems.ts), and drivers
 // that are built into the vendor's kernels but modules in Debian's.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -154,9 +155,18 @@ async function writeBoot(directory: string, { start, files, board, tryboot, buil
   const tree = join(directory, 'device-tree');
   await writeFile(tree, contents(start.deviceTree));
   const put = (type: 'x' | 's', node: string, property: string, value: string) =>
-    execa('fdtput', ['-p', '-t', type, tree, node, property, value]);
+    execa('fdtput', ['-p', '-t', type, tree, node, property, ...(type === 'x' ? value.split(' ') : [value])]);
   // What the firmware says of itself (raspberrypi/documentation, configuration/device-tree.adoc).
   await put('s', '/', 'serial-number', board.serial.toString(16).padStart(16, '0'));
+  // As firmware does since 2021 (raspberrypi/firmware#1595). Without it Node waits 20 s for the kernel's first random bytes.
+  await put(
+    'x',
+    '/chosen',
+    'rng-seed',
+    randomBytes(32)
+      .toString('hex')
+      .replace(/.{8}(?=.)/g, '$& '),
+  );
   if (!board.knowsTryboot) return;
   await put('x', '/chosen/bootloader', 'partition', '1');
   await put('x', '/chosen/bootloader', 'tryboot', tryboot ? '1' : '0');

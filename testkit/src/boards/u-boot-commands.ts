@@ -1,4 +1,5 @@
 // The commands of U-Boot that environments of Beagle boards use, and what they see: variables, memory, cards and eMMC.
+import { crc32 } from '@migrate/core';
 import { runHush } from './hush.ts';
 
 /** Contents by path from the root of the partition, "/uEnv.txt". */
@@ -72,7 +73,10 @@ export function createBoard({ media }: BeagleState): Board {
 /** `run`: 1 where the variable is not set. */
 export function runVariable(board: Board, name: string): number {
   const script = board.variables.get(name);
-  if (script === undefined) return 1;
+  return script === undefined ? 1 : runScript(board, script);
+}
+
+function runScript(board: Board, script: string): number {
   return runHush(script, {
     variable: (each) => board.variables.get(each),
     setVariable: (each, value) => board.variables.set(each, value),
@@ -114,14 +118,14 @@ const commands: Readonly<Record<string, Command>> = {
   load,
   fatload: load,
   fatwrite,
-  env: importAt,
+  env: (board, args) => (args[0] === 'exists' ? Number(!board.variables.has(args[1] ?? '')) : importAt(board, args)),
+  part: listBootable,
   mmc,
   'itest.l': (board, [value = '', , other]) => (wordAt(board, value) === Number(other) ? 0 : 1),
   'mw.l': writeWord,
   bootz: (board, args) => ends(startOf(board, args)),
-  sysboot: (_board, args) =>
-    ends({ kind: 'starts', kernel: 'by extlinux', deviceTree: '', commandLine: args.join(' ') }),
-  source: (_board, args) => ends({ kind: 'starts', kernel: 'by script', deviceTree: '', commandLine: args.join(' ') }),
+  sysboot,
+  source,
   ums: () => ends({ kind: 'stuck', why: 'waits as a USB disk' }),
 };
 
@@ -188,6 +192,49 @@ function importAt(board: Board, [verb, flag, address = '', size = '']: readonly 
   if (verb !== 'import' || flag !== '-t' || loaded === undefined) return 1;
   importText(board, Buffer.from(loaded.bytes.subarray(0, Number.parseInt(size, 16))).toString('latin1'));
   return 0;
+}
+
+/** Of a partition table of MBR, which is all that these boards have. */
+function listBootable({ media, variables }: Board, [verb, , device, , name = '']: readonly string[]): number {
+  const gap = media.get(Number(device))?.gap;
+  if (verb !== 'list' || gap === undefined) return 1;
+  const marked = [1, 2, 3, 4].filter((number) => gap[446 + 16 * (number - 1)] === 0x80);
+  if (marked.length > 0) variables.set(name, marked.join(' '));
+  return 0;
+}
+
+/** The first entry, or the one that default names (boot/pxe_utils.c). */
+function sysboot(board: Board, [, part = '', , , path = '']: readonly string[]): number {
+  const files = filesOn(board, part);
+  const [head = '', ...entries] = Buffer.from(files?.get(path) ?? [])
+    .toString('latin1')
+    .split(/^label /m);
+  const wanted = /^default (.*)$/m.exec(head)?.[1];
+  const entry = entries.find((each) => each.split('\n')[0] === wanted) ?? entries[0] ?? '';
+  const value = (key: string): string => new RegExp(`^\\s+${key} (.*)$`, 'm').exec(entry)?.[1] ?? '';
+  const [kernel, initramfs] = [value('linux'), value('initrd')];
+  const deviceTree = `${value('fdtdir')}${board.variables.get('fdtfile')}`;
+  const [, number] = part.split(':');
+  if ([kernel, initramfs, deviceTree].some((name) => files?.has(name) !== true)) return 1;
+  const name = (each: string): string => `${number}:${each}`;
+  return ends({
+    kind: 'starts',
+    kernel: name(kernel),
+    deviceTree: name(deviceTree),
+    initramfs: name(initramfs),
+    commandLine: value('append'),
+  });
+}
+
+/** A legacy image of type script (cmd/source.c). */
+function source(board: Board, [address = '']: readonly string[]): number {
+  const image = Buffer.from(board.memory.get(Number(address))?.bytes ?? []);
+  if (image.length < 72 || image.readUInt32BE(0) !== 0x27051956 || image[30] !== 6) return 1;
+  const data = image.subarray(64, 64 + image.readUInt32BE(12));
+  const header = Buffer.from(image.subarray(0, 64));
+  header.writeUInt32BE(0, 4);
+  if (crc32(header) !== image.readUInt32BE(4) || crc32(data) !== image.readUInt32BE(24)) return 1;
+  return runScript(board, data.toString('latin1', 8, 8 + data.readUInt32BE(0)));
 }
 
 function mmc(board: Board, [verb, ...args]: readonly string[]): number {

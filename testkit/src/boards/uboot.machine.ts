@@ -4,7 +4,15 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { UbootFlag } from '@migrate/core';
-import { flagMagic, hookLines, scriptText } from '@migrate/device-beagle';
+import {
+  distroMedium,
+  environmentMedium,
+  flagMagic,
+  hookLines,
+  type MediumVariables,
+  scriptText,
+  startScript,
+} from '@migrate/device-beagle';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type BeagleOptions, startEmulatedBeagle } from './beagle-emulator.ts';
@@ -108,21 +116,25 @@ const gapFlag: UbootFlag = { place: 'gap', disk: { sizeBytes: 0 }, offsetBytes: 
 const fileFlag: UbootFlag = { place: 'file', uuid: '0000-0000', fileSystem: 'vfat', path: '/bmigrate.flg' };
 const flagSector = Buffer.concat([flagMagic, Buffer.alloc(508)]);
 
-/** Partition 1 as stage 1 leaves it; `files` come on top. */
-function armed(
-  fileSystem: 'ext4' | 'vfat',
-  flag: UbootFlag,
-  files: Record<string, string | Uint8Array | undefined> = {},
-): SmallDisk {
-  const script = scriptText({
+function scriptFor(flag: UbootFlag, medium: MediumVariables): string {
+  return scriptText({
+    medium,
     flag,
     kernel: { partition: 1, path: '/zImage' },
     deviceTree: { partition: 1, path: '/board.dtb' },
     initramfs: { partition: 1, path: '/stage2.img' },
     commandLine: ['console=ttyAMA0', 'panic=5'],
   });
+}
+
+/** Partition 1 as stage 1 leaves it; `files` come on top. */
+function armed(
+  fileSystem: 'ext4' | 'vfat',
+  flag: UbootFlag,
+  files: Record<string, string | Uint8Array | undefined> = {},
+): SmallDisk {
   const all = {
-    'balena-migrate/uEnv.txt': script,
+    'balena-migrate/uEnv.txt': scriptFor(flag, environmentMedium),
     'uEnv.txt': hookLines('/balena-migrate/uEnv.txt', false),
     zImage,
     'board.dtb': board,
@@ -193,6 +205,54 @@ describe('a stage 2 that U-Boot fails to start', () => {
     expect(log).toContain(`${starting}\n`);
     expect(log).toMatch(/resetting/);
     expect(await start({ emmc })).not.toContain(starting);
+  });
+});
+
+describe('a stage 2 that is armed before extlinux.conf', () => {
+  const conf = 'default l0\nlabel l0\n\tlinux /boot/old\n\tfdtdir /boot/\n\tappend root=/dev/mmcblk1p1 quiet\n';
+  const script = '/boot/balena-migrate/uEnv.txt';
+  /** An old system whose kernel U-Boot loads but cannot start. */
+  const files = (kernel: Buffer): SmallPartition['files'] => ({
+    'board.dtb': board,
+    'stage2.img': Buffer.alloc(4096, 'x'),
+    [script.slice(1)]: scriptFor(gapFlag, distroMedium),
+    'boot.scr': startScript(script),
+    'boot/extlinux/extlinux.conf': conf,
+    'boot/old': Buffer.alloc(4096, 'o'),
+    zImage: kernel,
+  });
+  const extlinuxDisk = (kernel: Buffer): SmallDisk => ({
+    ...armed('ext4', gapFlag),
+    partitions: [{ fileSystem: 'ext4', files: files(kernel) }],
+  });
+
+  it('is started once, and then extlinux.conf starts the old system', async () => {
+    const emmc = await disk('emmc', extlinuxDisk(Buffer.alloc(4096, 'k')));
+    const before = await readFile(emmc);
+    const first = await start({ emmc });
+    expect(first).toMatch(
+      /Found U-Boot script \/boot\.scr\n.*Starting stage 2 of migrate\n.*Bad .*magic.*Found \/boot\/extlinux\/extlinux\.conf\n/s,
+    );
+    const after = await readFile(emmc);
+    expect(sectorsThatDiffer(before, after)).toEqual([flagOffset / 512]);
+    const second = await start({ emmc });
+    expect(second).toMatch(
+      /Found U-Boot script \/boot\.scr\n.*Found \/boot\/extlinux\/extlinux\.conf\n.*append: root=\/dev\/mmcblk1p1 quiet/s,
+    );
+    expect(second).not.toContain(starting);
+    expect(sectorsThatDiffer(after, await readFile(emmc))).toEqual([]);
+  });
+
+  it('runs, where its kernel does, and is not started again by the reset that follows', async () => {
+    const emmc = await disk('emmc', extlinuxDisk(zImage));
+    const machine = await startEmulatedBeagle({ emmc, firmware: bareVendor, format: 'raw' });
+    try {
+      // There is nothing in its initramfs, so that the kernel panics, which resets the board.
+      await machine.waitFor(/Starting kernel.*Found \/boot\/extlinux\/extlinux\.conf/s, { timeoutMs: 120_000 });
+      expect(machine.log().split(starting)).toHaveLength(2);
+    } finally {
+      await machine.kill();
+    }
   });
 });
 

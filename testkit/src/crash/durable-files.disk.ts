@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createNodeHost } from '@migrate/core';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { mountImage } from '../loop-device.ts';
 import { recordDisk } from './recorded-disk.ts';
 import { replay } from './replay.ts';
 
@@ -60,14 +61,11 @@ async function outcomes(name: string, log: string, look: (root: string) => Promi
   await mkdir(root);
   const state = join(work, `${name}.state`);
   return replay({ base, log, work: state, unitBytes: 4096 }, async () => {
-    // Not `mount -o loop`, which may take the device of the state before while it is still being let go.
-    const { stdout: device } = await execa('losetup', ['--find', '--show', state]);
+    await mountImage(state, root);
     try {
-      await execa('mount', [device, root]);
       return await look(root);
     } finally {
-      await execa('umount', [root], { reject: false });
-      await execa('losetup', ['--detach', device]);
+      await execa('umount', [root]);
     }
   });
 }

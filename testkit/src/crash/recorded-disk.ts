@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { execa } from 'execa';
+import { attachLoop, detachLoop } from '../loop-device.ts';
 
 export interface RecordedDisk {
   readonly device: string;
@@ -27,12 +28,12 @@ export async function recordDisk({ image, log }: { image: string; log: string })
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
   await mounted(child, mountPoint);
-  const { stdout: device } = await execa('losetup', ['--find', '--show', '--direct-io=off', mountPoint]);
+  const device = await attachLoop(mountPoint, '--direct-io=off');
   return {
     device,
     close: async () => {
       await execa('blockdev', ['--flushbufs', device]);
-      await execa('losetup', ['--detach', device]);
+      await detachLoop(device);
       const exited = new Promise((resolve) => child.once('exit', resolve));
       child.kill('SIGTERM');
       await exited;

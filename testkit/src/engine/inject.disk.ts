@@ -6,6 +6,7 @@ import { runCommandLine } from '@migrate/cli-inject';
 import { parseAppsJson, servicesOf } from '@migrate/engine-preload';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { mountImage } from '../loop-device.ts';
 import { withEngine } from './docker-engine.ts';
 import { rootState } from './layer-trees.ts';
 import { buildTestImages } from './test-images.ts';
@@ -21,7 +22,7 @@ beforeAll(async () => {
   await execa('mkfs.ext4', ['-q', join(work, 'data.ext4')]);
   await mkdir(mounts.data);
   await mkdir(mounts.boot);
-  await execa('mount', ['-o', 'loop', join(work, 'data.ext4'), mounts.data]);
+  await mountImage(join(work, 'data.ext4'), mounts.data);
   await mkdir(join(mounts.data, 'docker'));
   await writeFile(join(mounts.data, 'apps.json'), '{}');
   await writeFile(

@@ -5,6 +5,7 @@ import { createNodeHost, type Host } from '@migrate/core';
 import { directoryFiles, readDataRoot } from '@migrate/engine-preload';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { mountImage } from '../loop-device.ts';
 import { startEngine, withEngine } from './docker-engine.ts';
 import { layerTrees, rootState } from './layer-trees.ts';
 import { makeSmallRoots, putImages, type SmallRoots } from './small-roots.ts';
@@ -164,7 +165,7 @@ describe('a target', () => {
     await execa('truncate', ['-s', '24M', image]);
     await execa('mkfs.ext4', ['-q', '-m', '0', image]);
     await mkdir(mountPoint);
-    await execa('mount', ['-o', 'loop', image, mountPoint]);
+    await mountImage(image, mountPoint);
     try {
       await execa('cp', ['-a', roots.template, join(mountPoint, 'docker')]);
       const target = join(mountPoint, 'docker');

@@ -6,6 +6,7 @@ import { createNodeHost } from '@migrate/core';
 import { directorySource, transplant } from '@migrate/engine-preload';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { mountImage } from '../loop-device.ts';
 import { type Engine, withEngine } from './docker-engine.ts';
 import { layerTrees, rootState } from './layer-trees.ts';
 import { buildTestImages, testImages } from './test-images.ts';
@@ -27,7 +28,7 @@ beforeAll(async () => {
   await execa('truncate', ['-s', '2G', join(work, 'resin-data.ext4')]);
   await execa('mkfs.ext4', ['-q', '-L', 'resin-data', join(work, 'resin-data.ext4')]);
   await mkdir(mountPoint);
-  await execa('mount', ['-o', 'loop', join(work, 'resin-data.ext4'), mountPoint]);
+  await mountImage(join(work, 'resin-data.ext4'), mountPoint);
   await withEngine(targetRoot, buildSupervisor);
 });
 

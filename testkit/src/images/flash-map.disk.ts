@@ -20,6 +20,7 @@ import {
 } from '@migrate/image-tools';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { attachLoop, detachLoop } from '../loop-device.ts';
 
 const mebibyte = 1024 * 1024;
 const sectors = (mib: number): number => mib * 2048;
@@ -39,11 +40,11 @@ interface Part {
 
 async function withLoop<T>(path: string, part: Part, action: (device: string) => Promise<T>): Promise<T> {
   const place = ['-o', String(part.startMib * mebibyte), '--sizelimit', String(part.sizeMib * mebibyte)];
-  const { stdout: device } = await execa('losetup', ['--find', '--show', ...place, path]);
+  const device = await attachLoop(path, ...place);
   try {
     return await action(device);
   } finally {
-    await execa('losetup', ['-d', device]);
+    await detachLoop(device);
   }
 }
 

@@ -28,6 +28,7 @@ import {
 } from '@migrate/image-tools';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { attachLoop, detachLoop, mountLoop } from '../loop-device.ts';
 import { describeTree, makePartitionArchives, type PartitionArchives } from './partition-archives.ts';
 
 const host = createNodeHost();
@@ -113,19 +114,10 @@ async function expectTrees(
       continue;
     }
     const size = sectors * layout.sectorBytes;
-    const { stdout } = await execa('losetup', [
-      '-f',
-      '--show',
-      '-r',
-      '-o',
-      `${offset}`,
-      '--sizelimit',
-      `${size}`,
-      path,
-    ]);
+    const device = await attachLoop(path, '--read-only', `--offset=${offset}`, `--sizelimit=${size}`);
     try {
-      await execa('e2fsck', ['-fn', stdout]);
-      await execa('mount', ['-o', 'ro', stdout, mountPoint]);
+      await execa('e2fsck', ['-fn', device]);
+      await mountLoop(device, mountPoint, '-o', 'ro');
       expect(await describeTree(mountPoint), name).toBe(trees[name]);
       if (name === 'data' && freeBytes !== undefined) {
         // A backup relies on it.
@@ -137,7 +129,7 @@ async function expectTrees(
         expect((await stat(join(mountPoint, 'sparse'))).blocks).toBeLessThan(100);
     } finally {
       await execa('umount', [mountPoint], { reject: false });
-      await execa('losetup', ['-d', stdout]);
+      await detachLoop(device);
     }
   }
 }
@@ -200,14 +192,14 @@ describe('a disk', () => {
 
   test('with sectors of 4096 bytes is written too', async () => {
     const path = await dirtyDisk('large-sectors', 200);
-    const { stdout: disk } = await execa('losetup', ['-f', '--show', '--sector-size', '4096', path]);
+    const disk = await attachLoop(path, '--sector-size=4096');
     try {
       const written = await writeDisk(disk, archives.gpt.setting);
       await commit(disk, written);
       expect((await tableOf(disk, 4096)).labels).toEqual(resinLabels);
       await expectTrees(path, written, archives.gpt);
     } finally {
-      await execa('losetup', ['-d', disk]);
+      await detachLoop(disk);
     }
   });
 });
@@ -241,12 +233,12 @@ async function withBadSectors<T>(
     // Reading ahead would make whole neighbourhoods unreadable.
     const { stdout: device } = await execa('stat', ['-c', '%Hd:%Ld', mountPoint]);
     await writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, '0');
-    const { stdout: disk } = await execa('losetup', ['-f', '--show', mountPoint]);
+    const disk = await attachLoop(mountPoint);
     await execa('blockdev', ['--setra', '0', disk]);
     try {
       return await action(disk);
     } finally {
-      await execa('losetup', ['-d', disk]);
+      await detachLoop(disk);
     }
   } finally {
     daemon.kill();

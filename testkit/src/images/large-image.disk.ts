@@ -6,6 +6,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundleProgram, stage2NodeFlags } from '../bench/bundle-program.ts';
 import { measure } from '../bench/measure.ts';
+import { attachLoop, detachLoop } from '../loop-device.ts';
 
 const mebibyte = 1024 * 1024;
 const imageMib = 8 * 1024;
@@ -50,12 +51,12 @@ describe('memory', () => {
     // The file holds what was written, and nothing of the gigabytes that were not.
     const { stdout } = await execa('du', ['-m', disk]);
     expect(Number.parseInt(stdout, 10)).toBeLessThan(contentMib * 2);
-    const part = ['-o', String(4 * mebibyte), '--sizelimit', String((imageMib - 8) * mebibyte), disk];
-    const device = (await execa('losetup', ['--find', '--show', ...part])).stdout;
+    const part = [`--offset=${4 * mebibyte}`, `--sizelimit=${(imageMib - 8) * mebibyte}`];
+    const device = await attachLoop(disk, ...part);
     try {
       await execa('e2fsck', ['-f', '-n', device]);
     } finally {
-      await execa('losetup', ['-d', device]);
+      await detachLoop(device);
     }
   }, 600_000);
 });

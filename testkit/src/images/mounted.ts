@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { execa } from 'execa';
+import { attachLoop, detachLoop, mountLoop } from '../loop-device.ts';
 
 /** Mounts a part of an image at `directory` while `use` runs. Needs root; no partition nodes, which not every kernel makes. */
 export async function withMounted<T>(
@@ -8,22 +9,16 @@ export async function withMounted<T>(
 ): Promise<T> {
   const { image, offsetBytes, sizeBytes, directory, readOnly } = request;
   await mkdir(directory, { recursive: true });
-  const { stdout: device } = await execa('losetup', [
-    ...(readOnly ? ['--read-only'] : []),
-    `--offset=${offsetBytes}`,
-    `--sizelimit=${sizeBytes}`,
-    '--find',
-    '--show',
-    image,
-  ]);
+  const part = [`--offset=${offsetBytes}`, `--sizelimit=${sizeBytes}`];
+  const device = await attachLoop(image, ...part, ...(readOnly ? ['--read-only'] : []));
   try {
-    await execa('mount', ['-t', 'ext4', '-o', readOnly ? 'ro,noload' : 'rw', device, directory]);
+    await mountLoop(device, directory, '-t', 'ext4', '-o', readOnly ? 'ro,noload' : 'rw');
     try {
       return await use(directory);
     } finally {
       await execa('umount', [directory]);
     }
   } finally {
-    await execa('losetup', ['--detach', device]);
+    await detachLoop(device);
   }
 }

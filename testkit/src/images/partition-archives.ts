@@ -4,6 +4,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FsImageSetting, PartitionName } from '@migrate/core';
 import { execa } from 'execa';
+import { mountImage } from '../loop-device.ts';
 
 export interface PartitionArchives {
   readonly setting: FsImageSetting;
@@ -106,7 +107,7 @@ async function makeArchive({
   if (!isPlain) {
     await execa('truncate', ['-s', `${sizeMib}M`, image]);
     await execa('mkfs.ext4', ['-q', '-F', image]);
-    await execa('mount', ['-o', 'loop', image, tree]);
+    await mountImage(image, tree);
   }
   try {
     await fill(tree);

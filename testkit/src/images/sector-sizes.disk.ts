@@ -6,6 +6,7 @@ import { createNodeHost, type Emit } from '@migrate/core';
 import { describeImage, proveImage } from '@migrate/image-tools';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { attachLoop, detachLoop } from '../loop-device.ts';
 
 const host = createNodeHost();
 const emit: Emit = () => {};
@@ -20,7 +21,7 @@ async function imageOf(tool: 'sgdisk' | 'sfdisk' | 'parted', sectorBytes: 512 | 
   const path = join(directory, `${tool}-${sectorBytes}.img`);
   await writeFile(path, '');
   await truncate(path, 64 * mebibyte);
-  const { stdout: device } = await execa('losetup', ['--find', '--show', '--sector-size', String(sectorBytes), path]);
+  const device = await attachLoop(path, `--sector-size=${sectorBytes}`);
   try {
     const sectors = (mib: number): string => String((mib * mebibyte) / sectorBytes);
     if (tool === 'sgdisk') {
@@ -49,7 +50,7 @@ async function imageOf(tool: 'sgdisk' | 'sfdisk' | 'parted', sectorBytes: 512 | 
       await execa('parted', ['-s', device, 'mklabel', 'gpt', ...part('one', 4, 12), ...part('two', 12, 20)]);
     }
   } finally {
-    await execa('losetup', ['-d', device]);
+    await detachLoop(device);
   }
   return path;
 }

@@ -6,6 +6,7 @@ import { createNodeHost, type Event } from '@migrate/core';
 import { type MakeLifeboatRequest, makeLifeboat, openFat } from '@migrate/image-tools';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { attachLoop, detachLoop, mountLoop } from '../loop-device.ts';
 
 const host = createNodeHost();
 const mebibyte = 1024 * 1024;
@@ -33,16 +34,16 @@ async function mounted(fileSystem: 'ext4' | 'xfs' | 'btrfs', sizeMib: number): P
   const image = join(work, `${fileSystem}-${sizeMib}`);
   await execa('truncate', ['-s', `${sizeMib}M`, image]);
   const loop = async (...args: string[]): Promise<string> => {
-    const { stdout } = await execa('losetup', ['--find', '--show', '--direct-io=on', ...args, image]);
-    cleanups.push(() => execa('losetup', ['-d', stdout]));
-    return stdout;
+    const device = await attachLoop(image, '--direct-io=on', ...args);
+    cleanups.push(() => detachLoop(device));
+    return device;
   };
   const disk = await loop();
   const partition = await loop('-o', String(partitionStart));
   await execa(`mkfs.${fileSystem}`, [fileSystem === 'ext4' ? '-q' : '-f', partition]);
   const root = join(work, `root-${fileSystem}-${sizeMib}`);
   await mkdir(root, { recursive: true });
-  await execa('mount', [partition, root]);
+  await mountLoop(partition, root);
   cleanups.push(() => execa('umount', [root]));
   return { disk, root };
 }

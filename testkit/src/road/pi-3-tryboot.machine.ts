@@ -86,17 +86,11 @@ describe('a Raspberry Pi 3 with 64-bit Debian 12 and firmware that knows tryboot
       });
     });
 
-    it('starts the old system again when stage 2 throws', () =>
-      fallsBack({
-        ...replaced(`${payload}/app/stage2.js`, `echo 'throw new Error("on purpose")' >${payload}/app/stage2.js`),
-        sign: /on purpose.*FAILED: stage 2 ended with status 1 before the point of no return/s,
-      }));
-
     it('starts the old system again when the image has changed', async () => {
       const image = `${road.workDirectory}/balena.img.gz`;
       await fallsBack({
         ...replaced(image, `printf X | dd of=${image} bs=1 seek=1000000 conv=notrunc`),
-        sign: /has changed since stage 1/,
+        sign: /has changed since stage 1.*FAILED: stage 2 ended with status 1 before the point of no return/s,
       });
       const { stdout } = await road.migrate('status', '--json');
       const reason = expect.stringContaining('has changed since stage 1');

@@ -105,7 +105,7 @@ const packPayload: UndoableHandler<StepOf<'pack-payload'>> = {
 const writeFile: UndoableHandler<StepOf<'write-file'>> = {
   describe: (step) => `write ${step.path}`,
   prepare: (step, { host }) => saveFile(host, step.path),
-  apply: (step, { host }) => host.writeDurable(step.path, new TextEncoder().encode(step.text), { mode: step.mode }),
+  apply: (step, { host }) => host.writeDurable(step.path, Buffer.from(step.text, step.encoding), { mode: step.mode }),
   undo: (step, saved, { host }) => restoreFile(host, step.path, saved),
 };
 

@@ -185,6 +185,8 @@ export type Step =
       readonly id: string;
       readonly path: string;
       readonly text: string;
+      /** What `text` is, where the file holds other bytes than text. */
+      readonly encoding?: 'base64';
       readonly mode: number;
     }
   | {
