@@ -35,7 +35,7 @@ $who = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.Windo
 `;
 
 /**
- * BitLocker is asked by its CIM class: the cmdlets of it are not in every edition. Win32_Volume knows the serial number of a file
+ * Only Windows' own partition is asked how far it can shrink, which takes long. BitLocker is asked by its CIM class: the cmdlets of it are not in every edition. Win32_Volume knows the serial number of a file
  * system, which is what Linux calls the UUID of a FAT.
  */
 export const readDisksScript = `
@@ -59,7 +59,7 @@ $disks = @(Get-Disk | Sort-Object Number | ForEach-Object {
     $path = [string](@($p.AccessPaths | Where-Object { $_ -like '\\\\?\\Volume*' }) | Select-Object -First 1)
     $v = if ($path) { $volumes[$path] } else { $null }
     $size = $null
-    if ($v -and $v.FileSystem -eq 'NTFS') {
+    if ($v -and $v.FileSystem -eq 'NTFS' -and $p.IsBoot) {
       try { $s = Get-PartitionSupportedSize -DiskNumber $disk.Number -PartitionNumber $p.PartitionNumber; $size = [pscustomobject]@{ minimumBytes = [long]$s.SizeMin; maximumBytes = [long]$s.SizeMax } } catch { }
     }
     [pscustomobject]@{
