@@ -7,7 +7,6 @@ import {
   type Emit,
   explainPlan,
   type FormerRun,
-  MigrateError,
   type Plan,
   parseConfig,
   pathBelow,
@@ -122,7 +121,7 @@ async function run(
   said += explainPlan(plan, { facts, handlers: stepHandlers });
   if (!acts) return { plan, said };
   const outcome = await runStage1(platform.host, plan, { config, workDirectory, emit });
-  if (outcome.kind !== 'done') throw new MigrateError('unsupported', outcome.kind, { cause: outcome.cause });
+  if (outcome.kind !== 'done') throw new Error(`stage 1 ended ${outcome.kind}`, { cause: outcome.cause });
   if (plan.rebootSeconds !== undefined) await platform.host.reboot();
   return { plan, said };
 }
