@@ -29,13 +29,16 @@ try {
 [pscustomobject]@{ number = [int]$p.PartitionNumber; guid = [string]$p.Guid; offsetBytes = [long]$p.Offset; sizeBytes = [long]$p.Size; accessPath = $path } | ConvertTo-Json -Compress
 `;
 
-/** Arguments: disk, offsetBytes, label. Prints {removed}. A partition with another label is left alone. */
+/**
+ * Arguments: disk, offsetBytes, label. Prints {removed}. A file system with another label is left alone; a partition without one is
+ * what a creation that was cut has left.
+ */
 export const removePartitionScript = `
 $p = Get-Partition -DiskNumber $a.disk -ErrorAction SilentlyContinue | Where-Object { [long]$_.Offset -eq [long]$a.offsetBytes }
 $removed = $false
 if ($p) {
   $v = $p | Get-Volume -ErrorAction SilentlyContinue
-  if ([string]$v.FileSystemLabel -ne [string]$a.label) { throw "the partition at $($a.offsetBytes) is not $($a.label)" }
+  if ($v -and [string]$v.FileSystem -notin '', 'RAW' -and [string]$v.FileSystemLabel -ne [string]$a.label) { throw "the partition at $($a.offsetBytes) is not $($a.label)" }
   Remove-Partition -DiskNumber $a.disk -PartitionNumber $p.PartitionNumber -Confirm:$false
   $removed = $true
 }
