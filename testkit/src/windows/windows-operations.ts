@@ -217,8 +217,9 @@ const removeOurPartition: Operation = async (machine, args) => {
   const { partitions } = await partitionsOf(machine.disk);
   const partition = partitions.find(({ startByte }) => startByte === Number(args.offsetBytes));
   if (partition === undefined) return { removed: false };
-  const { label } = await signatureOf(machine.disk, partition);
-  if (label !== args.label) throw new Error(`the partition at ${partition.startByte} is ${label}, not ${args.label}`);
+  const { type, label } = await signatureOf(machine.disk, partition);
+  if (type !== '' && label !== args.label)
+    throw new Error(`the partition at ${partition.startByte} is ${label}, not ${args.label}`);
   machine.forget(volumePath(partition));
   await removePartition(machine.disk, partition);
   return { removed: true };
@@ -280,7 +281,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     winInet: { isEnabled: false, server: null, exceptions: null, script: null },
     winHttp: null,
   }),
-  'export-wifi-profiles': async () => ({ profiles: [oldWifiProfile] }),
+  'export-wifi-profiles': async () => ({ profiles: [oldWifiProfile], status: 0 }),
   'resize-partition': resizePartition,
   'create-partition': createPartition,
   'remove-partition': removeOurPartition,
