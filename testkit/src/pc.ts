@@ -123,19 +123,11 @@ export async function startPc(options: PcOptions): Promise<Pc> {
 function qemuArguments(options: PcOptions, directory: string): string[] {
   const isUefi = options.firmware === 'uefi';
   const isSecure = options.hasSecureBoot === true;
+  const machine = isUefi ? `q35,smm=${isSecure ? 'on' : 'auto'}` : 'pc';
   const first = options.bootsByVariables === true ? '' : ',bootindex=0';
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none'],
-    ...[
-      '-machine',
-      isUefi ? `q35,smm=${isSecure ? 'on' : 'auto'}` : 'pc',
-      '-accel',
-      'tcg,thread=multi',
-      '-cpu',
-      'qemu64',
-      '-smp',
-      '2',
-    ],
+    ...['-machine', machine, '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-smp', '2'],
     ...['-m', String(options.memoryMib), '-serial', 'stdio'],
     ...['-qmp', `unix:${directory}/qmp,server=on,wait=off`],
     // The same with and without a router, so that a snapshot fits both.

@@ -1,16 +1,25 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { explainPlan, type Facts, type Plan } from '@migrate/core';
+import { coreFacts, type WindowsFacts } from '@migrate/windows-efi';
 import { describe, expect, it } from 'vitest';
 import { stepHandlers } from './step-handlers.ts';
 
 const machines = join(import.meta.dirname, '../../../fixtures/machines');
+const windowsMachines = join(import.meta.dirname, '../../../fixtures/windows');
 
 describe('the plan for a person', () => {
   it.each(readdirSync(machines))('%s', async (name) => {
     const read = (file: string): unknown => JSON.parse(readFileSync(join(machines, name, file), 'utf8'));
     const text = explainPlan(read('plan.json') as Plan, { facts: read('facts.json') as Facts, handlers: stepHandlers });
     await expect(text).toMatchFileSnapshot(join(machines, name, 'plan.txt'));
+  });
+
+  it.each(readdirSync(windowsMachines).filter((name) => name.startsWith('windows-')))('%s', async (name) => {
+    const read = (file: string): unknown => JSON.parse(readFileSync(join(windowsMachines, name, file), 'utf8'));
+    const facts = coreFacts(read('facts.json') as WindowsFacts, undefined);
+    const text = explainPlan(read('plan.json') as Plan, { facts, handlers: stepHandlers });
+    await expect(text).toMatchFileSnapshot(join(windowsMachines, name, 'plan.txt'));
   });
 
   it('lists what a backup takes, and what room it needs on resin-data', () => {

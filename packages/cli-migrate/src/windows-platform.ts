@@ -65,7 +65,8 @@ export async function windowsSurvey(
     target: disk === undefined ? undefined : coreDisk(disk),
     readsLinux: false,
     complete: async (assets) => ({
-      ...(await withNetworks(assets, config, read)),
+      // Others are refused anyway, and Windows gives passwords to administrators only.
+      ...(await withNetworks(assets, config, windows.isAdministrator ? read : undefined)),
       findings: [...assets.findings, ...('kernel' in parts ? [] : [parts])],
     }),
     plan: (assets) => makeWindowsPlan({ config, facts: windows, assets, boot, device: pc, toolVersion }),

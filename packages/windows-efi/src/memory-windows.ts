@@ -23,6 +23,8 @@ export interface MemoryWindows {
   readonly variables: Map<string, string>;
   /** All that undo must give back: disks, firmware variables, and the files of the system partition. */
   snapshot(): string;
+  /** Takes the file system off the newest partition. */
+  unformat(): void;
   /** Stage 1 of a plan, with what it copies where this machine has it. */
   execution(plan: Plan): Execution;
 }
@@ -89,7 +91,8 @@ export async function createMemoryWindows(machine: string, options: MemoryWindow
       const partitions = partitionsOf(args);
       const index = partitions.findIndex(({ offsetBytes }) => offsetBytes === args.offsetBytes);
       if (index < 0) return { removed: false };
-      if (partitions[index]?.volume?.label !== args.label) throw new Error('it is not ours');
+      const volume = partitions[index]?.volume;
+      if (volume && volume.label !== args.label) throw new Error('it is not ours');
       partitions.splice(index, 1);
       return { removed: true };
     },
@@ -134,6 +137,10 @@ export async function createMemoryWindows(machine: string, options: MemoryWindow
         null,
         1,
       ),
+    unformat: () => {
+      for (const { partitions } of disks)
+        for (const made of partitions) if (made.volume?.path === payloadVolume) made.volume = null;
+    },
     execution: (plan) => ({
       steps: localPlan(plan).stage1,
       // Stage 2's own steps never run here.

@@ -1,7 +1,7 @@
 // What a fixture of fixtures/windows prints for each operation, and the files of a migration; tests change one thing of it at a time.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Assets, Config, Device, ImageFacts, RuntimeAsset } from '@migrate/core';
+import { type Assets, type Config, type Device, type ImageFacts, parseConfig, type RuntimeAsset } from '@migrate/core';
 import type { WindowsReader } from './facts/inspect-windows.ts';
 import type { BootParts } from './plan/boot-parts.ts';
 
@@ -86,40 +86,16 @@ export function windowsAssets(changes: Partial<Assets> = {}): Assets {
   };
 }
 
+/** A small configuration that takes all networks along. */
 export function windowsConfig(changes: Partial<Config['migrate']> = {}): Config {
-  return {
-    migrate: {
-      mode: 'pretend',
-      staging: 'auto',
-      workDir: '.',
-      allWifis: true,
-      wifis: [],
-      wired: true,
-      proxy: true,
-      rebootSeconds: 5,
-      log: { level: 'info', console: true },
-      deviceTree: [],
-      backup: [],
-      identity: { hostname: true },
-      networkFiles: [],
-      requireNetworkConfig: false,
-      gzipInternal: true,
-      tarInternal: true,
-      kernelOptions: [],
-      delaySeconds: 0,
-      watchdogs: [],
-      failMode: 'reboot',
-      ...changes,
-    },
-    balena: {
-      image: { kind: 'dd', file: { path: 'image.img.gz' }, writesUnused: false },
-      config: { path: 'config.json' },
-      api: { check: true, checkKey: false, reportProgress: false },
-      checkVpn: true,
-      checkTimeoutSeconds: 20,
-    },
-    debug: { noFlash: false },
-  };
+  const text = [
+    'migrate: { reboot: 5, all_wifis: true, require_nwmgr_config: false }',
+    'balena: { image: { dd: { path: image.img.gz } }, config: { path: config.json } }',
+    '',
+  ].join('\n');
+  const { config } = parseConfig(text, 'balena-migrate.yml');
+  if (config === undefined) throw new Error('it is sound');
+  return { ...config, migrate: { ...config.migrate, ...changes } };
 }
 
 /** What a PC is once Windows is gone. */

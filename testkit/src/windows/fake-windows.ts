@@ -8,25 +8,18 @@ import { type FatMirror, mountFat } from './fat-mirror.ts';
 import { readVariables, writeVariables } from './ovmf-variables.ts';
 import { powerShellCall } from './powershell-call.ts';
 import type { WindowsDisk } from './windows-disk.ts';
-import { type MachineOfWindows, operations } from './windows-operations.ts';
+import { basicDataType, type MachineOfWindows, operations, volumePath } from './windows-operations.ts';
 import { hostWithVolumes } from './windows-paths.ts';
 
 export interface FakeWindows {
   readonly host: Host;
   /** Names of all operations that PowerShell was asked for. */
   readonly asked: readonly string[];
-  /** Where C: is on this machine. */
-  readonly systemDrive: string;
   /** Shuts Windows down: everything is on the disk afterwards, and it may be used by another machine. */
   shutDown(): Promise<void>;
   /** Starts it again with what is on the disk now. */
   start(): Promise<void>;
 }
-
-/** What basic data partitions have as their type. */
-const basicData = 'ebd0a0a2-b9e5-4433-87c0-68b6b72699c7';
-
-export const volumePath = (guid: string): string => `\\\\?\\Volume{${guid}}\\`;
 
 export interface FakeWindowsOptions {
   /** Takes what is on its volumes. */
@@ -41,7 +34,7 @@ export async function startFakeWindows(
   { directory, own }: FakeWindowsOptions,
 ): Promise<FakeWindows> {
   const systemDrive = join(directory, 'c');
-  await mkdir(join(systemDrive, 'ProgramData'), { recursive: true });
+  await mkdir(join(systemDrive, 'Program Files'), { recursive: true });
   const volumes = new Map<string, string>();
   const mounted = new Map<string, FatMirror>();
   const asked: string[] = [];
@@ -67,7 +60,6 @@ export async function startFakeWindows(
       mounted.delete(volume);
       volumes.delete(volume);
     },
-    isMounted: (volume) => mounted.has(volume),
     forget: (volume) => {
       mounted.delete(volume);
       volumes.delete(volume);
@@ -78,8 +70,8 @@ export async function startFakeWindows(
     volumes.set('C:\\', systemDrive);
     for (const partition of (await partitionsOf(disk)).partitions) {
       // Windows mounts a FAT as it does its own file system, under the path of its volume.
-      if (partition.typeGuid === basicData && (await signatureOf(disk, partition)).type === 'vfat')
-        await machine.mount(volumePath(partition.guid), partition);
+      if (partition.typeGuid === basicDataType && (await signatureOf(disk, partition)).type === 'vfat')
+        await machine.mount(volumePath(partition), partition);
     }
   };
   await start();
@@ -103,7 +95,6 @@ export async function startFakeWindows(
       },
     }),
     asked,
-    systemDrive,
     shutDown: async () => {
       for (const volume of [...mounted.keys()]) await machine.unmount(volume);
       volumes.clear();

@@ -45,7 +45,7 @@ describe('the variable store of Debian’s OVMF', () => {
         expect(findVariable(rest, removed)).toBeUndefined();
         expect(rest.length).toBe(all.length - 1);
       }),
-      { numRuns: 50 },
+      { numRuns: 20 },
     );
   });
 

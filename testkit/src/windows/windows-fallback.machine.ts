@@ -19,22 +19,21 @@ describe('a stage 2 that dies gives way to Windows, and all that was made is tak
     before = await traces(road.disk);
   });
 
-  async function armAndCrash(extra: readonly string[]): Promise<string> {
-    await configureWindows(road, extra, 'quiet rdinit=/nowhere panic=3');
-    await road.migrate();
+  /** Starts the machine, which must say `failure` and then start Windows; returns what it said. */
+  async function restartInto(failure: RegExp): Promise<string> {
     const machine = await road.restart();
     try {
-      await machine.waitFor(/Kernel panic/, { unless: windowsUp });
+      await machine.waitFor(failure, { unless: windowsUp });
       await machine.waitFor(windowsUp);
       return machine.log();
     } finally {
       await machine.kill();
+      await road.windows.start();
     }
   }
 
-  async function comeBack(): Promise<void> {
-    await road.windows.start();
-    expect(await road.status()).toMatchObject({ kind: 'fell-back', reason: expect.stringContaining('did not start') });
+  async function takeBack(reason: string): Promise<void> {
+    expect(await road.status()).toMatchObject({ kind: 'fell-back', reason: expect.stringContaining(reason) });
     await road.undo();
     await road.windows.shutDown();
     const after = await traces(road.disk);
@@ -42,16 +41,22 @@ describe('a stage 2 that dies gives way to Windows, and all that was made is tak
     expect(after).toEqual(before);
   }
 
-  it('where the firmware was told by BootNext', async () => {
-    const log = await armAndCrash([]);
+  it('where the firmware was told by BootNext, and the kernel panics', async () => {
+    await configureWindows(road, [], 'quiet rdinit=/nowhere panic=3');
+    await road.migrate();
+    const log = await restartInto(/Kernel panic/);
     expect(log).toMatch(/starting Boot\w{4} "balena.*starting Boot0000 "Windows Boot Manager"/s);
-    await comeBack();
+    await takeBack('did not start');
   });
 
-  it('where the loader stands in the place of Windows’ boot manager', async () => {
-    const log = await armAndCrash(['windows_boot: boot-manager']);
+  it('where the loader stands in the place of Windows’ boot manager, and a file has changed since', async () => {
+    await configureWindows(road, ['windows_boot: boot-manager'], 'quiet');
+    await road.migrate();
+    await road.changeInPayload('config.json');
+    const log = await restartInto(/has changed since stage 1/);
     expect(log).not.toContain('"balena');
-    await comeBack();
+    expect(log).not.toContain('canary-');
+    await takeBack('has changed since stage 1');
   });
 
   it('and with Secure Boot the plan refuses, for the firmware would start Windows and not the loader', async () => {

@@ -25,7 +25,6 @@ export interface MachineOfWindows {
   /** Mounts a FAT as the volume with this path. */
   mount(volume: string, partition: DiskPartition): Promise<void>;
   unmount(volume: string): Promise<void>;
-  isMounted(volume: string): boolean;
   /** Lets a mounted volume go, whatever is in it. */
   forget(volume: string): void;
 }
@@ -35,10 +34,12 @@ type Operation = (machine: MachineOfWindows, args: Readonly<Record<string, unkno
 const espLetter = 'S:\\';
 /** gEfiSecureBootEnableDisableGuid, edk2 SecurityPkg/SecurityPkg.dec. */
 const secureBootSwitch = { name: 'SecureBootEnable', namespace: 'f0a30bc7-af08-4556-99c4-001009c93a44' };
-const types = {
-  esp: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b',
-  basicData: 'ebd0a0a2-b9e5-4433-87c0-68b6b72699c7',
-} as const;
+/** Type GUIDs of partitions. */
+const systemType = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b';
+export const basicDataType = 'ebd0a0a2-b9e5-4433-87c0-68b6b72699c7';
+
+/** Path of the volume on a partition. */
+export const volumePath = ({ guid }: Pick<DiskPartition, 'guid'>): string => `\\\\?\\Volume{${guid}}\\`;
 
 const readSystem: Operation = async (machine) => ({
   isAdministrator: true,
@@ -57,9 +58,10 @@ const readSystem: Operation = async (machine) => ({
   fastStart: 1,
   hibernation: 1,
   battery: null,
+  bootCount: machine.starts,
   startedAt: new Date(Date.UTC(2026, 0, 1, machine.starts)).toISOString(),
   systemDrive: 'C:',
-  programData: 'C:\\ProgramData',
+  programFiles: 'C:\\Program Files',
 });
 
 async function isSecureBootOn(machine: MachineOfWindows): Promise<boolean> {
@@ -98,7 +100,7 @@ const readDisks: Operation = async ({ disk }) => {
 async function describePartition(disk: string, partition: DiskPartition): Promise<unknown> {
   const { number, startByte, sizeBytes, typeGuid, guid } = partition;
   const fileSystem = await fileSystemOf(disk, partition);
-  const path = `\\\\?\\Volume{${guid}}\\`;
+  const path = volumePath(partition);
   const isWindows = fileSystem.label === 'Windows';
   return {
     number,
@@ -110,7 +112,7 @@ async function describePartition(disk: string, partition: DiskPartition): Promis
     driveLetter: isWindows ? 'C' : '',
     accessPaths: fileSystem.type === '' ? [] : [...(isWindows ? ['C:\\'] : []), path],
     isBoot: isWindows,
-    isSystem: typeGuid === types.esp,
+    isSystem: typeGuid === systemType,
     volume:
       fileSystem.type === ''
         ? null
@@ -205,7 +207,7 @@ const createPartition: Operation = async (machine, args) => {
   await execa('mkfs.vfat', ['-F', '32', '-n', String(args.label), image]);
   await putContents(disk, partition, image);
   await execa('rm', [image]);
-  const accessPath = `\\\\?\\Volume{${partition.guid}}\\`;
+  const accessPath = volumePath(partition);
   await machine.mount(accessPath, partition);
   const { number, guid, startByte, sizeBytes } = partition;
   return { number, guid: `{${guid}}`, offsetBytes: startByte, sizeBytes, accessPath };
@@ -215,9 +217,10 @@ const removeOurPartition: Operation = async (machine, args) => {
   const { partitions } = await partitionsOf(machine.disk);
   const partition = partitions.find(({ startByte }) => startByte === Number(args.offsetBytes));
   if (partition === undefined) return { removed: false };
-  const { label } = await signatureOf(machine.disk, partition);
-  if (label !== args.label) throw new Error(`the partition at ${partition.startByte} is ${label}, not ${args.label}`);
-  machine.forget(`\\\\?\\Volume{${partition.guid}}\\`);
+  const { type, label } = await signatureOf(machine.disk, partition);
+  if (type !== '' && label !== args.label)
+    throw new Error(`the partition at ${partition.startByte} is ${label}, not ${args.label}`);
+  machine.forget(volumePath(partition));
   await removePartition(machine.disk, partition);
   return { removed: true };
 };
@@ -278,7 +281,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     winInet: { isEnabled: false, server: null, exceptions: null, script: null },
     winHttp: null,
   }),
-  'export-wifi-profiles': async () => ({ profiles: [oldWifiProfile] }),
+  'export-wifi-profiles': async () => ({ profiles: [oldWifiProfile], status: 0 }),
   'resize-partition': resizePartition,
   'create-partition': createPartition,
   'remove-partition': removeOurPartition,

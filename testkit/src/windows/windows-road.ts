@@ -7,9 +7,9 @@ import {
   type Emit,
   explainPlan,
   type FormerRun,
-  MigrateError,
   type Plan,
   parseConfig,
+  pathBelow,
   renderFindings,
 } from '@migrate/core';
 import { execa } from 'execa';
@@ -46,6 +46,8 @@ export interface WindowsRoad {
   /** As migrate status. */
   status(): Promise<FormerRun>;
   undo(): Promise<void>;
+  /** Changes a byte of a file that stage 2 is to take from the payload's partition. */
+  changeInPayload(name: string): Promise<void>;
   /** Shuts Windows down and switches the machine on. */
   restart(): Promise<Pc>;
   close(): Promise<void>;
@@ -81,6 +83,14 @@ export async function startWindowsRoad(options: WindowsRoadOptions = {}): Promis
       if (!(await undoStage1(await platformOf(windows.host), () => {})))
         throw new Error('there is nothing to take back');
     },
+    changeInPayload: async (name) => {
+      const directory = await (await platformOf(windows.host)).resultDirectory();
+      if (directory === undefined) throw new Error('there is no partition for stage 2');
+      const path = pathBelow(directory, `payload/files/${name}`);
+      const contents = await windows.host.readFile(path);
+      contents.set([(contents.at(-1) ?? 0) ^ 1], contents.length - 1);
+      await windows.host.overwriteInPlace(path, contents);
+    },
     restart: async () => {
       await windows.shutDown();
       return startWindowsPc({ ...disk, hasSecureBoot });
@@ -111,7 +121,7 @@ async function run(
   said += explainPlan(plan, { facts, handlers: stepHandlers });
   if (!acts) return { plan, said };
   const outcome = await runStage1(platform.host, plan, { config, workDirectory, emit });
-  if (outcome.kind !== 'done') throw new MigrateError('unsupported', outcome.kind, { cause: outcome.cause });
+  if (outcome.kind !== 'done') throw new Error(`stage 1 ended ${outcome.kind}`, { cause: outcome.cause });
   if (plan.rebootSeconds !== undefined) await platform.host.reboot();
   return { plan, said };
 }

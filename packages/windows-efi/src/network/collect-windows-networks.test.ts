@@ -1,5 +1,6 @@
 import { chooseProfiles, chooseProxy, type NetworkChoice } from '@migrate/core';
 import { describe, expect, it } from 'vitest';
+import type { WindowsReader } from '../facts/inspect-windows.ts';
 import { readerOf } from '../windows-fixture.ts';
 import { collectWindowsNetworks } from './collect-windows-networks.ts';
 
@@ -52,6 +53,16 @@ describe('collectWindowsNetworks', () => {
     const off = await proxyOf('windows-10-pro-gap');
     expect(off.files).toEqual([]);
     expect(off.notCarried).toEqual([expect.objectContaining({ what: 'the proxy script (PAC)', isNeeded: false })]);
+  });
+
+  it('says so where a machine with Wi-Fi exports nothing', async () => {
+    const silent =
+      (machine: string): WindowsReader =>
+      async (operation) =>
+        operation === 'export-wifi-profiles' ? { profiles: [], status: 1 } : readerOf(machine)(operation);
+    const { notCarried } = await collectWindowsNetworks(silent('windows-10-tablet-wifi'));
+    expect(notCarried).toEqual([expect.objectContaining({ reason: expect.stringContaining('WlanSvc') })]);
+    expect((await collectWindowsNetworks(silent('windows-10-iot-kiosk'))).notCarried).toEqual([]);
   });
 
   it('refuses an answer of another form, and says of what', async () => {

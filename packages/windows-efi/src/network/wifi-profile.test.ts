@@ -106,11 +106,15 @@ describe('readWifiProfile', () => {
 
   it('never throws and never shows what it read', () => {
     fc.assert(
-      fc.property(fc.nat(), fc.string({ unit: 'binary' }), (cut, garbage) => {
-        const text = profile({ key: 'a secret word' });
-        const reading = readWifiProfile(text.slice(0, cut % text.length) + garbage);
-        if ('notCarried' in reading) expect(JSON.stringify(reading)).not.toContain('a secret word');
-      }),
+      fc.property(
+        fc.nat(),
+        fc.string({ unit: fc.nat(0xffff).map((unit) => String.fromCharCode(unit)) }),
+        (cut, garbage) => {
+          const text = profile({ key: 'a secret word' });
+          const reading = readWifiProfile(text.slice(0, cut % text.length) + garbage);
+          if ('notCarried' in reading) expect(JSON.stringify(reading)).not.toContain('a secret word');
+        },
+      ),
       { numRuns: 200 },
     );
     expect(readWifiProfile('<!DOCTYPE x [<!ENTITY a "aaaa">]><WLANProfile>&a;</WLANProfile>')).toHaveProperty(

@@ -11,13 +11,13 @@ export function checkSystemPartition(facts: WindowsFacts, { loader }: BootParts)
   const esp = systemPartition(facts);
   if (esp === undefined) return [];
   const where = `partition ${esp.partition.number} of disk ${esp.disk.number}`;
-  const { volume } = esp.partition;
-  if (volume?.uuid === undefined) {
+  const { volume, guid } = esp.partition;
+  if (volume?.uuid === undefined || guid === undefined) {
     return [
       error(
         'system-partition-unreadable',
         where,
-        'Windows does not say what file system the EFI system partition has',
+        'Windows does not say which GUID and file system the EFI system partition has',
         'Use windows_boot: boot-next, which needs nothing of it',
       ),
     ];

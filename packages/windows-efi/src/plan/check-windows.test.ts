@@ -70,6 +70,11 @@ describe('a machine with Windows', () => {
       })),
       'disk-dynamic',
     ],
+    [
+      'a disk without a GUID',
+      { ...sound, disks: sound.disks.map(({ guid: _, ...disk }) => disk) },
+      'disk-guid-unknown',
+    ],
     ['Storage Spaces', withDisk(() => ({ bus: 'Spaces' })), 'disk-storage-spaces'],
     ['a disk taken offline', withDisk(() => ({ isOffline: true })), 'disk-offline'],
     ['a write-protected disk', withDisk(() => ({ isReadOnly: true })), 'target-read-only'],

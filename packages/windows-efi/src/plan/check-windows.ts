@@ -166,6 +166,15 @@ function checkDisk(disk: WindowsDisk): Finding[] {
     const hint = "Convert it with Microsoft's MBR2GPT, which also asks for UEFI";
     findings.push(error('disk-not-gpt', where, `the disk has ${tableNames[disk.table]} instead of a GPT`, hint));
   }
+  if (disk.table === 'gpt' && disk.guid === undefined)
+    findings.push(
+      error(
+        'disk-guid-unknown',
+        where,
+        'Windows does not say the GUID of its table, by which stage 2 finds the disk',
+        'Look at "Get-Disk | Format-List Guid", and restart Windows',
+      ),
+    );
   const isDynamic = disk.partitions.some(
     ({ type, mbrType }) =>
       type === partitionTypes.dynamicMetadata || type === partitionTypes.dynamicData || mbrType === 0x42,

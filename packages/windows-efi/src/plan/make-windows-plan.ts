@@ -74,7 +74,8 @@ export function makeWindowsPlan(request: WindowsPlanRequest): PlanResult {
     ...checkTwins(windows),
     ...checkAssets(assets, { config, device, disk }),
     ...checkFirmwareFit(facts, assets.image),
-    ...checkRuntime(facts, assets.runtime),
+    // Which kernel its programs meet is known only from the bundle.
+    ...(boot === undefined ? [] : checkRuntime(facts, assets.runtime)),
     ...checkArchives(assets, { facts, manager: undefined }),
     ...checkNetwork(assets, config),
     ...watchdogDuties(facts, config.migrate.watchdogs).findings,

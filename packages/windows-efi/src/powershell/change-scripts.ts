@@ -29,13 +29,16 @@ try {
 [pscustomobject]@{ number = [int]$p.PartitionNumber; guid = [string]$p.Guid; offsetBytes = [long]$p.Offset; sizeBytes = [long]$p.Size; accessPath = $path } | ConvertTo-Json -Compress
 `;
 
-/** Arguments: disk, offsetBytes, label. Prints {removed}. A partition with another label is left alone. */
+/**
+ * Arguments: disk, offsetBytes, label. Prints {removed}. A file system with another label is left alone; a partition without one is
+ * what a creation that was cut has left.
+ */
 export const removePartitionScript = `
 $p = Get-Partition -DiskNumber $a.disk -ErrorAction SilentlyContinue | Where-Object { [long]$_.Offset -eq [long]$a.offsetBytes }
 $removed = $false
 if ($p) {
   $v = $p | Get-Volume -ErrorAction SilentlyContinue
-  if ([string]$v.FileSystemLabel -ne [string]$a.label) { throw "the partition at $($a.offsetBytes) is not $($a.label)" }
+  if ($v -and [string]$v.FileSystem -notin '', 'RAW' -and [string]$v.FileSystemLabel -ne [string]$a.label) { throw "the partition at $($a.offsetBytes) is not $($a.label)" }
   Remove-Partition -DiskNumber $a.disk -PartitionNumber $p.PartitionNumber -Confirm:$false
   $removed = $true
 }
@@ -44,41 +47,49 @@ if ($p) {
 
 /**
  * GetFirmwareEnvironmentVariableExW and SetFirmwareEnvironmentVariableExW (winbase.h) need SeSystemEnvironmentPrivilege in the
- * process's token (AdjustTokenPrivileges, securitybaseapi.h). A script that needs them begins with this.
+ * process's token (AdjustTokenPrivileges, securitybaseapi.h). The last error is asked for in C#, before PowerShell makes calls of its
+ * own. A script that needs them begins with this.
  */
 const firmwareAccess = `
 Add-Type -Namespace Migrate -Name Firmware -MemberDefinition @'
-[StructLayout(LayoutKind.Sequential, Pack = 1)] public struct Privilege { public uint Count; public long Luid; public uint Attributes; }
-[DllImport("advapi32.dll", SetLastError = true)] public static extern bool OpenProcessToken(IntPtr process, uint access, out IntPtr token);
-[DllImport("advapi32.dll", SetLastError = true, CharSet = CharSet.Unicode)] public static extern bool LookupPrivilegeValueW(string system, string name, out long luid);
-[DllImport("advapi32.dll", SetLastError = true)] public static extern bool AdjustTokenPrivileges(IntPtr token, bool disableAll, ref Privilege state, uint length, IntPtr previous, IntPtr returned);
-[DllImport("kernel32.dll")] public static extern IntPtr GetCurrentProcess();
-[DllImport("kernel32.dll", SetLastError = true, CharSet = CharSet.Unicode)] public static extern uint GetFirmwareEnvironmentVariableExW(string name, string guid, byte[] buffer, uint size, out uint attributes);
-[DllImport("kernel32.dll", SetLastError = true, CharSet = CharSet.Unicode)] public static extern bool SetFirmwareEnvironmentVariableExW(string name, string guid, byte[] buffer, uint size, uint attributes);
+[StructLayout(LayoutKind.Sequential, Pack = 1)] struct Privilege { public uint Count; public long Luid; public uint Attributes; }
+[DllImport("advapi32.dll", SetLastError = true)] static extern bool OpenProcessToken(IntPtr process, uint access, out IntPtr token);
+[DllImport("advapi32.dll", SetLastError = true, CharSet = CharSet.Unicode)] static extern bool LookupPrivilegeValueW(string system, string name, out long luid);
+[DllImport("advapi32.dll", SetLastError = true)] static extern bool AdjustTokenPrivileges(IntPtr token, bool disableAll, ref Privilege state, uint length, IntPtr previous, IntPtr returned);
+[DllImport("kernel32.dll")] static extern IntPtr GetCurrentProcess();
+[DllImport("kernel32.dll", SetLastError = true, CharSet = CharSet.Unicode)] static extern uint GetFirmwareEnvironmentVariableExW(string name, string guid, byte[] buffer, uint size, out uint attributes);
+[DllImport("kernel32.dll", SetLastError = true, CharSet = CharSet.Unicode)] static extern bool SetFirmwareEnvironmentVariableExW(string name, string guid, byte[] buffer, uint size, uint attributes);
+public static int TakePrivilege() {
+  IntPtr token; long luid; Privilege state = new Privilege();
+  if (!OpenProcessToken(GetCurrentProcess(), 0x28, out token)) return Marshal.GetLastWin32Error();
+  if (!LookupPrivilegeValueW(null, "SeSystemEnvironmentPrivilege", out luid)) return Marshal.GetLastWin32Error();
+  state.Count = 1; state.Luid = luid; state.Attributes = 2;
+  AdjustTokenPrivileges(token, false, ref state, 0, IntPtr.Zero, IntPtr.Zero);
+  return Marshal.GetLastWin32Error();
+}
+public static int Read(string name, string guid, byte[] buffer, out uint length, out uint attributes) {
+  length = GetFirmwareEnvironmentVariableExW(name, guid, buffer, (uint)buffer.Length, out attributes);
+  return length == 0 ? Marshal.GetLastWin32Error() : 0;
+}
+public static int Write(string name, string guid, byte[] buffer, uint attributes) {
+  return SetFirmwareEnvironmentVariableExW(name, guid, buffer, (uint)buffer.Length, attributes) ? 0 : Marshal.GetLastWin32Error();
+}
 '@
-$token = [IntPtr]::Zero
-$state = New-Object Migrate.Firmware+Privilege
-$luid = [long]0
-if (-not [Migrate.Firmware]::OpenProcessToken([Migrate.Firmware]::GetCurrentProcess(), 0x28, [ref]$token)) { throw "OpenProcessToken: error $([Runtime.InteropServices.Marshal]::GetLastWin32Error())" }
-if (-not [Migrate.Firmware]::LookupPrivilegeValueW($null, 'SeSystemEnvironmentPrivilege', [ref]$luid)) { throw "LookupPrivilegeValue: error $([Runtime.InteropServices.Marshal]::GetLastWin32Error())" }
-$state.Count = 1; $state.Luid = $luid; $state.Attributes = 2
-$adjusted = [Migrate.Firmware]::AdjustTokenPrivileges($token, $false, [ref]$state, 0, [IntPtr]::Zero, [IntPtr]::Zero)
-$code = [Runtime.InteropServices.Marshal]::GetLastWin32Error()
-if (-not $adjusted -or $code -ne 0) { throw "SeSystemEnvironmentPrivilege: error $code" }
+$code = [Migrate.Firmware]::TakePrivilege()
+if ($code -ne 0) { throw "taking SeSystemEnvironmentPrivilege: error $code" }
 $namespace = "{$($a.namespace)}"
 `;
 
 /** Arguments: name, namespace. Prints {exists, attributes, hex}. 203 is ERROR_ENVVAR_NOT_FOUND, 122 ERROR_INSUFFICIENT_BUFFER. */
 export const readFirmwareVariableScript = `${firmwareAccess}
+$length = [uint32]0
 $attributes = [uint32]0
 $size = 4096
 do {
   $buffer = New-Object byte[] $size
-  $length = [Migrate.Firmware]::GetFirmwareEnvironmentVariableExW($a.name, $namespace, $buffer, $size, [ref]$attributes)
-  $code = [Runtime.InteropServices.Marshal]::GetLastWin32Error()
-  $again = ($length -eq 0 -and $code -eq 122 -and $size -lt 1048576)
-  if ($again) { $size *= 2 }
-} while ($again)
+  $code = [Migrate.Firmware]::Read($a.name, $namespace, $buffer, [ref]$length, [ref]$attributes)
+  $size *= 2
+} while ($code -eq 122 -and $size -le 1048576)
 if ($length -gt 0) { [pscustomobject]@{ exists = $true; attributes = [int]$attributes; hex = ([BitConverter]::ToString($buffer, 0, $length) -replace '-', '').ToLowerInvariant() } | ConvertTo-Json -Compress }
 elseif ($code -eq 203) { '{"exists":false}' }
 else { throw "reading the firmware variable $($a.name): error $code" }
@@ -88,16 +99,16 @@ else { throw "reading the firmware variable $($a.name): error $code" }
 export const writeFirmwareVariableScript = `${firmwareAccess}
 $bytes = New-Object byte[] ($a.hex.Length / 2)
 for ($i = 0; $i -lt $bytes.Length; $i++) { $bytes[$i] = [Convert]::ToByte($a.hex.Substring(2 * $i, 2), 16) }
-if (-not [Migrate.Firmware]::SetFirmwareEnvironmentVariableExW($a.name, $namespace, $bytes, $bytes.Length, [uint32]$a.attributes)) { throw "writing the firmware variable $($a.name): error $([Runtime.InteropServices.Marshal]::GetLastWin32Error())" }
+$code = [Migrate.Firmware]::Write($a.name, $namespace, $bytes, [uint32]$a.attributes)
+if ($code -ne 0) { throw "writing the firmware variable $($a.name): error $code" }
 '{"written":true}'
 `;
 
 /** Arguments: name, namespace. Prints {deleted}. A size of 0 deletes. */
 export const deleteFirmwareVariableScript = `${firmwareAccess}
-$done = [Migrate.Firmware]::SetFirmwareEnvironmentVariableExW($a.name, $namespace, (New-Object byte[] 0), 0, 7)
-$code = [Runtime.InteropServices.Marshal]::GetLastWin32Error()
-if (-not $done -and $code -ne 203) { throw "deleting the firmware variable $($a.name): error $code" }
-[pscustomobject]@{ deleted = $done } | ConvertTo-Json -Compress
+$code = [Migrate.Firmware]::Write($a.name, $namespace, (New-Object byte[] 0), 7)
+if ($code -ne 0 -and $code -ne 203) { throw "deleting the firmware variable $($a.name): error $code" }
+[pscustomobject]@{ deleted = ($code -eq 0) } | ConvertTo-Json -Compress
 `;
 
 /**
@@ -125,7 +136,7 @@ Remove-PartitionAccessPath -DiskNumber $a.disk -PartitionNumber $p.PartitionNumb
 
 /** Prints {restarting}. /r is a full start also where fast start is on; /s would only hibernate the kernel. */
 export const restartScript = `
-shutdown.exe /r /t 0
+shutdown.exe /r /t 0 | Out-Null
 if ($LASTEXITCODE -ne 0) { throw "shutdown ended with status $LASTEXITCODE" }
 '{"restarting":true}'
 `;

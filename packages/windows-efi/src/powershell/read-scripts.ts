@@ -35,7 +35,7 @@ $who = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.Windo
 `;
 
 /**
- * BitLocker is asked by its CIM class: the cmdlets of it are not in every edition. Win32_Volume knows the serial number of a file
+ * Only Windows' own partition is asked how far it can shrink, which takes long. BitLocker is asked by its CIM class: the cmdlets of it are not in every edition. Win32_Volume knows the serial number of a file
  * system, which is what Linux calls the UUID of a FAT.
  */
 export const readDisksScript = `
@@ -59,7 +59,7 @@ $disks = @(Get-Disk | Sort-Object Number | ForEach-Object {
     $path = [string](@($p.AccessPaths | Where-Object { $_ -like '\\\\?\\Volume*' }) | Select-Object -First 1)
     $v = if ($path) { $volumes[$path] } else { $null }
     $size = $null
-    if ($v -and $v.FileSystem -eq 'NTFS') {
+    if ($v -and $v.FileSystem -eq 'NTFS' -and $p.IsBoot) {
       try { $s = Get-PartitionSupportedSize -DiskNumber $disk.Number -PartitionNumber $p.PartitionNumber; $size = [pscustomobject]@{ minimumBytes = [long]$s.SizeMin; maximumBytes = [long]$s.SizeMax } } catch { }
     }
     [pscustomobject]@{
@@ -142,7 +142,7 @@ $winHttp = Registry 'HKLM:\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\Intern
 `;
 
 /**
- * The profiles with their passwords. The directory takes its rights before anything is in it: SYSTEM (S-1-5-18) and administrators
+ * The profiles with their passwords, and the exit status of netsh, which is 1 where there is nothing to export. The directory takes its rights before anything is in it: SYSTEM (S-1-5-18) and administrators
  * (S-1-5-32-544), by identifiers, as names are translated. WlanSvc writes as SYSTEM.
  */
 export const exportWifiProfilesScript = `
@@ -157,8 +157,9 @@ if (-not (Get-Service -Name WlanSvc -ErrorAction SilentlyContinue)) { '{"profile
   try {
     Set-Acl -LiteralPath $directory -AclObject $rights
     netsh.exe wlan export profile key=clear "folder=$directory" | Out-Null
+    $status = $LASTEXITCODE
     $profiles = @(Get-ChildItem -LiteralPath $directory -Filter *.xml | Sort-Object Name | ForEach-Object { [IO.File]::ReadAllText($_.FullName) })
-    [pscustomobject]@{ profiles = $profiles } | ConvertTo-Json -Compress -Depth 3
+    [pscustomobject]@{ profiles = $profiles; status = $status } | ConvertTo-Json -Compress -Depth 3
   } finally {
     Remove-Item -LiteralPath $directory -Recurse -Force
   }

@@ -3,6 +3,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodedCommand, operationScript, runPowerShell } from './run-powershell.ts';
 
+/** Of any UTF-16 units, also halves of a pair; quotes and line ends among them are many. */
+const anyText = fc.string({
+  unit: fc.oneof(
+    fc.constantFrom("'", '"', '`', '$', '\n', '\r', '\\'),
+    fc.nat(0xffff).map((unit) => String.fromCharCode(unit)),
+  ),
+});
+
 function decoded(args: readonly string[]): string {
   return Buffer.from(args.at(-1) ?? '', 'base64').toString('utf16le');
 }
@@ -25,7 +33,7 @@ describe('runPowerShell', () => {
 
   it('keeps any argument inside its quotes and its line', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
+      fc.property(anyText, (text) => {
         const script = operationScript('read-disks', { text }, '');
         const [first = '', ...rest] = script.split('\n');
         expect(JSON.parse(first.slice('# migrate:read-disks '.length))).toEqual({ text });

@@ -6,15 +6,16 @@ export type PlainJson = null | boolean | number | string | readonly PlainJson[] 
 /** What an operation is told; its script has it in `$a`. Never a secret: it stands in a command line. */
 export type OperationArguments = Readonly<Record<string, PlainJson>>;
 
-/** The commands of storage wait for other programs that use a disk. */
-const timeoutMs = 300_000;
+/** The commands of storage wait for other programs that use a disk, and shrinking NTFS moves its files. */
+const usualTimeoutMs = 300_000;
+const timeoutsMs: Readonly<Record<string, number>> = { 'resize-partition': 7_200_000 };
 /** CreateProcess (processthreadsapi.h) takes a command line of 32,767 characters. */
 const commandLineLimit = 32_000;
 const tailLength = 500;
 
-/** Language, code page and display of progress must not change what is printed. */
+/** Language, code page and display of progress must not change what is printed. There may be no console to have a code page. */
 const prelude = [
-  '[Console]::OutputEncoding = New-Object System.Text.UTF8Encoding $false',
+  'try { [Console]::OutputEncoding = New-Object System.Text.UTF8Encoding $false } catch { }',
   "$ErrorActionPreference = 'Stop'",
   "$ProgressPreference = 'SilentlyContinue'",
   "$WarningPreference = 'SilentlyContinue'",
@@ -31,7 +32,11 @@ export function operationScript(operation: string, args: OperationArguments, scr
     ...prelude,
     'try {',
     `$a = '${json.replaceAll("'", "''")}' | ConvertFrom-Json`,
+    '$printed = (& {',
     script.trim(),
+    "}) -join ''",
+    // ASCII reaches us through any code page.
+    "[Console]::Out.Write([regex]::Replace($printed, '[^\\x00-\\x7f]', { param($m) '\\u{0:x4}' -f [int][char]$m.Value }))",
     '} catch {',
     // Without it PowerShell answers with an exit code of 1 and XML.
     '  [Console]::Error.WriteLine($_.Exception.Message)',
@@ -72,6 +77,7 @@ export async function runPowerShell(
 
 async function started(host: Pick<Host, 'run'>, operation: string, args: readonly string[]): Promise<string> {
   try {
+    const timeoutMs = timeoutsMs[operation] ?? usualTimeoutMs;
     return (await host.run('powershell.exe', args, { timeoutMs })).stdout;
   } catch (thrown) {
     if (!(thrown instanceof MigrateError)) throw thrown;
@@ -83,7 +89,7 @@ async function started(host: Pick<Host, 'run'>, operation: string, args: readonl
 }
 
 function whyOf({ code, message, data }: MigrateError): string {
-  if (code === 'timeout') return `PowerShell did not end within ${timeoutMs / 1000} s`;
+  if (code === 'timeout') return 'PowerShell did not end in time';
   if (code === 'not-found') return messageOf(message);
   return `PowerShell failed with exit status ${String(data.exitStatus ?? 'unknown')}`;
 }

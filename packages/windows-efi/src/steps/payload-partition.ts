@@ -81,7 +81,7 @@ const createPayload: UndoableHandler<StepOf<'create-payload-partition'>> = {
 
 /** What is on the partition goes with it, so that these steps have nothing of their own to take back. */
 const onPayload: ReadingHandler<StepOf<'on-payload-partition'>> = {
-  describe: ({ step }) => innerHandler(step).describe(step),
+  describe: ({ place, step }) => `${innerHandler(step).describe(step)}, on ${place.label}`,
   apply: async ({ place, step }, context) => {
     const { accessPath, uuid } = await findPayload(context.host, place);
     const placed = placedStep(step, accessPath, uuid);

@@ -199,6 +199,18 @@ describe('the payload partition', () => {
     expect(keyfile).toContain('psk=geheim-und-lang');
   });
 
+  it('is removed also where it was cut off before it had a file system', async () => {
+    const plan = await planOf(undefined);
+    const windows = await createMemoryWindows(machine, {
+      onOperation: (operation) => {
+        if (operation === 'read-disks') windows.unformat();
+      },
+    });
+    const before = windows.snapshot();
+    expect(await execute(windows.execution(plan))).toMatchObject({ kind: 'undone', cause: { code: 'not-found' } });
+    expect(windows.snapshot()).toBe(before);
+  });
+
   it('is told from another one at its place by its label', async () => {
     const plan = await planOf(undefined);
     const windows = await createMemoryWindows(machine, {
