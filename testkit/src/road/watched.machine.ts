@@ -1,10 +1,11 @@
 // A machine that is watched from afar while it is migrated: its log goes to a server and to a USB stick, a watchdog is fed, and
 // no password shows up anywhere on the way.
-import { createServer } from 'node:http';
+import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeCertificates } from '../connected/certificates.ts';
 import { oldSystemUp } from '../debian-disk.ts';
 import { networkMac } from '../pc.ts';
 import { configYaml, failure, oldNetworks, type Road, startRoad, startUnseen } from './road.ts';
@@ -14,7 +15,8 @@ const canaries = ['canary-api-key', 'canary-wifi-password', password, Buffer.fro
 /** Several starts of a machine in one test: minutes on a busy one. */
 const timeoutMs = 600_000;
 let posted = '';
-const server = createServer((request, response) => {
+const { key, certificate: cert, authority } = makeCertificates();
+const server = createServer({ key, cert }, (request, response) => {
   request.on('data', (chunk: Buffer) => {
     posted += chunk.toString();
   });
@@ -59,7 +61,8 @@ for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done; ip ro
     'log:',
     '  drive: /dev/disk/by-label/LOGS',
     '  remote:',
-    `    url: http://me:${password}@10.0.2.2:${port}/`,
+    `    url: https://me:${password}@10.0.2.2:${port}/`,
+    `    root_ca: ${Buffer.from(authority).toString('base64')}`,
   ];
   const config = `${road.workDirectory}/balena-migrate.yml`;
   await machine.writeFile(config, configYaml({ extra: ['reboot: 1', 'all_wifis: true', ...log], noFlash: true }));
