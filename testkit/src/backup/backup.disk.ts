@@ -11,7 +11,7 @@ import { balenaImage } from '../balena-image.ts';
 import { makeFidelityTree } from '../images/fidelity-tree.ts';
 import { withMounted } from '../images/mounted.ts';
 import { mountedRecords } from '../images/mounted-records.ts';
-import { mountImage } from '../loop-device.ts';
+import { mountImage, unmountImage } from '../loop-device.ts';
 import { loadBackup } from './supervisor-model.ts';
 
 const mebibyte = 2 ** 20;
@@ -43,7 +43,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await execa('umount', [mountedElsewhere]);
-  for (const name of ['source', 'data', 'unpacked']) await execa('umount', [join(directory, name)]);
+  for (const name of ['source', 'data', 'unpacked']) await unmountImage(join(directory, name));
   await rm(directory, { recursive: true });
 });
 

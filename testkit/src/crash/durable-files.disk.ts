@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createNodeHost } from '@migrate/core';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { mountImage } from '../loop-device.ts';
+import { mountImage, unmountImage } from '../loop-device.ts';
 import { recordDisk } from './recorded-disk.ts';
 import { replay } from './replay.ts';
 
@@ -65,7 +65,7 @@ async function outcomes(name: string, log: string, look: (root: string) => Promi
     try {
       return await look(root);
     } finally {
-      await execa('umount', [root]);
+      await unmountImage(root);
     }
   });
 }

@@ -8,6 +8,7 @@ import { memberWriter } from '@migrate/engine-preload';
 import { readTar } from '@migrate/image-tools';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { mountImage, unmountImage } from '../loop-device.ts';
 
 let work: string;
 const host = createNodeHost();
@@ -67,7 +68,7 @@ test.each(blockSizes)('all arrives in a file system with blocks of %s bytes', as
   await execa('e2fsck', ['-f', '-n', `${image}?offset=${offsetBytes}`]);
   const mountPoint = join(work, 'mount');
   await mkdir(mountPoint, { recursive: true });
-  await execa('mount', ['-o', `ro,loop,offset=${offsetBytes}`, image, mountPoint]);
+  await mountImage(image, mountPoint, { offsetBytes, options: 'ro' });
   try {
     const { stdout } = await execa(
       'diff',
@@ -91,6 +92,6 @@ test.each(blockSizes)('all arrives in a file system with blocks of %s bytes', as
     expect(largeKib).toBeLessThanOrEqual(8);
     expect(scatteredKib).toBeLessThan(1200 * 8 + 400);
   } finally {
-    await execa('umount', [mountPoint]);
+    await unmountImage(mountPoint);
   }
 });

@@ -6,6 +6,7 @@ import { createNodeHost } from '@migrate/core';
 import { directoryFiles, readDataRoot } from '@migrate/engine-preload';
 import { execa } from 'execa';
 import { expect } from 'vitest';
+import { mountImage, unmountImage } from '../loop-device.ts';
 
 /** Id of the user who is called nobody. */
 export const nobody = 65534;
@@ -47,11 +48,11 @@ export async function withData(image: string, action: (mountPoint: string) => Pr
   const { start } = await dataPartition(image);
   await execa('e2fsck', ['-f', '-n', `${image}?offset=${start * 512}`]);
   const mountPoint = await mkdtemp(join(tmpdir(), 'resin-data-'));
-  await execa('mount', ['-o', `loop,offset=${start * 512}`, image, mountPoint]);
+  await mountImage(image, mountPoint, { offsetBytes: start * 512 });
   try {
     await action(mountPoint);
   } finally {
-    await execa('umount', [mountPoint]);
+    await unmountImage(mountPoint);
     await rmdir(mountPoint);
   }
 }

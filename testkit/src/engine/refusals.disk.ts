@@ -5,7 +5,7 @@ import { createNodeHost, type Host } from '@migrate/core';
 import { directoryFiles, readDataRoot } from '@migrate/engine-preload';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { mountImage } from '../loop-device.ts';
+import { mountImage, unmountImage } from '../loop-device.ts';
 import { startEngine, withEngine } from './docker-engine.ts';
 import { layerTrees, rootState } from './layer-trees.ts';
 import { makeSmallRoots, putImages, type SmallRoots } from './small-roots.ts';
@@ -175,7 +175,7 @@ describe('a target', () => {
       const hopeful: Host = { ...host, freeSpace: async () => ({ availableBytes: 2 ** 40, availableInodes: 2 ** 30 }) };
       expect(String(await refusal(roots.source, target, hopeful))).toContain('No space left on device');
     } finally {
-      await execa('umount', [mountPoint]);
+      await unmountImage(mountPoint);
     }
   });
 

@@ -8,6 +8,7 @@ import { openExt4 } from '@migrate/image-tools';
 import { recordsOf, type TreeRecord } from '@migrate/image-tools/tree-records';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { mountImage, unmountImage } from '../loop-device.ts';
 import { makeFidelityTree } from './fidelity-tree.ts';
 import { mountedRecords } from './mounted-records.ts';
 
@@ -53,11 +54,11 @@ async function withReader<T>(path: string, action: (reader: ByteReader) => Promi
 async function whileMounted<T>(image: string, options: string, action: (root: string) => Promise<T>): Promise<T> {
   const root = join(work, 'mounted');
   await mkdir(root, { recursive: true });
-  await execa('mount', ['-t', 'ext4', '-o', `loop,${options}`, image, root]);
+  await mountImage(image, root, { options });
   try {
     return await action(root);
   } finally {
-    await execa('umount', [root]);
+    await unmountImage(root);
   }
 }
 

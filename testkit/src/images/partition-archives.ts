@@ -4,7 +4,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FsImageSetting, PartitionName } from '@migrate/core';
 import { execa } from 'execa';
-import { mountImage } from '../loop-device.ts';
+import { mountImage, unmountImage } from '../loop-device.ts';
 
 export interface PartitionArchives {
   readonly setting: FsImageSetting;
@@ -116,7 +116,7 @@ async function makeArchive({
     await execa('tar', args);
     return await describeTree(tree, isPlain ? 'contents' : 'all');
   } finally {
-    if (!isPlain) await execa('umount', [tree]);
+    if (!isPlain) await unmountImage(tree);
     await rm(tree, { recursive: true });
     await rm(image, { force: true });
   }

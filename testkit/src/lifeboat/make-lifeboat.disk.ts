@@ -6,7 +6,7 @@ import { createNodeHost, type Event } from '@migrate/core';
 import { type MakeLifeboatRequest, makeLifeboat, openFat } from '@migrate/image-tools';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { attachLoop, detachLoop, mountLoop } from '../loop-device.ts';
+import { attachLoop, detachLoop, mountLoop, unmountLoop } from '../loop-device.ts';
 
 const host = createNodeHost();
 const mebibyte = 1024 * 1024;
@@ -135,7 +135,7 @@ describe.each(['ext4', 'xfs'] as const)('on a mounted %s', (fileSystem) => {
     const place = await mounted(fileSystem, 512);
     await makeLifeboat(await requestFor(place, 200 * mebibyte));
     const partition = (await execa('findmnt', ['-n', '-o', 'SOURCE', place.root])).stdout;
-    await execa('umount', [place.root]);
+    await unmountLoop(partition, place.root);
     cleanups.splice(cleanups.length - 1, 1);
     await execa(
       ...((fileSystem === 'ext4' ? ['e2fsck', ['-fn', partition]] : ['xfs_repair', ['-n', partition]]) as [
