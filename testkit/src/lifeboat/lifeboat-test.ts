@@ -1,8 +1,10 @@
 // What a lifeboat promises, shown on one kind of machine: a whole migration recorded, every state that a power cut could have left
 // of it judged, and a machine whose plug is pulled at random.
-import { cp, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { CrashState } from '../crash/crash-states.ts';
 import { examineStates } from '../crash/disk-states.ts';
 import { armingModel } from './arming-model.ts';
 import { bootModel } from './boot-model.ts';
@@ -19,11 +21,12 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
   describe(name, () => {
     let migration: RecordedMigration;
     let armed: ArmedMachine;
+    const judged: { readonly name: string; readonly said: string }[] = [];
     beforeAll(async () => {
       migration = await recordMigration(options);
       const { shape, variables, directory } = migration;
       const disk = join(directory, 'armed.raw');
-      await armedDisk(migration, disk);
+      await copyState(migration, { to: disk, isWanted: ({ arrived }) => arrived.length === 0 });
       armed = { firmware: shape === 'uefi' ? 'uefi' : 'bios', memoryMib: options.memoryMib, disk, variables };
     });
     afterAll(() => migration?.close());
@@ -33,8 +36,10 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
       const { base, log, stage2From, directory } = migration;
       const bricked: string[] = [];
       const work = join(directory, 'stage-2.state');
+      judged.length = 0;
       const counts = await examineStates({ base, log, work, unitBytes: 512, from: stage2From }, async (state) => {
         const said = await judge(state);
+        judged.push({ name: state.name, said });
         if (said.startsWith('bricked')) bricked.push(`${state.name}: ${said}`);
         return said;
       });
@@ -44,6 +49,19 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
       expect(counts.new).toBeGreaterThan(0);
       expect(counts.old).toBeGreaterThan(0);
       await rm(work);
+    });
+
+    it.each(['torn', 'all but number'])('really boots one of those in which a write was %s', async (what) => {
+      const candidates = judged.filter(({ name: state, said }) => said === 'lifeboat' && state.includes(what));
+      const chosen = candidates[Math.floor(seededRandom(seed)() * candidates.length)];
+      if (chosen === undefined) throw new Error(`no state has a write that was ${what}`);
+      const disk = join(migration.directory, 'state.raw');
+      await copyState(migration, { to: disk, isWanted: (state) => state.name === chosen.name });
+      const { end, log } = await runWithCuts({ ...armed, disk }, []);
+      console.log(`${name}, seed ${seed}, ${chosen.name}: ${end}`);
+      expect(log).toContain('started from the lifeboat');
+      expect(end).toBe('new-complete');
+      await rm(disk);
     });
 
     it('boots the old system or stage 2 after a power cut in stage 1', async () => {
@@ -70,16 +88,24 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
   });
 }
 
-/** Copies the disk as it was when stage 2 had not written anything yet. */
-async function armedDisk({ base, log, stage2From, directory }: RecordedMigration, to: string): Promise<void> {
-  const work = join(directory, 'armed.state');
-  const states = { base, log, work, unitBytes: 512, from: stage2From };
-  await examineStates({ ...states, chooses: (_, number) => number === 1 }, (state) =>
+/** Copies the disk in the first state of stage 2 that is wanted. */
+async function copyState(
+  { base, log, stage2From, directory }: RecordedMigration,
+  { to, isWanted }: { to: string; isWanted: (state: CrashState) => boolean },
+): Promise<void> {
+  const work = join(directory, 'copy.state');
+  let isFound = false;
+  const chooses = (state: CrashState): boolean => {
+    if (isFound || !isWanted(state)) return false;
+    isFound = true;
+    return true;
+  };
+  await examineStates({ base, log, work, unitBytes: 512, from: stage2From, chooses }, (state) =>
     state.materialise(async (path) => {
-      expect(state.arrived).toEqual([]);
-      await cp(path, to);
-      return 'armed';
+      await execa('cp', ['--sparse=always', path, to]);
+      return 'copied';
     }),
   );
+  expect(isFound).toBe(true);
   await rm(work);
 }

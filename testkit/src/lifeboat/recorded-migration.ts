@@ -47,8 +47,17 @@ const sectorBytes = 512;
 
 /** Migrates; what the new system and its disk say is checked. */
 export async function recordMigration(options: RecordOptions): Promise<RecordedMigration> {
-  const { shape, deviceType, memoryMib, payloadMib } = options;
   const directory = await mkdtemp(join(tmpdir(), 'migrate-recorded-'));
+  try {
+    return await recordIn(directory, options);
+  } catch (thrown) {
+    await rm(directory, { recursive: true, force: true });
+    throw thrown;
+  }
+}
+
+async function recordIn(directory: string, options: RecordOptions): Promise<RecordedMigration> {
+  const { shape, deviceType, memoryMib, payloadMib } = options;
   const file = (name: string): string => join(directory, name);
   const [base, after, log, share] = [file('base.raw'), file('disk.raw'), file('writes.log'), file('share')];
   const [variables, running] = [file('variables.fd'), file('running.fd')];
