@@ -2,12 +2,12 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { execa } from 'execa';
 import { type ArrivedWrite, type CrashState, crashStates } from './crash-states.ts';
-import { openWriteLog, type WriteLog } from './write-log.ts';
+import { type LoggedWrite, openWriteLog, type WriteLog } from './write-log.ts';
 
 export interface DiskState extends CrashState {
   /** Bytes of the disk in this state. */
   read(startByte: number, sizeBytes: number): Promise<Buffer>;
-  /** Whether anything was written there since the base, whatever it was. */
+  /** Whether anything of `touchedFrom` on was written there, whatever it was. */
   isTouched(range: { readonly startByte: number; readonly endByte: number }): boolean;
   /** Gives the path of a disk in this state, for as long as `look` takes. */
   materialise<T>(look: (path: string) => Promise<T>): Promise<T>;
@@ -22,6 +22,8 @@ export interface DiskStatesRequest {
   readonly unitBytes: number;
   /** Only states in which all entries before this one have arrived. */
   readonly from?: number;
+  /** The first entry that `isTouched` counts; `from` where it is left out. */
+  readonly touchedFrom?: number;
   /** Only states in which none from this one on has arrived. */
   readonly to?: number;
   /** Which states are looked at; all where it is left out. */
@@ -41,7 +43,16 @@ export async function countStates(request: Omit<DiskStatesRequest, 'chooses'>): 
 
 /** Calls `check` with each state and counts what it says. */
 export async function examineStates(
-  { base, log, work, unitBytes, from = 0, to = Number.POSITIVE_INFINITY, chooses = () => true }: DiskStatesRequest,
+  {
+    base,
+    log,
+    work,
+    unitBytes,
+    from = 0,
+    touchedFrom = from,
+    to = Number.POSITIVE_INFINITY,
+    chooses = () => true,
+  }: DiskStatesRequest,
   check: (state: DiskState) => Promise<string>,
 ): Promise<Readonly<Record<string, number>>> {
   const counts: Record<string, number> = {};
@@ -58,7 +69,9 @@ export async function examineStates(
       for (const entry of writes.entries.slice(applied, state.complete))
         await put(writes, file, { entry, sizeBytes: entry.sizeBytes });
       applied = Math.max(applied, state.complete);
-      const said = await check(viewOf(state, { writes, file, work, from }));
+      const said = await check(
+        viewOf(state, { writes, file, work, touched: new Set(writes.entries.slice(touchedFrom)) }),
+      );
       counts[said] = (counts[said] ?? 0) + 1;
     }
     return counts;
@@ -73,10 +86,10 @@ interface Surroundings {
   /** The disk with all that is complete. */
   readonly file: FileHandle;
   readonly work: string;
-  readonly from: number;
+  readonly touched: ReadonlySet<LoggedWrite>;
 }
 
-function viewOf(state: CrashState, { writes, file, work, from }: Surroundings): DiskState {
+function viewOf(state: CrashState, { writes, file, work, touched }: Surroundings): DiskState {
   const { arrived, complete } = state;
   return {
     ...state,
@@ -95,9 +108,9 @@ function viewOf(state: CrashState, { writes, file, work, from }: Surroundings): 
     },
     isTouched: ({ startByte, endByte }) => {
       const overlaps = (entry: ArrivedWrite['entry'], sizeBytes: number): boolean =>
-        entry.startByte < endByte && startByte < entry.startByte + sizeBytes;
+        touched.has(entry) && entry.startByte < endByte && startByte < entry.startByte + sizeBytes;
       return (
-        writes.entries.slice(from, complete).some((entry) => overlaps(entry, entry.sizeBytes)) ||
+        writes.entries.slice(0, complete).some((entry) => overlaps(entry, entry.sizeBytes)) ||
         arrived.some(({ entry, sizeBytes }) => overlaps(entry, sizeBytes))
       );
     },

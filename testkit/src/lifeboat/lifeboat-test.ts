@@ -33,16 +33,19 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
 
     it('boots the old system, the lifeboat or the whole new system after a power cut at any write of stage 2', async () => {
       const judge = await bootModel(migration);
-      const { base, log, stage2From, directory } = migration;
+      const { base, log, stage2From, switchedAt, directory } = migration;
       const bricked: string[] = [];
       const work = join(directory, 'stage-2.state');
       judged.length = 0;
-      const counts = await examineStates({ base, log, work, unitBytes: 512, from: stage2From }, async (state) => {
-        const said = await judge(state);
-        judged.push({ name: state.name, said });
-        if (said.startsWith('bricked')) bricked.push(`${state.name}: ${said}`);
-        return said;
-      });
+      const counts = await examineStates(
+        { base, log, work, unitBytes: 512, from: stage2From, touchedFrom: switchedAt },
+        async (state) => {
+          const said = await judge(state);
+          judged.push({ name: state.name, said });
+          if (said.startsWith('bricked')) bricked.push(`${state.name}: ${said}`);
+          return said;
+        },
+      );
       console.log(`${name}, cut in stage 2: ${JSON.stringify(counts)}`);
       expect(bricked).toEqual([]);
       expect(counts.lifeboat).toBeGreaterThan(50);

@@ -28,6 +28,8 @@ export interface RecordedMigration {
   readonly stage1From: number;
   /** Number of entries that were durable before the one that switches the firmware to the lifeboat was written. */
   readonly stage2From: number;
+  /** Number of that one. GRUB may have written its environment block since the last flush. */
+  readonly switchedAt: number;
   readonly lifeboat: LifeboatRecord;
   /** From the start of stage 2 to the end of the new system. */
   readonly stage2Ms: number;
@@ -92,9 +94,9 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
     });
     await migrateAndCheck(road, { deviceType, firmware, grade: 'A' });
     const planId = /stage 2, plan ([0-9a-f]+)/.exec(machine.log())?.[1] ?? '';
-    const { stage2From, lifeboat } = await findSwitch({ log, after, planId, shape, stage1From });
+    const { stage2From, switchedAt, lifeboat } = await findSwitch({ log, after, planId, shape, stage1From });
     return {
-      ...{ shape, image, base, after, variables, log, stage1From, stage2From, lifeboat, directory },
+      ...{ shape, image, base, after, variables, log, stage1From, stage2From, switchedAt, lifeboat, directory },
       stage2Ms: watch.stage2Ms(),
       close: () => rm(directory, { recursive: true, force: true }),
     };
@@ -135,7 +137,7 @@ async function findSwitch({
   planId: string;
   shape: LifeboatShape;
   stage1From: number;
-}): Promise<{ readonly stage2From: number; readonly lifeboat: LifeboatRecord }> {
+}): Promise<{ readonly stage2From: number; readonly switchedAt: number; readonly lifeboat: LifeboatRecord }> {
   const place = shape === 'uefi' ? sectorBytes : 0;
   const writes = await openWriteLog(log);
   const disk = await createNodeHost().openRead(after);
@@ -147,7 +149,11 @@ async function findSwitch({
       const startByte =
         sectorBytes * (shape === 'uefi' ? Number(sector.readBigUInt64LE(72)) - 16 : sector.readUInt32LE(502));
       const flushed = writes.entries.findLastIndex(({ kind }, number) => kind === 'flush' && number < index);
-      return { stage2From: flushed + 1, lifeboat: await readLifeboatRecord(disk, { startByte, planId }) };
+      return {
+        stage2From: flushed + 1,
+        switchedAt: index,
+        lifeboat: await readLifeboatRecord(disk, { startByte, planId }),
+      };
     }
     throw new Error('no write switched the firmware to a lifeboat');
   } finally {
