@@ -10,6 +10,8 @@ export interface PcDisk {
   readonly path: string;
   readonly format: 'qcow2' | 'raw';
   readonly serial: string;
+  /** Place on the PCI bus, 0x10 to 0x1e: Linux names disks in that order. In the order of the list where it is left out. */
+  readonly pciSlot?: number;
 }
 
 export interface PcOptions {
@@ -33,6 +35,8 @@ export interface PcOptions {
 export interface Pc extends Machine {
   /** Keeps disks and memory under a name, in the disks themselves. */
   saveSnapshot(name: string): Promise<void>;
+  /** Interrupts its processors as failing hardware does; Linux panics where `unknown_nmi_panic` says so. */
+  interrupt(): Promise<void>;
 }
 
 /** Of the wired interface that every PC has. */
@@ -96,6 +100,9 @@ export async function startPc(options: PcOptions): Promise<Pc> {
       );
       if (answer !== '') throw new Error(`savevm: ${answer}`);
     },
+    interrupt: async () => {
+      await qmp.send('inject-nmi');
+    },
     kill: async () => {
       child.kill('SIGKILL');
       await exited;
@@ -128,7 +135,7 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
       ...['-drive', `file=${disk.path},format=${disk.format},if=none,id=drive${index},cache=unsafe`],
       ...[
         '-device',
-        `virtio-blk-pci,drive=drive${index},id=disk${index},serial=${disk.serial}${index === 0 ? ',bootindex=0' : ''}`,
+        `virtio-blk-pci,drive=drive${index},id=disk${index},serial=${disk.serial}${index === 0 ? ',bootindex=0' : ''}${placeOf(disk)}`,
       ],
     ]),
     // Always there, so that a snapshot fits machines with and without a share.
@@ -140,6 +147,10 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
     ...(options.snapshot === undefined ? [] : ['-loadvm', options.snapshot]),
     ...(options.noReboot === true ? ['-no-reboot'] : []),
   ];
+}
+
+function placeOf({ pciSlot }: PcDisk): string {
+  return pciSlot === undefined ? '' : `,addr=0x${pciSlot.toString(16)}`;
 }
 
 interface ExecStatus {
