@@ -81,11 +81,12 @@ async function bytesAt(path: string, { startByte, endByte }: ByteRange): Promise
   }
 }
 
-/** Where a file of the mounted old system lies on its disk, by the kernel's map of it. */
+/** Where a file of the mounted old system lies on its disk, by the kernel's map of it once all of it is there (-s). */
 async function placesOf({ root }: OldSystem, path: string): Promise<readonly ByteRange[]> {
-  const { stdout } = await execa('filefrag', ['-v', '-b4096', join(root, path)]);
+  const { stdout } = await execa('filefrag', ['-s', '-v', '-b4096', join(root, path)]);
   // "   0:        0..    4605:     123456..    128061:   4606:"
   const extents = [...stdout.matchAll(/^ *\d+: +\d+\.\. *\d+: +(\d+)\.\. *(\d+):/gm)];
+  if (extents.length === 0 || stdout.includes('unknown_loc')) throw new Error(`${path} has no place yet: ${stdout}`);
   return extents.map(([, first, last]) => ({
     startByte: partitionStartByte + Number(first) * 4096,
     endByte: partitionStartByte + (Number(last) + 1) * 4096,
@@ -169,11 +170,12 @@ async function untilRestart(
     firmware: 'bios',
     memoryMib,
     disks: [{ path: disk.path, format: 'raw', serial: diskSerial }],
-    noReboot: true,
   });
   try {
-    await machine.waitFor(/the old system starts again; restarting/, { timeoutMs });
-    await machine.exited;
+    const unless = /Kernel panic|OLD-SYSTEM-UP/;
+    await machine.waitFor(/the old system starts again; restarting/, { timeoutMs, unless });
+    // QEMU itself would wait for requests that are never answered before it restarts.
+    await machine.waitFor(/reboot: machine restart/, { timeoutMs, unless });
   } finally {
     await machine.kill();
     await disk.close();

@@ -9,7 +9,7 @@ export interface DiskFault {
   /** Requests that touch this range are concerned. */
   readonly startByte: number;
   readonly endByte: number;
-  /** fail: an I/O error. lose: success is said, nothing is kept. stall: no answer ever comes. */
+  /** fail: an I/O error. lose: success is said, zeros are kept. stall: no answer ever comes. */
   readonly does: 'fail' | 'lose' | 'stall';
   /** How many requests are concerned before the disk is well again; all where it is left out. */
   readonly times?: number;
@@ -82,7 +82,7 @@ export async function serveFaultyDisk({ image, socket: path, bytesPerSecond }: F
     if (does === 'stall') return 'never';
     if (does === 'fail') return { error: ioError };
     if (kind === command.read) return { error: 0, data: await readExactly(file, offset, length) };
-    if (does !== 'lose') await file.write(data, 0, length, offset);
+    await file.write(does === 'lose' ? Buffer.alloc(length) : data, 0, length, offset);
     writes.push(range);
     return { error: 0 };
   };
