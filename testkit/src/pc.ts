@@ -14,6 +14,8 @@ export interface PcDisk {
   readonly losesUnflushed?: boolean;
   /** Every write is logged there, by QEMU's blklogwrites; a raw disk's only. */
   readonly writeLog?: string;
+  /** Place on the PCI bus, 0x10 to 0x1e: Linux names disks in that order. In the order of the list where it is left out. */
+  readonly pciSlot?: number;
 }
 
 export interface PcOptions {
@@ -41,6 +43,8 @@ export interface PcOptions {
 export interface Pc extends Machine {
   /** Keeps disks and memory under a name, in the disks themselves. */
   saveSnapshot(name: string): Promise<void>;
+  /** Interrupts its processors as failing hardware does; Linux panics where `unknown_nmi_panic` says so. */
+  interrupt(): Promise<void>;
 }
 
 /** Of the wired interface that every PC has. */
@@ -106,6 +110,9 @@ export async function startPc(options: PcOptions): Promise<Pc> {
       );
       if (answer !== '') throw new Error(`savevm: ${answer}`);
     },
+    interrupt: async () => {
+      await qmp.send('inject-nmi');
+    },
     kill: async () => {
       child.kill('SIGKILL');
       await exited;
@@ -146,7 +153,7 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
       ...driveArguments(disk, `drive${index}`),
       ...[
         '-device',
-        `virtio-blk-pci,drive=drive${index},id=disk${index},serial=${disk.serial}${index === 0 ? first : ''}`,
+        `virtio-blk-pci,drive=drive${index},id=disk${index},serial=${disk.serial}${index === 0 ? first : ''}${placeOf(disk)}`,
       ],
     ]),
     // Always there, so that a snapshot fits machines with and without a share.
@@ -172,6 +179,10 @@ function driveArguments({ path, format, losesUnflushed, writeLog }: PcDisk, id: 
     ...['-blockdev', `driver=file,node-name=${id}-log,filename=${writeLog}`],
     ...['-blockdev', `driver=blklogwrites,node-name=${id},file=${id}-file,log=${id}-log,log-sector-size=512`],
   ];
+}
+
+function placeOf({ pciSlot }: PcDisk): string {
+  return pciSlot === undefined ? '' : `,addr=0x${pciSlot.toString(16)}`;
 }
 
 interface ExecStatus {

@@ -47,7 +47,12 @@ export async function runStage1(host: Host, plan: Plan, { config, workDirectory,
 /** Takes back what an earlier run left. False where there is nothing to take back. */
 export async function undoStage1({ host, stateDirectory }: Platform, emit: Emit): Promise<boolean> {
   const journalPath = journalIn(stateDirectory);
-  if ((await readJournal(host, journalPath)) === undefined) return false;
+  if ((await readJournal(host, journalPath)) === undefined) {
+    // A run that was killed before its first step has left its directory, a lock, and half a journal at the most.
+    if ((await host.status(stateDirectory)) !== undefined)
+      await withLock(host, stateDirectory, () => host.removeFile(journalPath));
+    return false;
+  }
   await withLock(host, stateDirectory, async () => {
     const journal = await readJournal(host, journalPath);
     if (journal === undefined) throw new MigrateError('busy', 'another process has just undone it');

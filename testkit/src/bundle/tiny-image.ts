@@ -7,22 +7,26 @@ const mebibyte = 1024 * 1024;
 const partitionMib = 2;
 const labels = ['resin-boot', 'resin-rootA', 'resin-rootB', 'resin-state', 'resin-data'];
 
-/** An image of 16 MiB that is shaped like balenaOS for a Raspberry Pi (MBR); nothing in it would start. */
-export async function makeTinyImage(path: string, deviceType: string): Promise<void> {
+/** An image of 14 MiB and resin-data that is shaped like balenaOS for a Raspberry Pi (MBR); nothing in it would start. */
+export async function makeTinyImage(path: string, deviceType: string, { dataMib = partitionMib } = {}): Promise<void> {
   const starts = labels.map((_, index) => 1 + index * (partitionMib + 1));
+  const sizes = labels.map((label) => (label === 'resin-data' ? dataMib : partitionMib));
+  const extendedMib = partitionMib + dataMib + 2;
   const [extended = 0] = starts.slice(3);
   const sectors = (mib: number): number => mib * 2048;
-  const line = (mib: number, type: string) => `start=${sectors(mib)},size=${sectors(partitionMib)},type=${type}`;
-  const lines = starts.map((mib, index) => line(mib, index === 0 ? 'c' : '83'));
-  lines.splice(3, 0, `start=${sectors(extended) - 2048},size=${sectors(2 * (partitionMib + 1))},type=5`);
+  const lines = starts.map((mib, index) => {
+    const type = index === 0 ? 'c' : '83';
+    return `start=${sectors(mib)},size=${sectors(sizes[index] ?? 0)},type=${type}`;
+  });
+  lines.splice(3, 0, `start=${sectors(extended) - 2048},size=${sectors(extendedMib)},type=5`);
   await writeFile(path, '');
-  await truncate(path, 16 * mebibyte);
+  await truncate(path, (14 + dataMib) * mebibyte);
   await execa('sfdisk', ['-q', path], { input: ['label: dos', 'label-id: 0x7a7a7a7a', ...lines, ''].join('\n') });
   const work = await mkdtemp(join(tmpdir(), 'tiny-image-'));
   try {
     for (const [index, label] of labels.entries()) {
       const part = join(work, label);
-      await (index === 0 ? makeBoot(part, deviceType) : makeExt4(part, label));
+      await (index === 0 ? makeBoot(part, deviceType) : makeExt4(part, label, sizes[index] ?? 0));
       await execa('dd', [
         `if=${part}`,
         `of=${path}`,
@@ -49,6 +53,6 @@ async function makeBoot(part: string, deviceType: string): Promise<void> {
     await execa('mcopy', ['-i', part, '-', `::${name}`], { input: text });
 }
 
-async function makeExt4(part: string, label: string): Promise<void> {
-  await execa('mkfs.ext4', ['-q', '-L', label, part, `${partitionMib}M`]);
+async function makeExt4(part: string, label: string, sizeMib: number): Promise<void> {
+  await execa('mkfs.ext4', ['-q', '-L', label, part, `${sizeMib}M`]);
 }

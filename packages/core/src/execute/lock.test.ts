@@ -57,6 +57,13 @@ describe('withLock', () => {
     expect(host.snapshot()).toEqual(before);
   });
 
+  it('does not turn into a failure what was done, where it cannot be removed', async () => {
+    const host = createMemoryHost({ files: bootId });
+    const failing = { ...host, removeFile: () => Promise.reject(new MigrateError('write-failed', 'read-only')) };
+    expect(await withLock(failing, directory, async () => 'done')).toBe('done');
+    expect(await host.status(`${directory}/lock`)).toBeDefined();
+  });
+
   it('releases it when the action throws', async () => {
     const host = createMemoryHost({ files: bootId });
     await expect(withLock(host, directory, () => Promise.reject(new Error('x')))).rejects.toThrow('x');

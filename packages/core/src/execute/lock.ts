@@ -26,8 +26,11 @@ export async function withLock<T>(host: Host, directory: string, action: () => P
   try {
     return await action();
   } finally {
-    await host.removeFile(path);
-    await removeIfEmpty();
+    // What was done is done: a lock that cannot be removed is known as stale by its holder's end.
+    await host
+      .removeFile(path)
+      .then(removeIfEmpty)
+      .catch(() => {});
   }
 }
 

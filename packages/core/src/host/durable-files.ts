@@ -161,6 +161,7 @@ export async function createExclusive(path: string, contents: Uint8Array, mode: 
     try {
       await writeAll(handle, contents, null);
       await handle.sync();
+      await syncDirectory(dirname(path));
     } catch (thrown) {
       // On a full disk the name is there and its contents are not.
       await unlink(path).catch(() => {});
@@ -168,7 +169,6 @@ export async function createExclusive(path: string, contents: Uint8Array, mode: 
     } finally {
       await handle.close();
     }
-    await syncDirectory(dirname(path));
   } catch (thrown) {
     if (isSystemError(thrown) && thrown.code === 'EEXIST')
       throw new MigrateError('locked', `${path} exists`, { cause: thrown });

@@ -90,7 +90,13 @@ export function createNodeHost({ zstd = ['zstd'], getfattr = ['getfattr'] }: Nod
     makeDirectory: (path, mode) =>
       doing(`making the directory ${path}`, 'write-failed', async () => {
         await mkdir(path, { mode });
-        await syncDirectory(dirname(path));
+        try {
+          await syncDirectory(dirname(path));
+        } catch (thrown) {
+          // What failed must not be there.
+          await rmdir(path).catch(() => {});
+          throw thrown;
+        }
       }),
     writeDurable,
     copyDurable,
