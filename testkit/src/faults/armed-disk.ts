@@ -40,7 +40,10 @@ export async function armDisk({ directory, extra = [], sysfs = {}, change }: Arm
   try {
     const work = join(first.root, workDirectory);
     await execa('cp', ['-a', share, work]);
-    await execa('tee', [join(work, 'balena-migrate.yml')], { input: configYaml({ extra: ['staging: ram', ...extra] }), stdout: 'ignore' });
+    await execa('tee', [join(work, 'balena-migrate.yml')], {
+      input: configYaml({ extra: ['staging: ram', ...extra] }),
+      stdout: 'ignore',
+    });
     before = await recordsOf(first);
     const { exitCode, output } = await runMigrate(first, '--mode', 'immediate', '--yes');
     if (exitCode !== 0) throw new Error(`stage 1 ended with status ${exitCode}: ${output}`);

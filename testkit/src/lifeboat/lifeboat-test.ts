@@ -1,6 +1,6 @@
 // What a lifeboat promises, shown on one kind of machine: a whole migration recorded, every state that a power cut could have left
 // of it judged, and a machine whose plug is pulled at random.
-import { rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -16,6 +16,8 @@ const seed = Number(process.env.MIGRATE_CUTS_SEED ?? 20_261_121);
 /** On this machine; both kinds together are to have 20. */
 const fewestCuts = 10;
 const cutsInARow = 2;
+/** `board_sector` of init. */
+const startsSector = 12;
 
 export function describeLifeboat(name: string, options: RecordOptions): void {
   describe(name, () => {
@@ -64,6 +66,18 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
       console.log(`${name}, seed ${seed}, ${chosen.name}: ${end}`);
       expect(log).toContain('started from the lifeboat');
       expect(end).toBe('new-complete');
+      await rm(disk);
+    });
+
+    it('waits for help when the lifeboat has started three times in vain', async () => {
+      const disk = join(migration.directory, 'state.raw');
+      const isSwitched = ({ arrived }: CrashState): boolean =>
+        arrived.some(({ entry }) => entry.startByte <= migration.lifeboat.switch.startByte);
+      await copyState(migration, { to: disk, isWanted: isSwitched });
+      const file = await open(disk, 'r+');
+      await file.write('starts 3\n', migration.lifeboat.startByte + startsSector * 512);
+      await file.close();
+      await expect(runWithCuts({ ...armed, disk }, [])).rejects.toThrow(/FAILED: the lifeboat started 4 times/);
       await rm(disk);
     });
 

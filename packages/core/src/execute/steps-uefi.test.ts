@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { createMemoryHost } from '../host/memory-host.ts';
+import type { LifeboatRecord } from '../lifeboat/lifeboat-record.ts';
 import { efivarsDirectory, globalVariableGuid, loadOption } from '../machine/uefi.ts';
 import type { StepOf } from '../plan/plan.ts';
 import type { StepContext } from './execute.ts';
-import { uefiSteps } from './steps-uefi.ts';
+import { removeUefiBootEntry, uefiSteps } from './steps-uefi.ts';
 
 const step: StepOf<'set-uefi-boot-entry'> = {
   kind: 'set-uefi-boot-entry',
@@ -86,5 +87,30 @@ describe('confirm-uefi-boot-next-cleared', () => {
     const { host, context } = machine({ BootNext: Uint8Array.from([2, 0]) });
     const stubborn = { ...host, removeVariableFile: async () => {} };
     await expect(confirm.apply(own, { ...context, host: stubborn })).rejects.toThrow('the firmware keeps BootNext');
+  });
+});
+
+describe("a lifeboat's boot entry", () => {
+  const own: StepOf<'set-uefi-boot-entry'> = {
+    kind: 'set-uefi-boot-entry',
+    id: 'set-lifeboat-boot-entry',
+    description: 'lifeboat',
+    filePath: '\\EFI\\BOOT\\BOOTX64.EFI',
+  };
+
+  it('leads to the place on the disk that its record tells, and is removed without a trace', async () => {
+    const { host, context } = machine({ BootOrder: Uint8Array.from([1, 0]), Boot0001: entry('debian') });
+    const before = host.snapshot();
+    const lifeboat = { startByte: 8 * 1024 ** 2, sizeBytes: 4 * 1024 ** 2, partition: { number: 1, uuid } };
+    await handler.apply(own, { ...context, lifeboat: lifeboat as unknown as LifeboatRecord });
+    const found = (await host.readFile(pathOf('Boot0000'))).subarray(4);
+    const partition = { number: 1, startLba: 16_384, sectors: 8192, uuid };
+    expect(Buffer.from(found)).toEqual(
+      Buffer.from(loadOption({ description: 'lifeboat', filePath: own.filePath, partition })),
+    );
+    await removeUefiBootEntry(host, 'lifeboat');
+    expect(host.snapshot()).toEqual(before);
+    await removeUefiBootEntry(host, 'lifeboat');
+    expect(host.snapshot()).toEqual(before);
   });
 });

@@ -1,0 +1,88 @@
+import {
+  createMemoryHost,
+  type Host,
+  type LifeboatRecord,
+  MigrateError,
+  type Plan,
+  type StepContext,
+  type StepOf,
+} from '@migrate/core';
+import { describe, expect, it } from 'vitest';
+import { lifeboatSteps } from './steps-lifeboat.ts';
+
+const mebibyte = 1024 * 1024;
+const diskBytes = 8 * mebibyte;
+const target = '/dev/sda';
+const sector = (fill: string): string => Buffer.alloc(512, fill).toString('base64');
+const lifeboat: LifeboatRecord = {
+  planId: 'plan',
+  startByte: 4 * mebibyte,
+  sizeBytes: mebibyte,
+  switch: { startByte: 512, bytes: sector('switch') },
+  backup: { startByte: diskBytes - 512, bytes: sector('backup') },
+  partition: { number: 1, uuid: '01234567-89ab-4def-8123-456789abcdef' },
+  pieces: [
+    { path: 'payload.img', startByte: 4 * mebibyte + 1000, sizeBytes: 3000, sha256: '' },
+    { path: 'image', startByte: 4 * mebibyte + 4000, sizeBytes: 500, sha256: '' },
+  ],
+};
+
+function machine(changes: Partial<Host> = {}) {
+  const written: string[] = [];
+  const host = createMemoryHost({
+    files: { [target]: Buffer.alloc(diskBytes, 'x') },
+    onChange: (change) => void written.push(change),
+  });
+  const notes: string[] = [];
+  const context = {
+    host: { ...host, ...changes },
+    plan: { image: { sizeBytes: 2 * mebibyte } } as Plan,
+    emit: (event: { kind: string; text?: string }) => void (event.kind === 'note' && notes.push(event.text ?? '')),
+    targetPath: target,
+    lifeboat,
+    log: () => new Uint8Array(),
+  } as StepContext;
+  return { host, context, notes, written };
+}
+
+const leave: StepOf<'leave-lifeboat'> = { kind: 'leave-lifeboat', id: 'leave', secrets: ['payload.img'] };
+
+describe('switch-to-lifeboat', () => {
+  it('writes the one sector, and then the backup of it, and nothing else', async () => {
+    const { host, context } = machine();
+    await lifeboatSteps['switch-to-lifeboat'].apply({ kind: 'switch-to-lifeboat', id: 'switch' }, context);
+    const expected = Buffer.alloc(diskBytes, 'x');
+    for (const { startByte, bytes } of [lifeboat.switch, lifeboat.backup ?? lifeboat.switch])
+      Buffer.from(bytes, 'base64').copy(expected, startByte);
+    expect(Buffer.from(await host.readFile(target, { limitBytes: diskBytes })).equals(expected)).toBe(true);
+  });
+
+  it('fails where the disk does not keep it', async () => {
+    const { host, context } = machine();
+    const forgetful: Host['openDisk'] = async (path) => ({ ...(await host.openDisk(path)), write: async () => {} });
+    const applied = lifeboatSteps['switch-to-lifeboat'].apply(
+      { kind: 'switch-to-lifeboat', id: 'switch' },
+      { ...context, host: { ...host, openDisk: forgetful } },
+    );
+    await expect(applied).rejects.toMatchObject({ code: 'verify-mismatch' });
+  });
+});
+
+describe('leave-lifeboat', () => {
+  it('wipes what holds secrets and the end of the disk, and nothing else', async () => {
+    const { host, context } = machine();
+    await lifeboatSteps['leave-lifeboat'].apply(leave, context);
+    const expected = Buffer.alloc(diskBytes, 'x');
+    expected.fill(0, 4 * mebibyte + 1000, 4 * mebibyte + 4000);
+    expected.fill(0, diskBytes - mebibyte);
+    expect(Buffer.from(await host.readFile(target, { limitBytes: diskBytes })).equals(expected)).toBe(true);
+  });
+
+  it('never fails a migration that is complete', async () => {
+    const { context, notes } = machine({
+      openDisk: () => Promise.reject(new MigrateError('write-failed', 'the disk is gone')),
+    });
+    await lifeboatSteps['leave-lifeboat'].apply(leave, context);
+    expect(notes).toEqual([expect.stringContaining('the disk is gone')]);
+  });
+});
