@@ -29,7 +29,7 @@ describe('a stage 2 that does not finish gives way to the old system, untouched'
   }
 
   it('when the kernel panics', async () => {
-    await armAndReboot(configYaml({ extra: ['kernel_opts: "rdinit=/nowhere panic=3"'] }));
+    await armAndReboot(configYaml({ extra: ['staging: ram', 'kernel_opts: "rdinit=/nowhere panic=3"'] }));
     await reboot(road.machine);
     await road.machine.waitFor(/Kernel panic/);
     await oldSystem();

@@ -65,7 +65,10 @@ for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done; ip ro
     `    root_ca: ${Buffer.from(authority).toString('base64')}`,
   ];
   const config = `${road.workDirectory}/balena-migrate.yml`;
-  await machine.writeFile(config, configYaml({ extra: ['reboot: 1', 'all_wifis: true', ...log], noFlash: true }));
+  await machine.writeFile(
+    config,
+    configYaml({ extra: ['reboot: 1', 'staging: ram', 'all_wifis: true', ...log], noFlash: true }),
+  );
   await machine.runShell(`chmod 600 ${config}`);
 
   const outputs: string[] = [];
