@@ -10,8 +10,6 @@ import {
   type Host,
   identifyPlan,
   inspectDisks,
-  type LifeboatRecord,
-  lifeboatPlaceName,
   MigrateError,
   messageOf,
   type Outcome,
@@ -19,8 +17,6 @@ import {
   planVersion,
   type Report,
   type Reporter,
-  readLifeboatRecord,
-  type Step,
   serializeReport,
   stage2LogName,
   stage2ResultName,
@@ -28,6 +24,7 @@ import {
 } from '@migrate/core';
 import { createBundleHost } from './bundle.ts';
 import { type LogDriveWriter, writeLogToDrive } from './log-drive-writer.ts';
+import { findLifeboat, stepsOnBoard } from './stage2-lifeboat.ts';
 import { createStage2Log, type Stage2Log } from './stage2-log.ts';
 import { sendStage2Log } from './stage2-network.ts';
 import { stepHandlers } from './step-handlers.ts';
@@ -123,7 +120,7 @@ async function carryOut(host: Host, plan: Plan, { args, log, reporter }: Run): P
   try {
     const target = await findTarget(host, plan, args);
     log.emit({ kind: 'note', level: 'info', text: `the target disk is ${target.path}` });
-    const lifeboat = await findLifeboat(host, plan, { target, args });
+    const lifeboat = await findLifeboat(host, plan, { ...args, ramDirectory, targetPath: target.path });
     if (!args.isResumed) await new Promise((resolve) => setTimeout(resolve, plan.delaySeconds * 1000));
     return await execute({
       steps: args.boardedAt === undefined ? plan.stage2 : stepsOnBoard(plan),
@@ -172,43 +169,6 @@ async function findTarget(
       await new Promise((resolve) => setTimeout(resolve, 1000));
     }
   }
-}
-
-/** The lifeboat of the plan, if it has one; throws `verify-mismatch` where it is not what stage 1 made. */
-async function findLifeboat(
-  host: Host,
-  plan: Plan,
-  { target, args }: { target: Disk; args: Stage2Arguments },
-): Promise<LifeboatRecord | undefined> {
-  if (!plan.stage1.some(({ kind }) => kind === 'make-lifeboat')) return undefined;
-  const kept = `${ramDirectory}/${lifeboatPlaceName}`;
-  const paths = [kept, `${args.oldRoot}${plan.stateDirectoryInFileSystem}/payload/${lifeboatPlaceName}`];
-  const startByte = args.boardedAt ?? (await readPlace(host, paths));
-  const disk = await host.openRead(target.path);
-  try {
-    const record = await readLifeboatRecord(disk, { startByte, planId: plan.id });
-    // For a stage 2 that is started again when the old file system is gone.
-    await host.writeDurable(kept, Buffer.from(JSON.stringify({ startByte })), { mode: 0o600 });
-    return record;
-  } finally {
-    await disk.close();
-  }
-}
-
-async function readPlace(host: Host, paths: readonly string[]): Promise<number> {
-  for (const path of paths) {
-    const text = await host.readText(path);
-    if (text === undefined) continue;
-    const { startByte } = JSON.parse(text) as { startByte?: unknown };
-    if (typeof startByte === 'number' && Number.isSafeInteger(startByte)) return startByte;
-  }
-  throw new MigrateError('not-found', 'the payload does not say where the lifeboat lies');
-}
-
-/** Those after the point of no return, with the small files that they need. */
-function stepsOnBoard({ stage2, pointOfNoReturn }: Plan): readonly Step[] {
-  const first = stage2.findIndex(({ id }) => id === pointOfNoReturn);
-  return stage2.filter(({ kind }, index) => kind === 'load-payload' || index >= first);
 }
 
 async function readPlan(host: Host, path: string): Promise<Plan> {

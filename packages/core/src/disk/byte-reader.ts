@@ -25,6 +25,23 @@ export function windowOf(reader: ByteReader, offsetBytes: number, sizeBytes: num
   };
 }
 
+const chunkBytes = 1024 * 1024;
+
+/** The bytes of a reader to its end, in chunks that the receiver may keep; it is closed in the end. */
+export async function* readToEnd(reader: ByteReader): AsyncGenerator<Uint8Array> {
+  try {
+    for (let position = 0; ; ) {
+      const chunk = new Uint8Array(chunkBytes);
+      const length = await reader.read(chunk, position);
+      if (length === 0) return;
+      yield chunk.subarray(0, length);
+      position += length;
+    }
+  } finally {
+    await reader.close();
+  }
+}
+
 /** Exactly `sizeBytes` from `position`, or undefined where the reader ends before. */
 export async function readExactly(
   reader: ByteReader,

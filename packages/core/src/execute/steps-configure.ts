@@ -20,8 +20,8 @@ const dataPartition: TargetPartition = { label: 'resin-data', fileSystem: 'ext4'
 interface FileToWrite {
   readonly path: string;
   readonly mode: number;
-  /** Bytes, the file in RAM that has them, or what opens the file in the lifeboat. */
-  readonly contents: Uint8Array | { readonly ramPath: string } | { readonly open: () => Promise<ByteReader> };
+  /** Bytes, or a payload file; its path where it lies in RAM. */
+  readonly contents: Uint8Array | { readonly open: () => Promise<ByteReader>; readonly ramPath?: string };
 }
 
 const compareBytes = 1024 * 1024;
@@ -52,9 +52,11 @@ const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
 
 function contentsOf(context: StepContext, payload: string): FileToWrite['contents'] {
   const { lifeboat } = context;
-  return lifeboat !== undefined && lifeboatFile(lifeboat, payload) !== undefined
-    ? { open: () => openPayload(context, payload) }
-    : { ramPath: payloadPath(context, payload) };
+  const isInLifeboat = lifeboat !== undefined && lifeboatFile(lifeboat, payload) !== undefined;
+  return {
+    open: () => openPayload(context, payload),
+    ...(isInLifeboat ? {} : { ramPath: payloadPath(context, payload) }),
+  };
 }
 
 export const configureSteps: Pick<StepHandlers, 'configure-image'> = { 'configure-image': configureImage };
@@ -152,16 +154,12 @@ async function writeFiles(host: Host, root: string, files: readonly FileToWrite[
       await host.writeDurable(`${root}${file.path}`, contents, { mode });
     } else {
       // There may be no room for it twice, and an attempt that failed may have left it.
-      await host.removeFile(`${root}${file.path}`);
       const path = `${root}${file.path}`;
-      if ('ramPath' in contents) await host.copyDurable(contents.ramPath, path, { mode });
+      await host.removeFile(path);
+      if (contents.ramPath !== undefined) await host.copyDurable(contents.ramPath, path, { mode });
       else await copyInto(host, path, { mode, open: contents.open });
     }
   }
-}
-
-function opened(host: Host, contents: Exclude<FileToWrite['contents'], Uint8Array>): Promise<ByteReader> {
-  return 'ramPath' in contents ? host.openRead(contents.ramPath) : contents.open();
 }
 
 async function copyInto(
@@ -191,7 +189,7 @@ async function checkFiles(host: Host, root: string, files: readonly FileToWrite[
     const found = await host.openRead(`${root}${file.path}`);
     try {
       const { contents } = file;
-      const wanted = contents instanceof Uint8Array ? readerOf(contents) : await opened(host, contents);
+      const wanted = contents instanceof Uint8Array ? readerOf(contents) : await contents.open();
       try {
         if (!(await isSame(found, wanted)))
           throw new MigrateError('verify-mismatch', `${file.path} was not kept by the new system's partition`);

@@ -2,9 +2,10 @@
 
 import { Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
+import { readToEnd } from '../disk/byte-reader.ts';
 import { doing, MigrateError } from '../error.ts';
 import type { Host, HostReader } from '../host/host.ts';
-import { type CpioEntry, type FileStream, writeCpio } from './cpio.ts';
+import { type CpioEntry, writeCpio } from './cpio.ts';
 
 export interface PackedFile {
   readonly from: string;
@@ -13,7 +14,6 @@ export interface PackedFile {
   readonly mode: number;
 }
 
-const chunkBytes = 1024 * 1024;
 /** A better ratio takes longer than it saves: the pack is read once or twice. */
 const gzipLevel = 1;
 
@@ -41,26 +41,14 @@ async function* entriesOf(host: HostReader, files: readonly PackedFile[]): Async
   for (const { from, to, mode } of files) {
     const status = await host.status(from);
     if (status?.kind !== 'file') throw new MigrateError('not-found', `${from} is no file`);
-    yield { path: to, mode, node: { kind: 'file', contents: streamOf(host, from, status.sizeBytes) } };
+    yield {
+      path: to,
+      mode,
+      node: { kind: 'file', contents: { sizeBytes: status.sizeBytes, chunks: () => chunksOf(host, from) } },
+    };
   }
 }
 
-function streamOf(host: HostReader, path: string, sizeBytes: number): FileStream {
-  return {
-    sizeBytes,
-    chunks: async function* () {
-      const file = await host.openRead(path);
-      try {
-        for (let position = 0; ; ) {
-          const bytes = new Uint8Array(chunkBytes);
-          const count = await file.read(bytes, position);
-          if (count === 0) return;
-          yield bytes.subarray(0, count);
-          position += count;
-        }
-      } finally {
-        await file.close();
-      }
-    },
-  };
+async function* chunksOf(host: HostReader, path: string): AsyncGenerator<Uint8Array> {
+  yield* readToEnd(await host.openRead(path));
 }

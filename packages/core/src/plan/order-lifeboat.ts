@@ -1,7 +1,7 @@
 // The steps of both stages that a lifeboat adds.
 import { filesOf, type TargetImage } from '../assets/image.ts';
 import { spaceReserveBytes } from './budget.ts';
-import { type LifeboatStaging, lifeboatPaths } from './choose-staging.ts';
+import { type LifeboatStaging, lifeboatDirectory, lifeboatPaths } from './choose-staging.ts';
 import { backupName, filesDirectory } from './lay-out-payload.ts';
 import type { LifeboatFile, Step } from './plan.ts';
 import { stateDirectory } from './state-directory.ts';
@@ -20,8 +20,7 @@ export interface LifeboatOrdering {
   readonly payload: readonly { readonly path: string; readonly mode: number }[];
   readonly image: TargetImage;
   readonly hasBackup: boolean;
-  readonly loaderDirectory: string;
-  readonly runtimeDirectory: string;
+  readonly bundleDirectory: string;
 }
 
 /** Before arming, when all that goes into it is there. */
@@ -32,8 +31,7 @@ export function orderLifeboat({
   payload,
   image,
   hasBackup,
-  loaderDirectory,
-  runtimeDirectory,
+  bundleDirectory,
 }: LifeboatOrdering): readonly Step[] {
   const packed = `${payloadDirectory}/${lifeboatPaths.payload}`;
   const files: readonly LifeboatFile[] = [
@@ -44,11 +42,12 @@ export function orderLifeboat({
     ...filesOf(image).map((file) => ({ path: file.payload, from: file.path })),
     ...(hasBackup ? [{ path: backupName, from: `${filesDirectory}/${backupName}` }] : []),
   ];
+  const runtime = `${bundleDirectory}/runtime`;
   const program = (name: string): readonly string[] => [
-    `${runtimeDirectory}/ld.so`,
+    `${runtime}/ld.so`,
     '--library-path',
-    `${runtimeDirectory}/lib:${runtimeDirectory}/file-systems/lib`,
-    `${loaderDirectory}/${name}`,
+    `${runtime}/lib:${runtime}/file-systems/lib`,
+    `${bundleDirectory}/${lifeboatDirectory}/${name}`,
   ];
   return [
     {

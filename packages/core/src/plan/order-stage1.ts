@@ -6,7 +6,7 @@ import type { BootManager } from '../machine/device.ts';
 import type { Facts } from '../machine/facts.ts';
 import { networkChoice } from '../network/choose-profiles.ts';
 import type { PlacedPath } from './check-machine.ts';
-import { type LifeboatStaging, lifeboatDirectory, type Staging } from './choose-staging.ts';
+import type { Staging } from './choose-staging.ts';
 import { backupName, filesDirectory, logAddressName, type PayloadLayout, sealName } from './lay-out-payload.ts';
 import { orderLifeboat } from './order-lifeboat.ts';
 import type { CopiedFile, Step } from './plan.ts';
@@ -65,23 +65,6 @@ export function orderStage1({
     ]),
     bootDirectory,
   ];
-  const lifeboatSteps = (): readonly Step[] =>
-    orderLifeboat({
-      staging: staging as LifeboatStaging,
-      initramfsPath,
-      kernelPath: facts.kernel.image?.path ?? '',
-      // All that stage 2 reads beside the image and the backup, which lie in the lifeboat as they are.
-      payload: [
-        ...runtimeFiles.map(({ to, mode }) => ({ path: to, mode })),
-        ...layout.payload.map(({ name }) => ({ path: `${filesDirectory}/${name}`, mode: 0o600 })),
-        ...(sendsInStage2 ? [{ path: `${payloadDirectory}/${logAddressName}`, mode: 0o600 }] : []),
-        { path: `${payloadDirectory}/plan.json`, mode: 0o600 },
-      ],
-      image,
-      hasBackup: assets.backup !== undefined,
-      loaderDirectory: `${runtime.directory}/${lifeboatDirectory}`,
-      runtimeDirectory: `${runtime.directory}/runtime`,
-    });
   // Named by the image, so that an entry of an earlier migration is never taken for this one.
   const entryId = `balena-migrate-${digestOf(image).slice(0, 12)}`;
   return [
@@ -132,7 +115,23 @@ export function orderStage1({
         ...(restore === undefined ? {} : { restore }),
       },
     },
-    ...(staging.kind === 'lifeboat' ? lifeboatSteps() : []),
+    ...(staging.kind === 'ram'
+      ? []
+      : orderLifeboat({
+          staging,
+          initramfsPath,
+          kernelPath: facts.kernel.image?.path ?? '',
+          // All that stage 2 reads beside the image and the backup, which lie in the lifeboat as they are.
+          payload: [
+            ...runtimeFiles.map(({ to, mode }) => ({ path: to, mode })),
+            ...layout.payload.map(({ name }) => ({ path: `${filesDirectory}/${name}`, mode: 0o600 })),
+            ...(sendsInStage2 ? [{ path: `${payloadDirectory}/${logAddressName}`, mode: 0o600 }] : []),
+            { path: `${payloadDirectory}/plan.json`, mode: 0o600 },
+          ],
+          image,
+          hasBackup: assets.backup !== undefined,
+          bundleDirectory: runtime.directory,
+        })),
     ...manager.bootOnce(
       {
         entryId,

@@ -1,5 +1,5 @@
 // A data root inside an image as a source of images.
-import { type ByteReader, type FileTree, type Host, MigrateError, type TreeEntry } from '@migrate/core';
+import { type FileTree, type Host, MigrateError, readToEnd, type TreeEntry } from '@migrate/core';
 import { unpackLayer, writeFileChunks } from '../bundle/layer-tar.ts';
 import { cachePath, type Layer, layerPath, tarSplitName } from '../root/layer-store.ts';
 import { readDataRoot } from '../root/read-data-root.ts';
@@ -17,7 +17,6 @@ export interface TreeSourceRequest {
   readonly writeTar: (tree: FileTree) => AsyncIterable<Uint8Array>;
 }
 
-const chunkBytes = 1024 * 1024;
 /** A tree of directories deeper than this is forged. */
 const maximumDepth = 4096;
 
@@ -36,7 +35,7 @@ export async function treeSource({ host, tree, directory, label, writeTar }: Tre
     yield* writeTar({ ...tree, root: await diffOf(layer) });
   };
   const readTarSplit = async function* ({ chainId }: Layer): AsyncGenerator<Uint8Array> {
-    yield* chunksOf(await files.open(`${layerPath(chainId)}/${tarSplitName}`));
+    yield* readToEnd(await files.open(`${layerPath(chainId)}/${tarSplitName}`));
   };
   return {
     label,
@@ -64,20 +63,6 @@ export async function treeSource({ host, tree, directory, label, writeTar }: Tre
     },
     close: async () => {},
   };
-}
-
-async function* chunksOf(reader: ByteReader): AsyncGenerator<Uint8Array> {
-  try {
-    for (let position = 0; ; ) {
-      const chunk = new Uint8Array(chunkBytes);
-      const length = await reader.read(chunk, position);
-      if (length === 0) return;
-      yield chunk.subarray(0, length);
-      position += length;
-    }
-  } finally {
-    await reader.close();
-  }
 }
 
 /** Blocks of 4 KiB and inodes of a directory and all in it. */
