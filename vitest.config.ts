@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './testkit/src/longest-first.ts';
 
 const shared = { resolve: { conditions: ['source'] }, ssr: { resolve: { conditions: ['source'] } } };
 
@@ -18,6 +19,7 @@ export default defineConfig({
     // Vitest would leave one of two processors idle; emulated machines run side by side.
     maxWorkers: 2,
     minWorkers: 1,
+    sequence: { sequencer: LongestFirst },
     projects: [
       { ...shared, test: { name: 'unit', include: ['{packages/*,testkit}/src/**/*.test.ts'], ...limits } },
       { ...shared, test: { name: 'tools', include: ['{packages/*,testkit}/src/**/*.tools.ts'], ...limits } },
@@ -37,6 +39,7 @@ export default defineConfig({
           testTimeout: 900_000,
           hookTimeout: 900_000,
           pool: 'forks',
+          maxConcurrency: 3,
         },
       },
     ],

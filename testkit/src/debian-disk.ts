@@ -9,7 +9,7 @@ import { type PcDisk, type PcOptions, startPc } from './pc.ts';
 export type Shape = 'bios-mbr' | 'bios-gpt' | 'uefi';
 
 /** Changes when the recipe does. */
-const recipe = 3;
+const recipe = 4;
 const packages = [
   'linux-image-amd64',
   'systemd',
@@ -67,15 +67,16 @@ async function configure(root: string): Promise<void> {
     () => undefined,
   );
   await mkdir(join(root, 'etc/systemd/system/multi-user.target.wants'), { recursive: true });
-  const timers = [
+  const masked = [
     'apt-daily.timer',
     'apt-daily-upgrade.timer',
     'dpkg-db-backup.timer',
     'e2scrub_all.timer',
+    'e2scrub_reap.service',
     'fstrim.timer',
     'serial-getty@ttyS0.service',
   ];
-  await execa('chroot', [root, 'systemctl', 'mask', ...timers]);
+  await execa('chroot', [root, 'systemctl', 'mask', ...masked]);
   await execa('sh', ['-c', 'rm -rf var/cache/apt/archives/*.deb var/lib/apt/lists/*'], { cwd: root });
 }
 

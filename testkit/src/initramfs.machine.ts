@@ -37,7 +37,8 @@ test.each([init, network])('ShellCheck finds nothing in %s', async (script) => {
   expect((await execa('shellcheck', [script])).stdout).toBe('');
 });
 
-describe('init', () => {
+// Most of them wait for something.
+describe.concurrent('init', () => {
   test('loads the payload, runs stage 2 from RAM and restarts when it is done', async () => {
     const script = `${showArguments}
 echo "MOUNT $(grep /migrate/old /proc/mounts)"

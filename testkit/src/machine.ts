@@ -29,7 +29,7 @@ export interface Machine {
   /** Waits until the guest agent answers. */
   waitForAgent(options?: { timeoutMs?: number }): Promise<void>;
   writeFile(path: string, contents: string | Uint8Array): Promise<void>;
-  /** Number of write requests that the disks have taken since power-on, by device id. */
+  /** Number of write requests that the disks have taken since the machine last started, by device id. */
   writeCounts(): Promise<Readonly<Record<string, number>>>;
   /** Pulls the plug. */
   kill(): Promise<void>;

@@ -1,7 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type PoweredMachine, powerOn } from './emulator.ts';
 import type { Machine, RunOptions, RunResult } from './machine.ts';
 import { type JsonChannel, openJsonChannel } from './qmp.ts';
 import { serialLog } from './serial-log.ts';
@@ -36,7 +36,7 @@ export interface PcOptions {
   readonly reachesHost?: boolean;
   /** A watchdog that resets the machine. */
   readonly hasWatchdog?: boolean;
-  /** End the process at a reboot. */
+  /** It goes off instead of restarting. */
   readonly noReboot?: boolean;
 }
 
@@ -52,36 +52,31 @@ export const networkMac = '02:00:00:00:00:01';
 const ovmfCode = '/usr/share/OVMF/OVMF_CODE_4M.fd';
 /** It wants its variables guarded by system management mode. */
 const secureOvmfCode = '/usr/share/OVMF/OVMF_CODE_4M.secboot.fd';
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
 
 /** Starts a PC under software emulation. qemu64 is the fastest processor there: newer features cost much. */
 export async function startPc(options: PcOptions): Promise<Pc> {
   const directory = await mkdtemp(join(tmpdir(), 'migrate-pc-'));
   await mkdir(join(directory, 'no-share'));
-  const child = spawn('qemu-system-x86_64', qemuArguments(options, directory), { stdio: ['ignore', 'pipe', 'pipe'] });
-  running.add(child);
   const errors: string[] = [];
-  child.stderr.on('data', (data: Buffer) => errors.push(data.toString()));
   const serial = serialLog(() => errors.join(''));
-  child.stdout.on('data', (data: Buffer) => serial.append(data.toString('latin1')));
-  const diesEarly = new Promise<never>((_resolve, reject) => {
-    child.once('exit', (code) =>
-      reject(new Error(`the machine went off with exit status ${code}: ${errors.join('')}`)),
-    );
-  });
-  // Most machines go off when nobody waits for this any more.
-  diesEarly.catch(() => {});
-  const exited = new Promise<void>((resolve) => {
-    child.once('exit', () => {
-      running.delete(child);
+  const start = ({ isRestart }: { isRestart: boolean }): Promise<PoweredMachine> => {
+    const args = qemuArguments(options, directory, isRestart);
+    return powerOn({ program: 'qemu-system-x86_64', args, directory, serial, errors });
+  };
+  let current = await start({ isRestart: false });
+  let isKilled = false;
+  const life = async (): Promise<void> => {
+    while ((await current.ended) === 'restart' && !isKilled && options.noReboot !== true) {
+      current = await start({ isRestart: true });
+      if (isKilled) current.cutPower();
+    }
+  };
+  const exited = life()
+    .catch((thrown: unknown) => void errors.push(String(thrown)))
+    .then(async () => {
       serial.end();
-      void rm(directory, { recursive: true, force: true }).then(resolve);
+      await rm(directory, { recursive: true, force: true });
     });
-  });
-  const qmp = await Promise.race([openJsonChannel(join(directory, 'qmp'), { greets: true }), diesEarly]);
   const agent = guestAgent(join(directory, 'agent'));
   const run = (command: string, args: readonly string[] = [], runOptions: RunOptions = {}) =>
     agent.run(command, args, runOptions);
@@ -99,11 +94,14 @@ export async function startPc(options: PcOptions): Promise<Pc> {
     waitForAgent: agent.wait,
     writeFile: agent.writeFile,
     writeCounts: async () => {
-      const stats = (await qmp.send('query-blockstats')) as { qdev?: string; stats: { wr_operations: number } }[];
+      const stats = (await current.qmp.send('query-blockstats')) as {
+        qdev?: string;
+        stats: { wr_operations: number };
+      }[];
       return Object.fromEntries(stats.map((entry) => [entry.qdev ?? '', entry.stats.wr_operations]));
     },
     saveSnapshot: async (name) => {
-      const answer = await qmp.send(
+      const answer = await current.qmp.send(
         'human-monitor-command',
         { 'command-line': `savevm ${name}` },
         { timeoutMs: 120_000 },
@@ -111,10 +109,11 @@ export async function startPc(options: PcOptions): Promise<Pc> {
       if (answer !== '') throw new Error(`savevm: ${answer}`);
     },
     interrupt: async () => {
-      await qmp.send('inject-nmi');
+      await current.qmp.send('inject-nmi');
     },
     kill: async () => {
-      child.kill('SIGKILL');
+      isKilled = true;
+      current.cutPower();
       await exited;
     },
     exited,
@@ -127,7 +126,7 @@ export async function startPc(options: PcOptions): Promise<Pc> {
   return machine;
 }
 
-function qemuArguments(options: PcOptions, directory: string): string[] {
+function qemuArguments(options: PcOptions, directory: string, isRestart: boolean): string[] {
   const isUefi = options.firmware === 'uefi';
   const isSecure = options.hasSecureBoot === true;
   const machine = isUefi ? `q35,smm=${isSecure ? 'on' : 'auto'}` : 'pc';
@@ -136,7 +135,6 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
     ...['-nodefaults', '-no-user-config', '-display', 'none'],
     ...['-machine', machine, '-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-smp', '2'],
     ...['-m', String(options.memoryMib), '-serial', 'stdio'],
-    ...['-qmp', `unix:${directory}/qmp,server=on,wait=off`],
     // The same with and without a router, so that a snapshot fits both.
     ...['-netdev', 'hubport,id=net0,hubid=0'],
     ...(options.reachesHost === true
@@ -150,7 +148,7 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
     ...(isUefi ? ['-drive', `if=pflash,format=raw,readonly=on,file=${isSecure ? secureOvmfCode : ovmfCode}`] : []),
     ...(isUefi ? ['-drive', `if=pflash,format=${variablesFormat(options)},file=${options.uefiVariables}`] : []),
     ...options.disks.flatMap((disk, index) => [
-      ...driveArguments(disk, `drive${index}`),
+      ...driveArguments(disk, `drive${index}`, isRestart),
       ...[
         '-device',
         `virtio-blk-pci,drive=drive${index},id=disk${index},serial=${disk.serial}${index === 0 ? first : ''}${placeOf(disk)}`,
@@ -162,8 +160,7 @@ function qemuArguments(options: PcOptions, directory: string): string[] {
       `local,path=${options.share ?? `${directory}/no-share`},mount_tag=share,security_model=none,readonly=on`,
     ],
     ...(options.hasWatchdog === true ? ['-device', 'i6300esb', '-action', 'watchdog=reset'] : []),
-    ...(options.snapshot === undefined ? [] : ['-loadvm', options.snapshot]),
-    ...(options.noReboot === true ? ['-no-reboot'] : []),
+    ...(options.snapshot === undefined || isRestart ? [] : ['-loadvm', options.snapshot]),
   ];
 }
 
@@ -171,13 +168,20 @@ function variablesFormat({ uefiVariables }: PcOptions): 'raw' | 'qcow2' {
   return uefiVariables?.endsWith('.fd') === true ? 'raw' : 'qcow2';
 }
 
-function driveArguments({ path, format, losesUnflushed, writeLog }: PcDisk, id: string): readonly string[] {
+function driveArguments(
+  { path, format, losesUnflushed, writeLog }: PcDisk,
+  id: string,
+  isRestart: boolean,
+): readonly string[] {
   const cache = losesUnflushed === true ? 'writeback' : 'unsafe';
   if (writeLog === undefined) return ['-drive', `file=${path},format=${format},if=none,id=${id},cache=${cache}`];
   return [
     ...['-blockdev', `driver=file,node-name=${id}-file,filename=${path}`],
     ...['-blockdev', `driver=file,node-name=${id}-log,filename=${writeLog}`],
-    ...['-blockdev', `driver=blklogwrites,node-name=${id},file=${id}-file,log=${id}-log,log-sector-size=512`],
+    ...[
+      '-blockdev',
+      `driver=blklogwrites,node-name=${id},file=${id}-file,log=${id}-log,${isRestart ? 'log-append=on' : 'log-sector-size=512'}`,
+    ],
   ];
 }
 

@@ -4,6 +4,8 @@ import { connect, type Socket } from 'node:net';
 export interface JsonChannel {
   send(command: string, args?: Record<string, unknown>, options?: { timeoutMs?: number }): Promise<unknown>;
   close(): void;
+  /** Settles when the other end or this one has closed it and all that was sent before is read. */
+  readonly closed: Promise<void>;
 }
 
 interface Reply {
@@ -41,6 +43,7 @@ export async function openJsonChannel(path: string, { greets, onEvent }: Channel
     for (const settle of waiting.splice(0)) settle({ error: { desc: 'the machine is off' } });
   });
   socket.on('error', () => socket.destroy());
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
   const send: JsonChannel['send'] = (command, args, options = {}) =>
     new Promise((resolve, reject) => {
       const timeoutMs = options.timeoutMs ?? 30_000;
@@ -59,7 +62,7 @@ export async function openJsonChannel(path: string, { greets, onEvent }: Channel
       socket.write(`${JSON.stringify({ execute: command, ...(args === undefined ? {} : { arguments: args }) })}\n`);
     });
   if (greets) await send('qmp_capabilities');
-  return { send, close: () => socket.destroy() };
+  return { send, close: () => socket.destroy(), closed };
 }
 
 async function connectWithin(path: string, limitMs: number): Promise<Socket> {

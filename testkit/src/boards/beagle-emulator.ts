@@ -1,10 +1,9 @@
 // A Beagle on QEMU's "virt" machine: real U-Boot, the vendor's memory addresses, 512 MiB that Linux sees, an SD slot and eMMC.
-import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type PoweredMachine, powerOn } from '../emulator.ts';
 import type { Machine } from '../machine.ts';
-import { type JsonChannel, openJsonChannel } from '../qmp.ts';
 import { serialLog } from '../serial-log.ts';
 import { serialShell } from '../serial-shell.ts';
 import type { Environment } from './beagle-environment.ts';
@@ -30,54 +29,24 @@ export interface EmulatedBeagle extends Machine {
 }
 
 const firmware = '/usr/lib/u-boot/qemu_arm/u-boot.bin';
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
-
-/** Powers a board on. A restart of it is one of QEMU: after a warm one, QEMU takes a minute to forget the code of the kernel before. */
+/** Powers a board on. */
 export async function startEmulatedBeagle(options: BeagleOptions): Promise<EmulatedBeagle> {
   const directory = await mkdtemp(join(tmpdir(), 'migrate-beagle-'));
   await writeEnvironmentFlash(join(directory, 'environment'), options.firmware);
   const errors: string[] = [];
   const log = serialLog(() => errors.join(''));
-  let current = await powerOn();
-  const type = (text: string): void => {
-    current.child.stdin.write(text);
-  };
+  const start = (): Promise<PoweredMachine> =>
+    powerOn({ program: 'qemu-system-arm', args: qemuArguments(options, directory), directory, serial: log, errors });
+  let current = await start();
+  const type = (text: string): void => current.type(text);
   const shell = serialShell({ log, send: type });
   let isKilled = false;
 
-  async function powerOn(): Promise<PoweredBoard> {
-    const child = spawn('qemu-system-arm', qemuArguments(options, directory), { stdio: ['pipe', 'pipe', 'pipe'] });
-    running.add(child);
-    // What was typed at a machine that went off.
-    child.stdin.on('error', () => {});
-    child.stderr.on('data', (data: Buffer) => errors.push(data.toString()));
-    child.stdout.on('data', (data: Buffer) => log.append(data.toString('latin1')));
-    let isRestart = false;
-    const ended = new Promise<boolean>((resolve) => {
-      child.once('close', () => {
-        running.delete(child);
-        resolve(isRestart);
-      });
-    });
-    const diesEarly = ended.then(() => {
-      throw new Error(`the machine went off: ${errors.join('')}`);
-    });
-    diesEarly.catch(() => {});
-    const onEvent = (name: string, data: Readonly<Record<string, unknown>>): void => {
-      if (name === 'SHUTDOWN' && data.reason === 'guest-reset') isRestart = true;
-    };
-    const qmp = await Promise.race([openJsonChannel(join(directory, 'qmp'), { greets: true, onEvent }), diesEarly]);
-    return { child, qmp, ended };
-  }
-
   const life = async (): Promise<void> => {
-    while ((await current.ended) && !isKilled) {
+    while ((await current.ended) === 'restart' && !isKilled) {
       shell.restarted();
-      current = await powerOn();
-      if (isKilled) current.child.kill('SIGKILL');
+      current = await start();
+      if (isKilled) current.cutPower();
     }
   };
   const exited = life()
@@ -107,18 +76,11 @@ export async function startEmulatedBeagle(options: BeagleOptions): Promise<Emula
     },
     kill: async () => {
       isKilled = true;
-      current.child.kill('SIGKILL');
+      current.cutPower();
       await exited;
     },
     exited,
   };
-}
-
-interface PoweredBoard {
-  readonly child: ChildProcessWithoutNullStreams;
-  readonly qmp: JsonChannel;
-  /** Whether the board restarts. */
-  readonly ended: Promise<boolean>;
 }
 
 /**
@@ -133,8 +95,8 @@ function qemuArguments(options: BeagleOptions, directory: string): string[] {
     `sd-card,drive=medium${index},bus=/gpex-pcihost/pcie.0/host${index}/sd-bus`,
   ];
   return [
-    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', ...machineArguments, '-accel', 'tcg'],
-    ...['-serial', 'stdio', '-qmp', `unix:${directory}/qmp,server=on,wait=off`, '-bios', firmware],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', ...machineArguments, '-accel', 'tcg'],
+    ...['-serial', 'stdio', '-bios', firmware],
     ...['-drive', `if=pflash,unit=1,format=raw,readonly=on,file=${directory}/environment`],
     ...media.flatMap((path, index) => [
       ...blockNode(path, index, options),

@@ -1,14 +1,13 @@
 // A Raspberry Pi: the model of its firmware decides what is started from the card, QEMU runs it, and when it restarts the
 // firmware decides again. Modelled, not run: the firmware itself, overlays, the mailbox (see pi-old-systems.ts), and drivers
 // that are built into the vendor's kernels but modules in Debian's.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { type EmulatorOptions, type PoweredMachine, powerOn } from '../emulator.ts';
 import type { Machine } from '../machine.ts';
-import { type JsonChannel, openJsonChannel } from '../qmp.ts';
 import { serialLog } from '../serial-log.ts';
 import { serialShell } from '../serial-shell.ts';
 import { readBootPartition } from './pi-boot-partition.ts';
@@ -23,15 +22,9 @@ export interface EmulatedPi extends Machine {
 }
 
 type Started = FirmwareStart & { readonly kind: 'starts' };
-type PoweredEnd = 'restart' | 'off';
 
 /** A board is several times slower than a PC, and more so on a loaded machine. */
 const waitMs = 800_000;
-
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
 
 /** Powers a Pi on. `trybootFlag` is what the firmware has kept of a restart before. */
 export async function startEmulatedPi({ card, board, builtIn }: PiCard, trybootFlag = false): Promise<EmulatedPi> {
@@ -40,52 +33,25 @@ export async function startEmulatedPi({ card, board, builtIn }: PiCard, trybootF
   const serial = serialLog(() => errors.join(''));
   const starts: FirmwareStart[] = [];
   let flag = trybootFlag;
-  let child: ChildProcess | undefined;
-  let qmp: JsonChannel | undefined;
+  let powered: PoweredMachine | undefined;
   let cutPower: () => void = () => {};
   const powerCut = new Promise<'off'>((resolve) => {
     cutPower = () => resolve('off');
   });
-  const shell = serialShell({ log: serial, send: (text) => child?.stdin?.write(text) });
+  const shell = serialShell({ log: serial, send: (text) => powered?.type(text) });
 
-  const runQemu = async (start: Started, files: BootFiles): Promise<PoweredEnd> => {
+  const runQemu = async (start: Started, files: BootFiles): Promise<'restart' | 'off'> => {
     await writeBoot(directory, { start, files, board, tryboot: start.configFile === 'tryboot.txt', builtIn });
     const from = serial.text().length;
-    let end: PoweredEnd = 'off';
-    const process = spawn(...qemuCommand({ start, board, card, directory }), { stdio: ['pipe', 'pipe', 'pipe'] });
-    child = process;
-    running.add(process);
-    // What is typed while the machine goes off is lost, as on a real one.
-    process.stdin.on('error', () => {});
-    process.stderr.on('data', (data: Buffer) => errors.push(data.toString()));
-    process.stdout.on('data', (data: Buffer) => serial.append(data.toString('latin1')));
-    const exited = new Promise<void>((resolve) => {
-      process.once('close', () => {
-        running.delete(process);
-        resolve();
-      });
-    });
-    const onEvent = (name: string, data: Readonly<Record<string, unknown>>): void => {
-      if (name === 'SHUTDOWN' && data.reason === 'guest-reset') end = 'restart';
-    };
-    void powerCut.then(() => process.kill('SIGKILL'));
-    try {
-      const channel = openJsonChannel(join(directory, 'qmp'), { greets: true, onEvent });
-      channel.catch(() => {});
-      qmp = await Promise.race([channel, exited.then(() => undefined)]);
-    } catch (thrown) {
-      process.kill('SIGKILL');
-      throw thrown;
-    } finally {
-      await exited;
-    }
-    qmp?.close();
+    powered = await powerOn({ ...qemuCommand({ start, board, card, directory }), directory, serial, errors });
+    void powerCut.then(powered.cutPower);
+    const end = await powered.ended;
     flag = /.*PI-MAILBOX reboot-flags (\d+)/s.exec(serial.text().slice(from))?.[1] === '1';
     return end;
   };
 
   const life = async (): Promise<void> => {
-    for (let end: PoweredEnd = 'restart'; end === 'restart'; ) {
+    for (let end: 'restart' | 'off' = 'restart'; end === 'restart'; ) {
       shell.restarted();
       const files = await readBootPartition(card, directory);
       const start: FirmwareStart =
@@ -116,7 +82,10 @@ export async function startEmulatedPi({ card, board, builtIn }: PiCard, trybootF
     writeFile: write,
     waitForAgent: (options) => waitForAgent({ timeoutMs: waitMs, ...options }),
     writeCounts: async () => {
-      const stats = (await qmp?.send('query-blockstats')) as { device: string; stats: { wr_operations: number } }[];
+      const stats = (await powered?.qmp.send('query-blockstats')) as {
+        device: string;
+        stats: { wr_operations: number };
+      }[];
       return Object.fromEntries(stats.map((entry) => [entry.device, entry.stats.wr_operations]));
     },
     kill: async () => {
@@ -188,19 +157,18 @@ function qemuCommand({
   board: PiBoard;
   card: string;
   directory: string;
-}): [string, string[]] {
+}): Pick<EmulatorOptions, 'program' | 'args'> {
   const { emulatedBy, name } = board.model;
   if (emulatedBy === 'nothing') throw new Error(`there is no emulator for ${name}`);
   const { program, serial, serial0 } = emulators[emulatedBy];
   const commandLine = start.commandLine.replaceAll('console=serial0', `console=${serial0}`);
-  return [
+  return {
     program,
-    [
-      ...['-machine', emulatedBy, '-display', 'none', '-monitor', 'none', '-no-reboot', ...serial],
-      ...['-qmp', `unix:${directory}/qmp,server=on,wait=off`],
+    args: [
+      ...['-machine', emulatedBy, '-display', 'none', '-monitor', 'none', ...serial],
       ...['-kernel', join(directory, 'kernel'), '-initrd', join(directory, 'initramfs'), '-append', commandLine],
       ...(start.deviceTree === undefined ? [] : ['-dtb', join(directory, 'device-tree')]),
       ...['-drive', `file=${card},format=raw,if=sd,cache=unsafe`],
     ],
-  ];
+  };
 }

@@ -2,7 +2,7 @@
 import { copyFile, mkdtemp, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CpioEntry, type LifeboatRecord, writeCpio } from '@migrate/core';
-import { type LifeboatWay, layOutLifeboat } from '@migrate/image-tools';
+import { layOutLifeboat } from '@migrate/image-tools';
 import { execa } from 'execa';
 import { lifeboatPart } from '../bundle/lifeboat-part.ts';
 import { debianKernel } from '../stage2-machine.ts';
@@ -20,8 +20,8 @@ const startByte = 128 * mebibyte;
 const init = '#!/busybox sh\n/busybox echo LIFEBOAT-UP\n/busybox poweroff -f\n';
 const menu = 'set timeout=0\nlinux /boot/kernel console=ttyS0 rdinit=/init panic=1\ninitrd /boot/initrd\nboot\n';
 
-/** A disk whose firmware finds nothing but, once switched, the lifeboat. */
-export async function lifeboatDisk(kind: LifeboatWay['kind'], work: string): Promise<LifeboatDisk> {
+/** A disk with a GPT whose firmware finds nothing but, once switched, the lifeboat. */
+export async function lifeboatDisk(work: string): Promise<LifeboatDisk> {
   const directory = await mkdtemp(join(work, 'lifeboat-'));
   const grub = await lifeboatPart();
   const { root, release } = await debianKernel();
@@ -29,26 +29,18 @@ export async function lifeboatDisk(kind: LifeboatWay['kind'], work: string): Pro
     ['boot/kernel', await readFile(join(root, `boot/vmlinuz-${release}`))],
     ['boot/initrd', await initramfs()],
     ['grub/grub.cfg', Buffer.from(menu)],
+    ['EFI/BOOT/BOOTX64.EFI', await readFile(join(grub, 'BOOTX64.EFI'))],
   ]);
-  if (kind === 'gpt') files.set('EFI/BOOT/BOOTX64.EFI', await readFile(join(grub, 'BOOTX64.EFI')));
-  const way: LifeboatWay =
-    kind === 'mbr'
-      ? {
-          kind,
-          bootImage: await readFile(join(grub, 'boot.img')),
-          coreImage: await readFile(join(grub, 'core.img')),
-        }
-      : { kind, partitionGuid: '0f0e0d0c-0b0a-4908-8706-0504030201ff' };
   const contents = layOutLifeboat({
     files: [...files].map(([path, bytes]) => ({ path, sizeBytes: bytes.length })),
-    way,
+    way: { kind: 'gpt', partitionGuid: '0f0e0d0c-0b0a-4908-8706-0504030201ff' },
     serial: 'BA1E-0A05',
     time: new Date(0),
-    disk: { sizeBytes: diskBytes, tableId: kind === 'mbr' ? 'b0b0b0b0' : '0f0e0d0c-0b0a-4908-8706-050403020100' },
+    disk: { sizeBytes: diskBytes, tableId: '0f0e0d0c-0b0a-4908-8706-050403020100' },
   });
   const path = join(directory, 'disk.raw');
   await execa('truncate', ['-s', String(diskBytes), path]);
-  if (kind === 'gpt') await execa('sfdisk', ['-q', path], { input: 'label: gpt\nstart=2048,size=2048\n' });
+  await execa('sfdisk', ['-q', path], { input: 'label: gpt\nstart=2048,size=2048\n' });
   const file = await open(path, 'r+');
   for (const piece of contents.pieces(startByte))
     await file.write(piece.bytes, 0, piece.bytes.length, startByte + piece.startByte);

@@ -149,6 +149,7 @@ describe('stage 1 on a running Debian 12 machine', () => {
   it('a stage 1 that fails undoes itself', async () => {
     // A directory where the menu entry must go: the check sees no file, the step cannot write.
     await road.machine.runShell('mkdir /boot/grub/custom.cfg');
+    await config(configYaml({ extra: ['staging: ram'] }));
     const { exitCode, stderr } = await road.migrate('--mode', 'immediate', '--yes');
     expect([exitCode, stderr]).toEqual([4, expect.stringContaining('everything was taken back')]);
     await road.machine.runShell('rmdir /boot/grub/custom.cfg');
