@@ -31,6 +31,7 @@ export * from './inspect/inspect-image.ts';
 export { replaceable } from './kit/kit-files.ts';
 export { kitFormOf, launcherName, sumsName } from './kit/kit-layout.ts';
 export * from './kit/make-kit.ts';
+export { parseExtents } from './lifeboat/file-extents.ts';
 export * from './lifeboat/lifeboat-contents.ts';
 export * from './lifeboat/make-lifeboat.ts';
 export * from './lifeboat/steps-lifeboat.ts';

@@ -1,9 +1,10 @@
 // A lifeboat made on mounted file systems: it lies where it must, the disk holds all of it, and the file system is none the worse.
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createNodeHost, type Event } from '@migrate/core';
-import { type MakeLifeboatRequest, makeLifeboat, openFat } from '@migrate/image-tools';
+import { createNodeHost, type Event, type LifeboatRecord, piecesOfFile, readExactly, windowsOf } from '@migrate/core';
+import { type MakeLifeboatRequest, makeLifeboat, openFat, parseExtents } from '@migrate/image-tools';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { attachLoop, detachLoop, mountLoop, unmountLoop } from '../loop-device.ts';
@@ -48,10 +49,18 @@ async function mounted(fileSystem: 'ext4' | 'xfs' | 'btrfs', sizeMib: number): P
   return { disk, root };
 }
 
-const sources = [
+interface Given {
+  readonly path: string;
+  readonly bytes: Buffer;
+}
+
+const given: readonly Given[] = [
   { path: 'runtime/node', bytes: Buffer.alloc(9 * mebibyte, 'node runtime ') },
-  { path: 'image', bytes: Buffer.alloc(5 * mebibyte + 123, 'the image ') },
   { path: 'plan.json', bytes: Buffer.from('{}\n') },
+];
+const givenData: readonly Given[] = [
+  { path: 'image', bytes: randomBytes(60 * mebibyte + 123) },
+  { path: 'backup', bytes: Buffer.from('the backup\n') },
 ];
 
 async function requestFor(
@@ -61,7 +70,11 @@ async function requestFor(
 ): Promise<MakeLifeboatRequest> {
   const files = join(root, 'sources');
   await mkdir(files, { recursive: true });
-  for (const { path, bytes } of sources) await writeFile(join(files, path.replace('/', '-')), bytes);
+  const sourceOf = async ({ path, bytes }: Given) => {
+    const copy = join(files, path.replace('/', '-'));
+    await writeFile(copy, bytes);
+    return { path, sizeBytes: bytes.length, open: () => host.openRead(copy) };
+  };
   const reader = await host.openRead(disk);
   const { sizeBytes } = reader;
   await reader.close();
@@ -75,11 +88,8 @@ async function requestFor(
     fromByte,
     reserveBytes: 16 * mebibyte,
     programs,
-    sources: sources.map(({ path, bytes }) => ({
-      path,
-      sizeBytes: bytes.length,
-      open: () => host.openRead(join(files, path.replace('/', '-'))),
-    })),
+    files: await Promise.all(given.map(sourceOf)),
+    data: await Promise.all(givenData.map(sourceOf)),
     layout: {
       way: { kind: 'gpt', partitionGuid: '0f0e0d0c-0b0a-4908-8706-0504030201ff' },
       serial: 'BA1E-0A05',
@@ -88,6 +98,46 @@ async function requestFor(
     },
   };
 }
+
+/** Image and backup are on the bare disk where the record says, behind the image to be flashed. */
+async function expectData(place: Mounted, record: LifeboatRecord, fromByte: number): Promise<void> {
+  const disk = await host.openRead(place.disk);
+  for (const { path, bytes } of givenData) {
+    const pieces = piecesOfFile(record, path);
+    for (const { startByte } of pieces) expect(startByte).toBeGreaterThanOrEqual(fromByte);
+    const found = await readExactly(windowsOf(disk, pieces), 0, bytes.length);
+    expect(found?.equals(bytes), path).toBe(true);
+  }
+  await disk.close();
+}
+
+/** Leaves nothing free behind that byte but every second piece of that size. */
+async function breakUp({ root }: Mounted, { fromByte, pieceBytes }: { fromByte: number; pieceBytes: number }) {
+  const path = join(root, 'breaks-up');
+  const { availableBytes } = await host.freeSpace(root);
+  await execa('fallocate', ['--length', String(availableBytes - 2 * mebibyte), path]);
+  const extents = parseExtents((await execa('filefrag', ['-s', '-v', path])).stdout);
+  for (const { fileByte, startByte, sizeBytes } of extents) {
+    for (let at = 0; at + pieceBytes <= sizeBytes; at += 2 * pieceBytes) {
+      if (startByte + at < fromByte) continue;
+      const hole = ['--offset', String(fileByte + at), '--length', String(pieceBytes)];
+      await execa('fallocate', ['--punch-hole', ...hole, path]);
+    }
+  }
+}
+
+describe('on a file system whose free room is in pieces', () => {
+  it('the image of a lifeboat lies in several of them, each behind the place of the new system', async () => {
+    const place = await mounted('ext4', 768);
+    const fromByte = 200 * mebibyte;
+    const request = await requestFor(place, fromByte);
+    // Enough for its volume of 42 MiB, and not for the image.
+    await breakUp(place, { fromByte, pieceBytes: 48 * mebibyte });
+    const record = await makeLifeboat({ ...request, reserveBytes: mebibyte });
+    expect(piecesOfFile(record, 'image').length).toBeGreaterThan(1);
+    await expectData(place, record, fromByte);
+  });
+});
 
 describe.each(['ext4', 'xfs'] as const)('on a mounted %s', (fileSystem) => {
   it('a lifeboat lies behind the image, with all that it was given', async () => {
@@ -104,7 +154,7 @@ describe.each(['ext4', 'xfs'] as const)('on a mounted %s', (fileSystem) => {
         disk.read(target.subarray(0, Math.max(0, record.sizeBytes - position)), record.startByte + position),
       close: async () => {},
     });
-    for (const { path, bytes } of sources) {
+    for (const { path, bytes } of given) {
       let node = volume.root;
       for (const part of path.split('/')) {
         const child = (await volume.children(node)).find(({ text }) => text === part);
@@ -115,6 +165,7 @@ describe.each(['ext4', 'xfs'] as const)('on a mounted %s', (fileSystem) => {
       await volume.open(node).read(found, 0);
       expect(found.equals(bytes), path).toBe(true);
     }
+    await expectData(place, record, fromByte);
     await disk.close();
   });
 
@@ -125,7 +176,8 @@ describe.each(['ext4', 'xfs'] as const)('on a mounted %s', (fileSystem) => {
     const free = async (): Promise<number> => (await host.freeSpace(place.root)).availableBytes;
     const before = await free();
     const record = await makeLifeboat(request);
-    expect(Math.abs(before - (await free()) - record.sizeBytes)).toBeLessThan(mebibyte);
+    const dataBytes = givenData.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    expect(Math.abs(before - (await free()) - record.sizeBytes - dataBytes)).toBeLessThan(mebibyte);
     await host.removeFile(request.path);
     await execa('sync');
     expect(Math.abs(before - (await free()))).toBeLessThan(mebibyte);

@@ -15,11 +15,29 @@ export function readerOf(bytes: Uint8Array): ByteReader {
 
 /** A part of a reader as a reader of its own; closing it leaves the whole open. Reads end at its end. */
 export function windowOf(reader: ByteReader, offsetBytes: number, sizeBytes: number): ByteReader {
+  return windowsOf(reader, [{ startByte: offsetBytes, sizeBytes }]);
+}
+
+/** The same for several parts, one behind the other. */
+export function windowsOf(
+  reader: ByteReader,
+  parts: readonly { readonly startByte: number; readonly sizeBytes: number }[],
+): ByteReader {
   return {
-    sizeBytes,
-    read: (target, position) => {
-      const length = Math.max(0, Math.min(target.length, sizeBytes - position));
-      return length === 0 ? Promise.resolve(0) : reader.read(target.subarray(0, length), offsetBytes + position);
+    sizeBytes: parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    read: async (target, position) => {
+      let done = 0;
+      let partBegins = 0;
+      for (const { startByte, sizeBytes } of parts) {
+        const offset = position + done - partBegins;
+        const length = Math.min(target.length - done, sizeBytes - offset);
+        partBegins += sizeBytes;
+        if (length <= 0) continue;
+        const count = await reader.read(target.subarray(done, done + length), startByte + offset);
+        done += count;
+        if (count < length) break;
+      }
+      return done;
     },
     close: async () => {},
   };

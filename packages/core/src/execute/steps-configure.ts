@@ -2,7 +2,7 @@
 import { readerOf } from '../disk/byte-reader.ts';
 import { MigrateError } from '../error.ts';
 import type { ByteReader, Host } from '../host/host.ts';
-import { lifeboatFile } from '../lifeboat/lifeboat-record.ts';
+import { piecesOfFile } from '../lifeboat/lifeboat-record.ts';
 import type { PlacedFile, StepOf } from '../plan/plan.ts';
 import type { RedoableHandler, StepContext, StepHandlers } from './execute.ts';
 import { openPayload, payloadPath, required } from './steps-stage2.ts';
@@ -52,7 +52,7 @@ const configureImage: RedoableHandler<StepOf<'configure-image'>> = {
 
 function contentsOf(context: StepContext, payload: string): FileToWrite['contents'] {
   const { lifeboat } = context;
-  const isInLifeboat = lifeboat !== undefined && lifeboatFile(lifeboat, payload) !== undefined;
+  const isInLifeboat = lifeboat !== undefined && piecesOfFile(lifeboat, payload).length > 0;
   return {
     open: () => openPayload(context, payload),
     ...(isInLifeboat ? {} : { ramPath: payloadPath(context, payload) }),

@@ -1,10 +1,10 @@
 // Stage-2 steps that need no knowledge of image formats: taking the payload to RAM and letting go of the target disk.
 import { createHash } from 'node:crypto';
 import { readSeal } from '../backup/backup-seal.ts';
-import { windowOf } from '../disk/byte-reader.ts';
+import { windowsOf } from '../disk/byte-reader.ts';
 import { MigrateError } from '../error.ts';
 import type { ByteReader, Host } from '../host/host.ts';
-import { lifeboatFile } from '../lifeboat/lifeboat-record.ts';
+import { piecesOfFile } from '../lifeboat/lifeboat-record.ts';
 import { parseMountInfo, parseSwaps } from '../machine/mount-table.ts';
 import type { PayloadFile, StepOf } from '../plan/plan.ts';
 import type { ReadingHandler, StepContext, StepHandlers } from './execute.ts';
@@ -66,10 +66,10 @@ export function payloadPath(context: StepContext, name: string): string {
 /** A payload file for reading, in RAM or where it lies in the lifeboat on the target disk. */
 export async function openPayload(context: StepContext, name: string): Promise<ByteReader> {
   const { host, lifeboat } = context;
-  const piece = lifeboat === undefined ? undefined : lifeboatFile(lifeboat, name);
-  if (piece === undefined) return host.openRead(payloadPath(context, name));
+  const pieces = lifeboat === undefined ? [] : piecesOfFile(lifeboat, name);
+  if (pieces.length === 0) return host.openRead(payloadPath(context, name));
   const disk = await host.openRead(required(context.targetPath, 'target disk'));
-  return { ...windowOf(disk, piece.startByte, piece.sizeBytes), close: () => disk.close() };
+  return { ...windowsOf(disk, pieces), close: () => disk.close() };
 }
 
 /** A part of the context that only stage 2 has. */

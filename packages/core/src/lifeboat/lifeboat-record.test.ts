@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { readerOf } from '../disk/byte-reader.ts';
 import {
   type LifeboatRecord,
-  lifeboatFile,
   lifeboatRecordBytes,
   lifeboatRecordStart,
+  piecesOfFile,
   readLifeboatRecord,
   serializeLifeboatRecord,
 } from './lifeboat-record.ts';
@@ -19,6 +19,8 @@ const record: LifeboatRecord = {
   pieces: [
     { startByte: 5000, sizeBytes: 10, sha256: 'a'.repeat(64) },
     { path: 'image', startByte: 6000, sizeBytes: 20, sha256: 'b'.repeat(64) },
+    { path: 'backup', startByte: 6100, sizeBytes: 5, sha256: 'c'.repeat(64) },
+    { path: 'image', startByte: 7000, sizeBytes: 30, sha256: 'd'.repeat(64) },
   ],
 };
 
@@ -35,8 +37,8 @@ describe('the record of a lifeboat', () => {
   });
 
   it('names its files', () => {
-    expect(lifeboatFile(record, 'image')?.startByte).toBe(6000);
-    expect(lifeboatFile(record, 'other')).toBeUndefined();
+    expect(piecesOfFile(record, 'image').map((piece) => piece.startByte)).toEqual([6000, 7000]);
+    expect(piecesOfFile(record, 'other')).toEqual([]);
   });
 
   it('is refused when it belongs to another plan', async () => {

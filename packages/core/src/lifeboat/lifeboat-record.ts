@@ -17,7 +17,7 @@ export interface SectorWrite {
 
 /** A piece of a lifeboat in one run on the disk. */
 export interface LifeboatPiece {
-  /** Path in the lifeboat; absent for what makes its file system. */
+  /** The file that it is, or the next part of; absent for what makes the file system. */
   readonly path?: string;
   /** On the disk. */
   readonly startByte: number;
@@ -28,7 +28,7 @@ export interface LifeboatPiece {
 /** Plain data. */
 export interface LifeboatRecord {
   readonly planId: string;
-  /** On the disk. */
+  /** Of its volume, on the disk. */
   readonly startByte: number;
   readonly sizeBytes: number;
   /** Makes the firmware boot the lifeboat. */
@@ -37,6 +37,7 @@ export interface LifeboatRecord {
   readonly backup?: SectorWrite;
   /** As the firmware sees it once it is switched to. */
   readonly partition: { readonly number: number; readonly uuid: string };
+  /** Those that only stage 2 reads lie outside of the volume. */
   readonly pieces: readonly LifeboatPiece[];
 }
 
@@ -64,9 +65,9 @@ export async function readLifeboatRecord(
   return record;
 }
 
-/** The piece that is a file of that path. */
-export function lifeboatFile(record: LifeboatRecord, path: string): LifeboatPiece | undefined {
-  return record.pieces.find((piece) => piece.path === path);
+/** The pieces that make up a file of that path, in their order; none where there is no such file. */
+export function piecesOfFile(record: LifeboatRecord, path: string): readonly LifeboatPiece[] {
+  return record.pieces.filter((piece) => piece.path === path);
 }
 
 function digestOfText(text: string): string {

@@ -16,8 +16,6 @@ const mebibyte = 1024 * 1024;
 export const lifeboatDirectory = 'runtime/lifeboat';
 /** File systems that can be asked for room in one piece and for where it lies. */
 const reservingFileSystems = new Set(['ext4', 'xfs']);
-/** FAT32 holds no larger file. */
-const largestFileBytes = 2 ** 32 - 1;
 /** Tables and slack of its FAT, and what is small. */
 const volumeOverheadBytes = 40 * mebibyte;
 /** Left alone at the disk's end, where the backup GPT lies. */
@@ -68,7 +66,6 @@ export function chooseStaging(request: StagingRequest): Staging {
   if (!reservingFileSystems.has(state.mount.fileSystem))
     return ram(`${state.mount.fileSystem} cannot reserve a piece of the disk behind the image`);
   if (disk.logicalSectorSize !== 512) return ram(`the disk has sectors of ${disk.logicalSectorSize} bytes`);
-  if (image.fileBytes > largestFileBytes) return ram('the image file is too large for a lifeboat (4 GiB)');
   if (!runtime.files.some(({ path }) => path.startsWith(`${lifeboatDirectory}/`)))
     return ram('the bundle has no boot loader for a lifeboat');
   const boot = manager.lifeboat(

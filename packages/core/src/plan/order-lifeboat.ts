@@ -39,6 +39,8 @@ export function orderLifeboat({
     { path: lifeboatPaths.initramfs, from: initramfsPath },
     { path: lifeboatPaths.payload, from: packed },
     ...staging.boot.files,
+  ];
+  const data: readonly LifeboatFile[] = [
     ...filesOf(image).map((file) => ({ path: file.payload, from: file.path })),
     ...(hasBackup ? [{ path: backupName, from: `${filesDirectory}/${backupName}` }] : []),
   ];
@@ -71,6 +73,7 @@ export function orderLifeboat({
       serial: staging.serial,
       way: staging.way,
       files,
+      data,
       programs: { fallocate: program('fallocate'), filefrag: program('filefrag') },
     },
   ];

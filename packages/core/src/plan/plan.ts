@@ -176,7 +176,10 @@ export type Step =
       readonly reserveBytes: number;
       readonly serial: string;
       readonly way: LifeboatWay;
+      /** In its volume, for the firmware, the boot loader and the kernel. */
       readonly files: readonly LifeboatFile[];
+      /** Outside of it, for stage 2 alone: in as many pieces as the file system has room for. */
+      readonly data: readonly LifeboatFile[];
       /** Argument arrays. */
       readonly programs: { readonly fallocate: readonly string[]; readonly filefrag: readonly string[] };
     }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Extent, findRun, parseExtents } from './file-extents.ts';
+import { type Extent, findPieces, findRun, holds, parseExtents } from './file-extents.ts';
 
 const said = `Filesystem type is: ef53
 File size of m/f is 838860800 (204800 blocks of 4096 bytes)
@@ -81,5 +81,68 @@ describe('a run', () => {
         },
       ),
     );
+  });
+});
+
+describe('pieces', () => {
+  const none: Extent = { fileByte: 0, startByte: 0, sizeBytes: 0 };
+  const whole = { fileByte: 140_000 * block, startByte: 176_864 * block, sizeBytes: 50_000 * block };
+
+  it('are as few as there can be, without what is taken', () => {
+    const pieces = findPieces(parseExtents(said), {
+      ...{ sizeBytes: 80_000 * block, fromByte: 40_000 * block, alignBytes: block, taken: whole, most: 3 },
+    });
+    // Behind the copy of the superblock the two last extents are one run, of which the taken piece leaves two parts.
+    expect(pieces).toEqual([
+      { fileByte: 5184 * block, startByte: 40_000 * block, sizeBytes: 3488 * block },
+      { fileByte: 63_488 * block, startByte: 100_352 * block, sizeBytes: 76_512 * block },
+    ]);
+  });
+
+  it('are not to be had where they would be too many, or too small', () => {
+    const request = { sizeBytes: 80_000 * block, fromByte: 0, alignBytes: block, taken: whole };
+    expect(findPieces(parseExtents(said), { ...request, most: 1 })).toBeUndefined();
+    expect(findPieces(parseExtents(said), { ...request, sizeBytes: 154_801 * block, most: 9 })).toBeUndefined();
+  });
+
+  it('hold what was asked for, apart from each other and from what is taken, behind the limit and aligned', () => {
+    const parts = fc.array(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 1, max: 40 })), { maxLength: 8 });
+    const sizes = { sizeBytes: fc.integer({ min: 0, max: 30 }), fromByte: fc.integer({ min: 0, max: 99 }) };
+    fc.assert(
+      fc.property(parts, fc.record(sizes), (shape, { sizeBytes: quarters, fromByte }) => {
+        let [startByte, fileByte] = [0, 0];
+        const extents = shape.map(([gap, length]) => {
+          const extent = { fileByte, startByte: startByte + gap, sizeBytes: length };
+          startByte += gap + length;
+          fileByte += length;
+          return extent;
+        });
+        const taken = findRun(extents, { sizeBytes: 8, fromByte, alignBytes: 8 }) ?? none;
+        const sizeBytes = quarters * 4;
+        const found = findPieces(extents, { sizeBytes, fromByte, alignBytes: 4, taken, most: 4 });
+        if (found === undefined) return;
+        expect(found.length).toBeLessThanOrEqual(4);
+        expect(found.reduce((sum, piece) => sum + piece.sizeBytes, 0)).toBe(sizeBytes);
+        const used = new Set<number>();
+        for (const piece of [...found, taken]) {
+          expect(holds(extents, piece) || piece.sizeBytes === 0).toBe(true);
+          for (let at = piece.startByte; at < piece.startByte + piece.sizeBytes; at += 1) {
+            expect(used.has(at)).toBe(false);
+            used.add(at);
+          }
+        }
+        for (const piece of found) {
+          expect(piece.startByte).toBeGreaterThanOrEqual(fromByte);
+          expect(piece.startByte % 4).toBe(0);
+        }
+      }),
+    );
+  });
+
+  it('are held only where they were', () => {
+    const extents = parseExtents(said);
+    expect(holds(extents, whole)).toBe(true);
+    expect(holds(extents, { ...whole, startByte: whole.startByte + block })).toBe(false);
+    expect(holds(extents, { ...whole, sizeBytes: 80_000 * block })).toBe(false);
   });
 });

@@ -1,15 +1,17 @@
-// Takes a contiguous piece of a disk for ourselves on the living system, by its own file system: a file is preallocated, and all
-// of it but the piece is given back.
+// Takes pieces of a disk for ourselves on the living system, by its own file system: a file is preallocated, and all of it but those
+// pieces is given back.
 import { doing, type Host, MigrateError } from '@migrate/core';
-import { type Extent, findRun, parseExtents } from './file-extents.ts';
+import { type Extent, findPieces, findRun, holds, parseExtents } from './file-extents.ts';
 
 export interface RegionRequest {
   readonly host: Host;
   /** The file to be made; it must not exist. */
   readonly path: string;
-  /** Size of the piece, a multiple of `alignBytes`. */
+  /** Size of the piece that must be one, a multiple of `alignBytes`. */
   readonly sizeBytes: number;
-  /** The piece lies behind this byte of the file system. */
+  /** Bytes that may lie in several pieces, a multiple of `looseAlignBytes`. */
+  readonly looseBytes: number;
+  /** All pieces lie behind this byte of the file system. */
   readonly fromByte: number;
   readonly alignBytes: number;
   /** The running system is left so much free space at any moment. */
@@ -23,45 +25,74 @@ export interface RegionPrograms {
   readonly filefrag: readonly string[];
 }
 
-const longestMs = 600_000;
-
-/**
- * Makes the file and returns where the piece lies in it and in the file system. The file is as if empty elsewhere. Throws
- * `no-space` where no such piece can be had; the file is the caller's to remove then.
- */
-export async function reserveRegion(request: RegionRequest): Promise<Extent> {
-  const { host, path, sizeBytes, alignBytes } = request;
-  await host.createExclusive(path, new Uint8Array(), 0o600);
-  const { place, allocatedBytes } = await doing(`reserving ${sizeBytes} bytes in ${path}`, 'write-failed', () =>
-    grow(request),
-  );
-  const endByte = place.fileByte + sizeBytes;
-  await punch(request, 0, place.fileByte);
-  await punch(request, endByte, allocatedBytes);
-  const kept = findRun(await extentsOf(request), { sizeBytes, fromByte: place.startByte, alignBytes });
-  if (kept?.startByte !== place.startByte || kept.fileByte !== place.fileByte)
-    throw new MigrateError('write-failed', `${path} has moved while it was made`);
-  return place;
+export interface Region {
+  readonly whole: Extent;
+  /** `looseBytes` in all, in the order of the file, each a multiple of `looseAlignBytes`. */
+  readonly loose: readonly Extent[];
 }
 
-/** Allocates piece after piece until one fits. */
-async function grow(request: RegionRequest): Promise<{ place: Extent; allocatedBytes: number }> {
-  const { host, path, sizeBytes, reserveBytes, programs } = request;
-  const stepBytes = sizeBytes;
+const longestMs = 600_000;
+/** A multiple of the blocks of all file systems that are used on such devices. */
+export const looseAlignBytes = 4096;
+/** As many as the record has room for. */
+const mostLoosePieces = 16;
+
+/**
+ * Makes the file and returns where the pieces lie in it and in the file system. The file is as if empty elsewhere. Throws
+ * `no-space` where there are no such pieces; the file is the caller's to remove then.
+ */
+export async function reserveRegion(request: RegionRequest): Promise<Region> {
+  const { host, path, sizeBytes, looseBytes } = request;
+  await host.createExclusive(path, new Uint8Array(), 0o600);
+  const { region, allocatedBytes } = await doing(
+    `reserving ${sizeBytes + looseBytes} bytes in ${path}`,
+    'write-failed',
+    () => grow(request),
+  );
+  const kept = [region.whole, ...region.loose].sort((a, b) => a.fileByte - b.fileByte);
+  let position = 0;
+  for (const { fileByte, sizeBytes: length } of kept) {
+    await punch(request, position, fileByte);
+    position = fileByte + length;
+  }
+  await punch(request, position, allocatedBytes);
+  const extents = await extentsOf(request);
+  if (!kept.every((piece) => holds(extents, piece)))
+    throw new MigrateError('write-failed', `${path} has moved while it was made`);
+  return region;
+}
+
+/** Allocates more and more until the pieces are among it. */
+async function grow(request: RegionRequest): Promise<{ region: Region; allocatedBytes: number }> {
+  const { host, path, sizeBytes, looseBytes, fromByte, reserveBytes, programs } = request;
   for (let allocatedBytes = 0; ; ) {
+    const stepBytes = allocatedBytes === 0 ? sizeBytes + looseBytes : sizeBytes;
     const { availableBytes } = await host.freeSpace(path);
     if (availableBytes < stepBytes + reserveBytes) {
       throw new MigrateError(
         'no-space',
-        `the file system has no free ${sizeBytes} bytes in one piece behind byte ${request.fromByte}`,
+        `behind byte ${fromByte} the file system has not ${sizeBytes} free bytes in one piece and ${looseBytes} in at most ${mostLoosePieces}`,
       );
     }
     const place = ['--offset', String(allocatedBytes), '--length', String(stepBytes)];
     await runProgram(host, programs.fallocate, [...place, path]);
     allocatedBytes += stepBytes;
-    const found = findRun(await extentsOf(request), request);
-    if (found !== undefined) return { place: found, allocatedBytes };
+    const region = choose(await extentsOf(request), request);
+    if (region !== undefined) return { region, allocatedBytes };
   }
+}
+
+function choose(extents: readonly Extent[], request: RegionRequest): Region | undefined {
+  const whole = findRun(extents, request);
+  if (whole === undefined) return undefined;
+  const loose = findPieces(extents, {
+    sizeBytes: request.looseBytes,
+    fromByte: request.fromByte,
+    alignBytes: looseAlignBytes,
+    taken: whole,
+    most: mostLoosePieces,
+  });
+  return loose === undefined ? undefined : { whole, loose };
 }
 
 async function punch({ host, path, programs }: RegionRequest, startByte: number, endByte: number): Promise<void> {

@@ -40,7 +40,8 @@ const make: UndoableHandler<StepOf<'make-lifeboat'>> = {
       emit,
       planId: plan.id,
       diskPath: plan.target.pathInStage1,
-      sources: await Promise.all(step.files.map((file) => sourceOf(host, file))),
+      files: await Promise.all(step.files.map((file) => sourceOf(host, file))),
+      data: await Promise.all(step.data.map((file) => sourceOf(host, file))),
       layout: {
         way,
         serial: step.serial,
