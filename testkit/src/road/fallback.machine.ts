@@ -1,71 +1,111 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { oldSystemUp } from '../debian-disk.ts';
+import { type ArmedDisk, type ArmedDiskOptions, armDisk, runMigrate } from '../faults/armed-disk.ts';
+import { diskSerial, type OldSystem } from '../faults/old-system.ts';
+import { startPc } from '../pc.ts';
 import { bootFiles } from './boot-files.ts';
-import { configYaml, type Road, reboot, startRoad } from './road.ts';
+import { configYaml, reboot, startRoad, workDirectory } from './road.ts';
+
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'fallback-'));
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+/** What the old system says of the run when it is up again. */
+interface FallenBack {
+  readonly status: unknown;
+  readonly stage2Log: string;
+}
+
+/** Boots a disk that is armed until the old system is back; that undo leaves nothing there is checked. */
+async function fallsBack(
+  name: string,
+  options: Omit<ArmedDiskOptions, 'directory'>,
+  because: RegExp,
+): Promise<FallenBack> {
+  const place = join(directory, name);
+  await mkdir(place);
+  const armed = await armDisk({ directory: place, ...options });
+  await expectOldSystem(armed, because);
+  const system = await armed.open();
+  try {
+    const { output } = await runMigrate(system, 'status', '--json');
+    const stage2Log = await readFile(join(system.root, 'var/lib/balena-migrate/stage2.log'), 'utf8').catch(() => '');
+    const differences = await armed.differencesAfterUndo(system);
+    expect(differences.filter((line) => !isOfOthers(line))).toEqual([]);
+    return { status: JSON.parse(output), stage2Log };
+  } finally {
+    await system.close();
+  }
+}
+
+/** The old system has run since, whose own state changes; and a test changed the image. */
+function isOfOthers(difference: string): boolean {
+  return /^\/var\/lib\/(systemd|dbus)\/|\/balena\.img\.gz: /.test(difference);
+}
+
+async function expectOldSystem({ path }: ArmedDisk, because: RegExp): Promise<void> {
+  const machine = await startPc({
+    firmware: 'bios',
+    memoryMib: 1024,
+    disks: [{ path, format: 'raw', serial: diskSerial }],
+  });
+  try {
+    await machine.waitFor(because, { timeoutMs: 600_000, unless: /point of no return|OLD-SYSTEM-UP/ });
+    await oldSystemUp(machine);
+    await machine.runShell('sync');
+  } finally {
+    await machine.kill();
+  }
+}
+
+async function changeImage({ root }: OldSystem): Promise<void> {
+  const image = await open(join(root, workDirectory, 'balena.img.gz'), 'r+');
+  await image.write('X', 1_000_000);
+  await image.close();
+}
 
 describe('a stage 2 that does not finish gives way to the old system, untouched', () => {
-  let road: Road;
-  let before: string;
-  beforeAll(async () => {
-    road = await startRoad({ shape: 'bios-mbr' });
-  });
-  afterAll(() => road?.close());
-  beforeEach(async () => {
-    before = await bootFiles(road.machine);
-  });
-  afterEach(async () => {
-    expect((await road.migrate('undo')).exitCode).toBe(0);
-    expect(await bootFiles(road.machine)).toBe(before);
-  });
-
-  async function armAndReboot(config: string): Promise<void> {
-    await road.machine.writeFile(`${road.workDirectory}/balena-migrate.yml`, config);
-    const { exitCode, stdout, stderr } = await road.migrate('--mode', 'immediate', '--yes');
-    expect(exitCode, stdout + stderr).toBe(0);
-  }
-
-  async function oldSystem(): Promise<void> {
-    await road.machine.waitFor(/OLD-SYSTEM-UP/);
-    await road.machine.waitForAgent();
-  }
-
   it('when the kernel panics', async () => {
-    await armAndReboot(configYaml({ extra: ['staging: ram', 'kernel_opts: "rdinit=/nowhere panic=3"'] }));
-    await reboot(road.machine);
-    await road.machine.waitFor(/Kernel panic/);
-    await oldSystem();
-    const { stdout } = await road.migrate('status', '--json');
-    expect(JSON.parse(stdout)).toMatchObject({ state: 'fell-back', reason: expect.stringContaining('did not start') });
+    const extra = ['kernel_opts: "rdinit=/nowhere panic=3"'];
+    const { status } = await fallsBack('panic', { extra }, /Kernel panic/);
+    expect(status).toMatchObject({ state: 'fell-back', reason: expect.stringContaining('did not start') });
   });
 
   it('when the image has changed since stage 1', async () => {
     // A lifeboat would have a copy of its own.
-    await armAndReboot(configYaml({ extra: ['staging: ram'] }));
-    await road.machine.runShell(
-      `cd ${road.workDirectory} && cp balena.img.gz keep && printf X | dd of=balena.img.gz bs=1 seek=1000000 conv=notrunc 2>/dev/null && sync`,
-    );
-    await reboot(road.machine);
-    await road.machine.waitFor(/has changed since stage 1/);
-    await oldSystem();
-    const { stdout } = await road.migrate('status', '--json');
-    expect(JSON.parse(stdout)).toMatchObject({
+    const { status, stage2Log } = await fallsBack('changed', { change: changeImage }, /has changed since stage 1/);
+    expect(status).toMatchObject({
       state: 'fell-back',
       reason: expect.stringContaining('has changed since stage 1'),
     });
-    const log = await road.machine.runShell('cat /var/lib/balena-migrate/stage2.log');
-    expect(log.stdout).toContain('copying image');
-    await road.machine.runShell(`cd ${road.workDirectory} && mv keep balena.img.gz`);
+    expect(stage2Log).toContain('copying image');
   });
 
   it('when no_flash asks for a rehearsal', async () => {
-    await armAndReboot(configYaml({ noFlash: true }));
-    await reboot(road.machine);
-    await road.machine.waitFor(/rehearsal complete/);
-    await oldSystem();
-    const { stdout } = await road.migrate('status', '--json');
-    expect(JSON.parse(stdout)).toMatchObject({
-      state: 'fell-back',
-      reason: expect.stringContaining('rehearsal complete'),
-    });
-    expect(road.machine.log()).not.toContain('wipe the old partition table');
+    const road = await startRoad({ shape: 'bios-mbr' });
+    try {
+      const before = await bootFiles(road.machine);
+      await road.machine.writeFile(`${road.workDirectory}/balena-migrate.yml`, configYaml({ noFlash: true }));
+      const { exitCode, stdout, stderr } = await road.migrate('--mode', 'immediate', '--yes');
+      expect(exitCode, stdout + stderr).toBe(0);
+      await reboot(road.machine);
+      await road.machine.waitFor(/rehearsal complete/);
+      await oldSystemUp(road.machine);
+      const { stdout: status } = await road.migrate('status', '--json');
+      expect(JSON.parse(status)).toMatchObject({
+        state: 'fell-back',
+        reason: expect.stringContaining('rehearsal complete'),
+      });
+      expect(road.machine.log()).not.toContain('wipe the old partition table');
+      expect((await road.migrate('undo')).exitCode).toBe(0);
+      expect(await bootFiles(road.machine)).toBe(before);
+    } finally {
+      await road.close();
+    }
   });
 });
