@@ -1,4 +1,4 @@
-import { type ImageFacts, isArchived, type TargetImage, writtenBytes } from '../assets/image.ts';
+import { filesOf, type ImageFacts, isArchived, type TargetImage, writtenBytes } from '../assets/image.ts';
 import { backupName, type PayloadLayout, sealName } from './lay-out-payload.ts';
 import { leaveLifeboat, lifeboatEntry } from './order-lifeboat.ts';
 import { type Ordering, orderStage1 } from './order-stage1.ts';
@@ -80,7 +80,15 @@ export function orderStage2({
             limitBytes: backup.limitBytes,
           } satisfies Step,
         ]),
-    ...(hasLifeboat ? [{ kind: 'prove-lifeboat', id: 'prove-lifeboat' } satisfies Step] : []),
+    ...(hasLifeboat
+      ? [
+          {
+            kind: 'prove-lifeboat',
+            id: 'prove-lifeboat',
+            provenLater: filesOf(image).map(({ payload }) => payload),
+          } satisfies Step,
+        ]
+      : []),
     // The programs that make file systems want to see a disk that nothing uses.
     ...(isArchived(image) ? [release, prove] : [prove, release]),
   ];

@@ -300,7 +300,12 @@ export type Step =
     }
   | { readonly kind: 'prove-image'; readonly id: string; readonly payload: string }
   | { readonly kind: 'prove-archives'; readonly id: string }
-  | { readonly kind: 'prove-lifeboat'; readonly id: string }
+  | {
+      readonly kind: 'prove-lifeboat';
+      readonly id: string;
+      /** Files in it that a step of its own proves. */
+      readonly provenLater: readonly string[];
+    }
   | { readonly kind: 'release-target'; readonly id: string }
   | {
       readonly kind: 'set-uefi-boot-entry';

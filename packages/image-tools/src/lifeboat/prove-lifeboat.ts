@@ -3,16 +3,21 @@ import { createHash } from 'node:crypto';
 import { type ByteReader, type Emit, type LifeboatRecord, MigrateError, readLifeboatRecord } from '@migrate/core';
 import { eachChunk } from './each-chunk.ts';
 
-/** Returns its record; throws `verify-mismatch` where the disk holds something else, which the page cache must not hide. */
+/**
+ * Returns its record; throws `verify-mismatch` where the disk holds something else, which the page cache must not hide. `without` are
+ * files that are not looked at.
+ */
 export async function proveLifeboat(
   disk: ByteReader,
   place: { readonly startByte: number; readonly planId: string },
   emit: Emit,
+  without: readonly string[] = [],
 ): Promise<LifeboatRecord> {
   const record = await readLifeboatRecord(disk, place);
-  const total = record.pieces.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const pieces = record.pieces.filter(({ path }) => path === undefined || !without.includes(path));
+  const total = pieces.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   let done = 0;
-  for (const { path, startByte, sizeBytes, sha256 } of record.pieces) {
+  for (const { path, startByte, sizeBytes, sha256 } of pieces) {
     const hash = createHash('sha256');
     await eachChunk(
       disk,

@@ -1,11 +1,14 @@
+import { createHash } from 'node:crypto';
 import {
   createMemoryHost,
   type Host,
   type LifeboatRecord,
+  lifeboatRecordStart,
   MigrateError,
   type Plan,
   type StepContext,
   type StepOf,
+  serializeLifeboatRecord,
 } from '@migrate/core';
 import { describe, expect, it } from 'vitest';
 import { lifeboatSteps } from './steps-lifeboat.ts';
@@ -65,6 +68,34 @@ describe('switch-to-lifeboat', () => {
       { ...context, host: { ...host, openDisk: forgetful } },
     );
     await expect(applied).rejects.toMatchObject({ code: 'verify-mismatch' });
+  });
+});
+
+describe('prove-lifeboat', () => {
+  const bytes = { image: Buffer.alloc(500, 'i'), backup: Buffer.alloc(300, 'b') };
+  const pieceOf = (path: 'image' | 'backup', startByte: number) => ({
+    ...{ path, startByte, sizeBytes: bytes[path].length },
+    sha256: createHash('sha256').update(bytes[path]).digest('hex'),
+  });
+  const record = { ...lifeboat, pieces: [pieceOf('image', 5 * mebibyte), pieceOf('backup', 6 * mebibyte)] };
+  const step: StepOf<'prove-lifeboat'> = { kind: 'prove-lifeboat', id: 'prove', provenLater: ['image'] };
+
+  async function proved(spoiled?: number): Promise<void> {
+    const { context, host } = machine();
+    const disk = await host.openDisk(target);
+    await disk.write(serializeLifeboatRecord(record), record.startByte + lifeboatRecordStart);
+    await disk.write(bytes.image, 5 * mebibyte);
+    await disk.write(bytes.backup, 6 * mebibyte);
+    if (spoiled !== undefined) await disk.write(Buffer.from('!'), spoiled);
+    await disk.close();
+    const plan = { ...context.plan, id: record.planId };
+    await lifeboatSteps['prove-lifeboat'].apply(step, { ...context, plan, lifeboat: record });
+  }
+
+  it('finds out what the disk has not kept, and leaves to the next step what that reads anyway', async () => {
+    await proved();
+    await proved(5 * mebibyte + 7);
+    await expect(proved(6 * mebibyte + 7)).rejects.toThrow(/\(backup\)/);
   });
 });
 

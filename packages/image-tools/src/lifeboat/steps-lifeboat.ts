@@ -59,12 +59,12 @@ const make: UndoableHandler<StepOf<'make-lifeboat'>> = {
 
 const prove: ReadingHandler<StepOf<'prove-lifeboat'>> = {
   describe: () => 'read the lifeboat from the disk and compare it with what stage 1 wrote',
-  apply: async (_step, context) => {
+  apply: async ({ provenLater }, context) => {
     const { host, plan, emit } = context;
     const { startByte } = required(context.lifeboat, 'lifeboat');
     const disk = await host.openRead(required(context.targetPath, 'target disk'));
     try {
-      await proveLifeboat(disk, { startByte, planId: plan.id }, emit);
+      await proveLifeboat(disk, { startByte, planId: plan.id }, emit, provenLater);
     } finally {
       await disk.close();
     }
