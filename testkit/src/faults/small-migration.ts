@@ -1,5 +1,5 @@
 // A migration for tests that carry out stage 1 hundreds of times: the real program, an image of 16 MiB, and a bundle whose runtime is
-// shortened where it is only copied.
+// shortened where it is only copied, and whose loader is a gate for faults.
 import { cp, mkdir, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
@@ -7,14 +7,22 @@ import { configJson } from '../balena-image.ts';
 import { bundleName, makeBundle } from '../bundle/bundle.ts';
 import { makeTinyImage } from '../bundle/tiny-image.ts';
 import { backupLines, configYaml, connection, connectionName, oldNetworks, workDirectory } from '../road/road.ts';
+import { gateScript, placeGate } from './fault-gate.ts';
 import type { OldSystem } from './old-system.ts';
+
+/** Where the image lies while the disk is flashed: each of them has a configuration. */
+export const stagings = ['ram', 'lifeboat'] as const;
+export type Staging = (typeof stagings)[number];
 
 const deviceType = 'genericx86-64-ext';
 const runtime = '/opt/migrate-runtime';
 /** Left of Node in the bundle, which is 80 MiB. */
 const shortenedBytes = 100_000;
-/** Of the runtime, what the plan asks for and getfattr needs: one file more is one more of the same. */
-const needed = ['node', 'busybox', 'ld.so', 'architecture', 'zstd', 'getfattr', 'libc.so.6', 'libattr.so.1'];
+/** Of the runtime, what the plan asks for, getfattr needs and a lifeboat is made with: one file more is one more of the same. */
+const needed = [
+  ...['node', 'busybox', 'ld.so', 'architecture', 'zstd', 'getfattr', 'libc.so.6', 'libattr.so.1'],
+  ...['fallocate', 'filefrag', 'boot.img', 'core.img', 'BOOTX64.EFI'],
+];
 
 /** Fills a directory with all that `placeSmallMigration` puts into an old system. */
 export async function makeSmallMigration(directory: string): Promise<void> {
@@ -35,17 +43,28 @@ export async function makeSmallMigration(directory: string): Promise<void> {
     '/srv/app/settings.json': '{"volume": 7}\n',
     [`${workDirectory}/config.json`]: configJson(deviceType),
     [`${workDirectory}/${connectionName}`]: connection,
-    [`${workDirectory}/balena-migrate.yml`]: configYaml({ extra: ['staging: ram', 'all_wifis: true', ...backupLines] }),
+    ...Object.fromEntries(stagings.map((staging) => [`${workDirectory}/${staging}.yml`, configOf(staging)])),
   };
   for (const [path, contents] of Object.entries(files)) {
     await mkdir(join(directory, dirname(path)), { recursive: true });
     await writeFile(join(directory, path), contents, { mode: 0o600 });
   }
+  await writeFile(join(shortened, 'ld.so'), gateScript(`${runtime}/ld.so`));
+}
+
+function configOf(staging: Staging): string {
+  return configYaml({ extra: [`staging: ${staging}`, 'all_wifis: true', ...backupLines] });
 }
 
 /** Puts it into an old system. */
 export async function placeSmallMigration({ root }: OldSystem, directory: string): Promise<void> {
   await execa('cp', ['-a', `${directory}/.`, root]);
+  await placeGate(root);
+}
+
+/** The command line of stage 1 there. */
+export function stage1Command(staging: Staging): readonly string[] {
+  return migrateCommand('--config', `${staging}.yml`, '--mode', 'immediate', '--yes');
 }
 
 /** The command line of migrate there: as its launcher has it, but with the whole runtime. */

@@ -3,6 +3,7 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gatedRun, openGate, withTracedRun } from './fault-gate.ts';
 import type { OldSystem, RunResult } from './old-system.ts';
 
 const changingCalls = [
@@ -18,16 +19,19 @@ export interface FileChange {
   readonly path: string;
   /** The how-manieth call of this name on this path, from 1. */
   readonly ordinal: number;
+  /** A program that the first one starts makes the change: in its how-manieth run, from 1. */
+  readonly childRun?: number;
 }
 
-/** What is to happen instead of the call. */
-export type Fault = 'ENOSPC' | 'EIO' | 'EROFS' | 'KILL';
+/** What is to happen instead of the call. 'KILL-CHILD' is for changes by a child, and kills it alone. */
+export type Fault = 'ENOSPC' | 'EIO' | 'EROFS' | 'KILL' | 'KILL-CHILD';
 
 /** Runs a program and returns all changes that it made to files of the old system, in their order. */
 export async function recordChanges(
   system: OldSystem,
   argv: readonly string[],
 ): Promise<{ readonly result: RunResult; readonly changes: readonly FileChange[] }> {
+  await openGate(system.root);
   const { result, logs } = await traced(system, argv, [stopsRarely, '-e', `trace=${changingCalls.join(',')}`]);
   // One thread makes all file operations; the others only wake each other.
   return { result, changes: logs.flatMap((log) => parseChanges(log, system.root)) };
@@ -37,14 +41,21 @@ export async function recordChanges(
 export async function runWithFault(
   system: OldSystem,
   argv: readonly string[],
-  { change: { call, path, ordinal }, fault }: { change: FileChange; fault: Fault },
+  { change, fault }: { change: FileChange; fault: Fault },
 ): Promise<RunResult & { readonly wasInjected: boolean }> {
-  const faster = fault === 'KILL' ? [] : [stopsRarely];
+  const { call, path, ordinal, childRun } = change;
+  const isDeadly = fault === 'KILL' || fault === 'KILL-CHILD';
+  const inject = `inject=${call}:${isDeadly ? 'signal=KILL' : `error=${fault}`}:when=${ordinal}`;
+  const options = ['-P', path, '-e', `trace=${call}`, '-e', inject];
+  const mark = isDeadly ? '+++ killed by SIGKILL +++' : '(INJECTED)';
+  if (childRun !== undefined) {
+    const traced = { run: childRun, options, killsStarter: fault === 'KILL' };
+    const { result, log } = await withTracedRun(system.root, traced, () => system.run(argv));
+    return { ...result, wasInjected: log.includes(mark) };
+  }
+  const faster = isDeadly ? [] : [stopsRarely];
   // By name a file is known as the program sees it, by descriptor as this machine does.
-  const only = ['-P', path, '-P', `${system.root}${path}`, '-e', `trace=${call}`];
-  const inject = `inject=${call}:${fault === 'KILL' ? 'signal=KILL' : `error=${fault}`}:when=${ordinal}`;
-  const { result, logs } = await traced(system, argv, [...faster, ...only, '-e', inject]);
-  const mark = fault === 'KILL' ? '+++ killed by SIGKILL +++' : '(INJECTED)';
+  const { result, logs } = await traced(system, argv, [...faster, '-P', `${system.root}${path}`, ...options]);
   return { ...result, wasInjected: logs.some((log) => log.includes(mark)) };
 }
 
@@ -72,6 +83,8 @@ async function traced(
 function parseChanges(log: string, root: string): FileChange[] {
   const counts = new Map<string, number>();
   const changes: FileChange[] = [];
+  const childRun = gatedRun(log);
+  const who = childRun === undefined ? {} : { childRun };
   for (const line of log.split('\n')) {
     const call = changingCalls.find((name) => line.startsWith(`${name}(`));
     if (call === undefined) continue;
@@ -80,7 +93,7 @@ function parseChanges(log: string, root: string): FileChange[] {
     const [path] = paths;
     const reads = call === 'openat' && !/O_(WRONLY|RDWR|CREAT)/.test(line);
     if (path === undefined || reads || /^\/(dev|proc|sys|run)\//.test(path)) continue;
-    changes.push({ call, path, ordinal: counts.get(`${call} ${path}`) ?? 0 });
+    changes.push({ call, path, ordinal: counts.get(`${call} ${path}`) ?? 0, ...who });
   }
   return changes;
 }
