@@ -2,8 +2,9 @@ import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bundleName } from '../bundle/bundle.ts';
 import { oldSystemUp } from '../debian-disk.ts';
-import { type ArmedDisk, type ArmedDiskOptions, armDisk, runMigrate } from '../faults/armed-disk.ts';
+import { type ArmedDisk, type ArmedDiskOptions, armDisk } from '../faults/armed-disk.ts';
 import { diskSerial, type OldSystem } from '../faults/old-system.ts';
 import { startPc } from '../pc.ts';
 import { bootFiles } from './boot-files.ts';
@@ -30,14 +31,13 @@ async function fallsBack(
   const place = join(directory, name);
   await mkdir(place);
   const armed = await armDisk({ directory: place, ...options });
-  await expectOldSystem(armed, because);
+  const status = await statusInOldSystem(armed, because);
   const system = await armed.open();
   try {
-    const { output } = await runMigrate(system, 'status', '--json');
     const stage2Log = await readFile(join(system.root, 'var/lib/balena-migrate/stage2.log'), 'utf8').catch(() => '');
     const differences = await armed.differencesAfterUndo(system);
     expect(differences.filter((line) => !isOfOthers(line))).toEqual([]);
-    return { status: JSON.parse(output), stage2Log };
+    return { status, stage2Log };
   } finally {
     await system.close();
   }
@@ -48,7 +48,7 @@ function isOfOthers(difference: string): boolean {
   return /^\/var\/lib\/(systemd|dbus)\/|\/balena\.img\.gz: /.test(difference);
 }
 
-async function expectOldSystem({ path }: ArmedDisk, because: RegExp): Promise<void> {
+async function statusInOldSystem({ path }: ArmedDisk, because: RegExp): Promise<unknown> {
   const machine = await startPc({
     firmware: 'bios',
     memoryMib: 1024,
@@ -57,7 +57,9 @@ async function expectOldSystem({ path }: ArmedDisk, because: RegExp): Promise<vo
   try {
     await machine.waitFor(because, { timeoutMs: 600_000, unless: /point of no return|OLD-SYSTEM-UP/ });
     await oldSystemUp(machine);
+    const { stdout } = await machine.run(`${workDirectory}/${bundleName('x64')}/migrate`, ['status', '--json']);
     await machine.runShell('sync');
+    return JSON.parse(stdout);
   } finally {
     await machine.kill();
   }

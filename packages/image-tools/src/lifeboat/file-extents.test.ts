@@ -94,7 +94,7 @@ describe('pieces', () => {
     });
     // Behind the copy of the superblock the two last extents are one run, of which the taken piece leaves two parts.
     expect(pieces).toEqual([
-      { fileByte: 5184 * block, startByte: 40_000 * block, sizeBytes: 3488 * block },
+      { fileByte: 60_000 * block, startByte: 94_816 * block, sizeBytes: 3488 * block },
       { fileByte: 63_488 * block, startByte: 100_352 * block, sizeBytes: 76_512 * block },
     ]);
   });

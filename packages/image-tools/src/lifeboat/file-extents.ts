@@ -57,7 +57,7 @@ export interface PiecesRequest {
 
 /**
  * Pieces of the file that together have that size, from `fromByte` of the file system on, each at a multiple of `alignBytes` there: as
- * few as possible, in the order of the file. Undefined where there is not so much, or only in too many pieces.
+ * few as possible and as far back as can be, in the order of the file. Undefined where there is not so much, or only in too many pieces.
  */
 export function findPieces(
   extents: readonly Extent[],
@@ -84,7 +84,8 @@ export function findPieces(
   for (const run of free.slice(0, most)) {
     if (missing === 0) break;
     const length = Math.min(missing, run.sizeBytes);
-    pieces.push(partOf(run, run.startByte, run.startByte + length));
+    const end = run.startByte + run.sizeBytes;
+    pieces.push(partOf(run, end - length, end));
     missing -= length;
   }
   return missing === 0 ? pieces.sort((a, b) => a.fileByte - b.fileByte) : undefined;
