@@ -78,7 +78,7 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
     memoryMib,
     disks: [{ path: after, format: 'raw', serial: 'BROWNFIELD', writeLog: log }],
     share,
-    ...(firmware === 'uefi' ? { uefiVariables: running } : {}),
+    ...(firmware === 'uefi' ? { uefiVariables: running, bootsByVariables: true } : {}),
   });
   const watch = watchStage2(machine, () => {
     if (firmware === 'uefi') copyFileSync(running, variables);
