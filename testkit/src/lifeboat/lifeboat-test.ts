@@ -56,14 +56,22 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
       await rm(work);
     });
 
-    it.each(['torn', 'all but number'])('really boots one of those in which a write was %s', async (what) => {
+    it.each([
+      { what: 'torn', by: 'its boot entry' },
+      { what: 'all but number', by: 'its loader at the removable path, where the firmware has lost its entry' },
+    ])('really boots one of those in which a write was $what, with UEFI by $by', async ({ what, by }) => {
       const candidates = judged.filter(({ name: state, said }) => said === 'lifeboat' && state.includes(what));
       const chosen = candidates[Math.floor(seededRandom(seed)() * candidates.length)];
       if (chosen === undefined) throw new Error(`no state has a write that was ${what}`);
       const disk = join(migration.directory, 'state.raw');
       await copyState(migration, { to: disk, isWanted: (state) => state.name === chosen.name });
-      const { end, log } = await runWithCuts({ ...armed, disk }, []);
+      const hasEntry = by === 'its boot entry';
+      const variables = hasEntry ? migration.variablesAtSwitch : migration.variables;
+      const { end, log } = await runWithCuts({ ...armed, disk, variables }, []);
       console.log(`${name}, seed ${seed}, ${chosen.name}: ${end}`);
+      const [started] = /^BdsDxe: starting .*/m.exec(log.replaceAll('\r', '')) ?? [];
+      if (armed.firmware === 'uefi')
+        expect(started).toContain(hasEntry ? '"balena migrate lifeboat"' : '"UEFI Misc Device"');
       expect(log).toContain('started from the lifeboat');
       expect(end).toBe('new-complete');
       await rm(disk);

@@ -54,7 +54,8 @@ export async function runWithCuts(armed: ArmedMachine, cutsMs: readonly number[]
         firmware: armed.firmware,
         memoryMib: armed.memoryMib,
         disks: [{ path: disk, format: 'qcow2', serial: 'BROWNFIELD', losesUnflushed: true }],
-        ...(armed.firmware === 'uefi' ? { uefiVariables } : {}),
+        // Boot entries and their order decide, as on a real machine: the lifeboat's is among them.
+        ...(armed.firmware === 'uefi' ? { uefiVariables, bootsByVariables: true } : {}),
       });
       try {
         const cutMs = cutsMs[done];

@@ -23,6 +23,8 @@ export interface RecordedMigration {
   readonly after: string;
   /** UEFI variables when stage 2 started. */
   readonly variables: string;
+  /** When it switched the firmware to the lifeboat: the boot entries of the lifeboat and of the new system are there. */
+  readonly variablesAtSwitch: string;
   readonly log: string;
   /** Number of entries of the log when stage 1 began. */
   readonly stage1From: number;
@@ -62,7 +64,7 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
   const { shape, deviceType, memoryMib, payloadMib } = options;
   const file = (name: string): string => join(directory, name);
   const [base, after, log, share] = [file('base.raw'), file('disk.raw'), file('writes.log'), file('share')];
-  const [variables, running] = [file('variables.fd'), file('running.fd')];
+  const [variables, variablesAtSwitch, running] = [file('variables.fd'), file('switch.fd'), file('running.fd')];
   const firmware = shape === 'uefi' ? 'uefi' : 'bios';
   const image = await balenaImage({ table: shape === 'uefi' ? 'gpt' : 'mbr', deviceType, payloadMib });
   await mkdir(share);
@@ -78,10 +80,10 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
     memoryMib,
     disks: [{ path: after, format: 'raw', serial: 'BROWNFIELD', writeLog: log }],
     share,
-    ...(firmware === 'uefi' ? { uefiVariables: running } : {}),
+    ...(firmware === 'uefi' ? { uefiVariables: running, bootsByVariables: true } : {}),
   });
-  const watch = watchStage2(machine, () => {
-    if (firmware === 'uefi') copyFileSync(running, variables);
+  const watch = watchStage2(machine, (moment) => {
+    if (firmware === 'uefi') copyFileSync(running, moment === 'start' ? variables : variablesAtSwitch);
   });
   try {
     await oldSystemUp(machine);
@@ -96,7 +98,8 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
     const planId = /stage 2, plan ([0-9a-f]+)/.exec(machine.log())?.[1] ?? '';
     const { stage2From, switchedAt, lifeboat } = await findSwitch({ log, after, planId, shape, stage1From });
     return {
-      ...{ shape, image, base, after, variables, log, stage1From, stage2From, switchedAt, lifeboat, directory },
+      ...{ shape, image, base, after, variables, variablesAtSwitch, log, directory },
+      ...{ stage1From, stage2From, switchedAt, lifeboat },
       stage2Ms: watch.stage2Ms(),
       close: () => rm(directory, { recursive: true, force: true }),
     };
@@ -105,17 +108,22 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
   }
 }
 
-function watchStage2(machine: Pc, onStart: () => void): { readonly stage2Ms: () => number } {
-  let startedMs = 0;
-  let endedMs = 0;
+function watchStage2(machine: Pc, onMoment: (moment: 'start' | 'switch') => void): { readonly stage2Ms: () => number } {
+  // The plan that is shown before names the same steps.
+  const moments = {
+    start: 'migrate: stage 2 init',
+    switch: '> make the firmware boot the lifeboat',
+    end: 'NEWOS-DONE',
+  };
+  const reached = { start: 0, switch: 0, end: 0 };
   machine.onSerial(() => {
-    if (startedMs === 0 && machine.log().includes('migrate: stage 2 init')) {
-      startedMs = Date.now();
-      onStart();
+    for (const moment of ['start', 'switch', 'end'] as const) {
+      if (reached[moment] !== 0 || !machine.log().includes(moments[moment])) continue;
+      reached[moment] = Date.now();
+      if (moment !== 'end') onMoment(moment);
     }
-    if (endedMs === 0 && machine.log().includes('NEWOS-DONE')) endedMs = Date.now();
   });
-  return { stage2Ms: () => endedMs - startedMs };
+  return { stage2Ms: () => reached.end - reached.start };
 }
 
 async function entriesOf(log: string): Promise<number> {
