@@ -76,3 +76,9 @@ export async function powerOn({ program, args, directory, serial, errors }: Emul
     throw thrown;
   }
 }
+
+/** Write requests that the disks of a machine have taken, by device id. */
+export async function writeCounts(qmp: JsonChannel): Promise<Readonly<Record<string, number>>> {
+  const stats = (await qmp.send('query-blockstats')) as { qdev?: string; stats: { wr_operations: number } }[];
+  return Object.fromEntries(stats.map((entry) => [entry.qdev ?? '', entry.stats.wr_operations]));
+}

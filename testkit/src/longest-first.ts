@@ -6,13 +6,15 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const longest = [
   'lifeboat-uefi.machine.ts',
   'lifeboat-bios.machine.ts',
-  'fallback.machine.ts',
   'pi-3-tryboot.machine.ts',
+  'fallback.machine.ts',
   'beagle-emmc.machine.ts',
-  'beagle-sd.machine.ts',
   'watched.machine.ts',
   'bios-gpt-512.machine.ts',
-  'refusals.machine.ts',
+  'initramfs.machine.ts',
+  'pi-2-config-sector.machine.ts',
+  'failing-disk.machine.ts',
+  'beagle-sd.machine.ts',
 ];
 
 export class LongestFirst extends BaseSequencer {

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type PoweredMachine, powerOn } from './emulator.ts';
+import { type PoweredMachine, powerOn, writeCounts } from './emulator.ts';
 import type { Machine, RunOptions, RunResult } from './machine.ts';
 import { type JsonChannel, openJsonChannel } from './qmp.ts';
 import { serialLog } from './serial-log.ts';
@@ -93,13 +93,7 @@ export async function startPc(options: PcOptions): Promise<Pc> {
     },
     waitForAgent: agent.wait,
     writeFile: agent.writeFile,
-    writeCounts: async () => {
-      const stats = (await current.qmp.send('query-blockstats')) as {
-        qdev?: string;
-        stats: { wr_operations: number };
-      }[];
-      return Object.fromEntries(stats.map((entry) => [entry.qdev ?? '', entry.stats.wr_operations]));
-    },
+    writeCounts: () => writeCounts(current.qmp),
     saveSnapshot: async (name) => {
       const answer = await current.qmp.send(
         'human-monitor-command',

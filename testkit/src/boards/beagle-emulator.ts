@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type PoweredMachine, powerOn } from '../emulator.ts';
+import { type PoweredMachine, powerOn, writeCounts } from '../emulator.ts';
 import type { Machine } from '../machine.ts';
 import { serialLog } from '../serial-log.ts';
 import { serialShell } from '../serial-shell.ts';
@@ -62,13 +62,7 @@ export async function startEmulatedBeagle(options: BeagleOptions): Promise<Emula
     waitFor: log.waitFor,
     ...shell,
     type,
-    writeCounts: async () => {
-      const stats = (await current.qmp.send('query-blockstats')) as {
-        qdev?: string;
-        stats: { wr_operations: number };
-      }[];
-      return Object.fromEntries(stats.map((entry) => [entry.qdev ?? '', entry.stats.wr_operations]));
-    },
+    writeCounts: () => writeCounts(current.qmp),
     paused: async (action) => {
       await current.qmp.send('stop');
       await action();

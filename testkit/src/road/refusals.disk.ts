@@ -1,5 +1,5 @@
-// What stage 1 refuses before it writes anything: the real program in a mounted old system, without emulation.
-import { copyFile, mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+// What stage 1 refuses before it writes anything, and takes back where it fails: the real program in a mounted old system, without emulation.
+import { copyFile, mkdir, mkdtemp, rm, rmdir, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -9,7 +9,7 @@ import { diskBytes } from '../debian-disk.ts';
 import { runMigrate } from '../faults/armed-disk.ts';
 import { differences, fileRecorder } from '../faults/file-records.ts';
 import { type OldSystem, openOldSystem } from '../faults/old-system.ts';
-import { configYaml, fillWorkDirectory, workDirectory } from './road.ts';
+import { configYaml, errorCodes, fillWorkDirectory, workDirectory } from './road.ts';
 
 const deviceType = 'genericx86-64-ext';
 const largeName = 'larger-than-the-disk.img.gz';
@@ -49,11 +49,7 @@ async function refusedWith(...codes: string[]): Promise<void> {
   const before = await records();
   const { exitCode, output } = await runMigrate(system, '--mode', 'immediate', '--yes', '--json');
   expect(exitCode, output).toBe(3);
-  const { findings } = JSON.parse(output.slice(output.lastIndexOf('\n{\n') + 1)) as {
-    findings: { severity: string; code: string }[];
-  };
-  const found = findings.filter((finding) => finding.severity === 'error').map((finding) => finding.code);
-  expect(found).toEqual(codes);
+  expect(errorCodes(output)).toEqual(codes);
   expect(differences(before, await records())).toEqual([]);
 }
 
@@ -94,6 +90,18 @@ describe('stage 1', () => {
       2,
       expect.stringMatching(/balena-migrate\.yml:4:3 migrate\.al_wifis.*all_wifis/s),
     ]);
+  });
+
+  it('undoes itself where it fails', async () => {
+    await configure(configYaml({ extra: ['staging: ram'] }));
+    const before = await records();
+    // A directory where the menu entry must go: the check sees no file, the step cannot write.
+    const inTheWay = join(system.root, 'boot/grub/custom.cfg');
+    await mkdir(inTheWay);
+    const { exitCode, output } = await runMigrate(system, '--mode', 'immediate', '--yes');
+    expect([exitCode, output]).toEqual([4, expect.stringContaining('everything was taken back')]);
+    await rmdir(inTheWay);
+    expect(differences(before, await records())).toEqual([]);
   });
 
   it('explain gives the same plan from captured facts', async () => {

@@ -188,6 +188,14 @@ export async function fillConfiguration(directory: string, deviceType: string): 
   await writeFile(join(directory, 'balena-migrate.yml'), configYaml());
 }
 
+/** Codes of the errors in what `migrate --json` printed when it refused. */
+export function errorCodes(output: string): readonly string[] {
+  const { findings } = JSON.parse(output.slice(output.lastIndexOf('\n{\n') + 1)) as {
+    findings: { severity: string; code: string }[];
+  };
+  return findings.filter(({ severity }) => severity === 'error').map(({ code }) => code);
+}
+
 /** The road on a machine that has a filled work directory. */
 export function roadOn({
   architecture,
