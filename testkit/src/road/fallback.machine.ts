@@ -7,8 +7,7 @@ import { oldSystemUp } from '../debian-disk.ts';
 import { type ArmedDisk, type ArmedDiskOptions, armDisk } from '../faults/armed-disk.ts';
 import { diskSerial, type OldSystem } from '../faults/old-system.ts';
 import { startPc } from '../pc.ts';
-import { bootFiles } from './boot-files.ts';
-import { configYaml, reboot, startRoad, workDirectory } from './road.ts';
+import { workDirectory } from './road.ts';
 
 let directory: string;
 beforeAll(async () => {
@@ -86,28 +85,5 @@ describe('a stage 2 that does not finish gives way to the old system, untouched'
       reason: expect.stringContaining('has changed since stage 1'),
     });
     expect(stage2Log).toContain('copying image');
-  });
-
-  it('when no_flash asks for a rehearsal', async () => {
-    const road = await startRoad({ shape: 'bios-mbr' });
-    try {
-      const before = await bootFiles(road.machine);
-      await road.machine.writeFile(`${road.workDirectory}/balena-migrate.yml`, configYaml({ noFlash: true }));
-      const { exitCode, stdout, stderr } = await road.migrate('--mode', 'immediate', '--yes');
-      expect(exitCode, stdout + stderr).toBe(0);
-      await reboot(road.machine);
-      await road.machine.waitFor(/rehearsal complete/);
-      await oldSystemUp(road.machine);
-      const { stdout: status } = await road.migrate('status', '--json');
-      expect(JSON.parse(status)).toMatchObject({
-        state: 'fell-back',
-        reason: expect.stringContaining('rehearsal complete'),
-      });
-      expect(road.machine.log()).not.toContain('wipe the old partition table');
-      expect((await road.migrate('undo')).exitCode).toBe(0);
-      expect(await bootFiles(road.machine)).toBe(before);
-    } finally {
-      await road.close();
-    }
   });
 });

@@ -1,5 +1,5 @@
-// A machine that is watched from afar while it is migrated: its log goes to a server and to a USB stick, a watchdog is fed, and
-// no password shows up anywhere on the way.
+// A machine that is watched from afar while a migration of it is rehearsed: its log goes to a server and to a USB stick, a watchdog is fed, and
+// no password shows up anywhere on the way. Nothing is left of it.
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeCertificates } from '../connected/certificates.ts';
 import { oldSystemUp } from '../debian-disk.ts';
 import { networkMac } from '../pc.ts';
+import { bootFiles } from './boot-files.ts';
 import { configYaml, failure, oldNetworks, type Road, startRoad, startUnseen } from './road.ts';
 
 const password = 'canary-log-password';
@@ -42,7 +43,7 @@ afterAll(async () => {
   await road?.close();
 });
 
-test('a rehearsal is seen on the server and on the stick, without a secret anywhere', {
+test('a rehearsal changes nothing, and is seen on the server and on the stick, without a secret anywhere', {
   timeout: 1_500_000,
 }, async () => {
   const { machine } = road;
@@ -67,10 +68,11 @@ for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done; ip ro
   const config = `${road.workDirectory}/balena-migrate.yml`;
   await machine.writeFile(
     config,
-    configYaml({ extra: ['reboot: 1', 'staging: ram', 'all_wifis: true', ...log], noFlash: true }),
+    configYaml({ extra: ['reboot: 1', 'require_grade: A', 'all_wifis: true', ...log], noFlash: true }),
   );
   await machine.runShell(`chmod 600 ${config}`);
 
+  const bootFilesBefore = await bootFiles(machine);
   const outputs: string[] = [];
   const run = async (...args: string[]): Promise<string> => {
     const { exitCode, stdout, stderr } = await road.migrate(...args);
@@ -101,7 +103,9 @@ for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done; ip ro
     state: 'fell-back',
     report: { stage: 1, result: 'prepared' },
     stage2: { stage: 2, result: 'rehearsed' },
+    reason: expect.stringContaining('rehearsal complete'),
   });
+  expect(machine.log()).not.toContain('> make the firmware boot the lifeboat');
   const lines = posted
     .trim()
     .split('\n')
@@ -127,4 +131,5 @@ for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done; ip ro
     for (const canary of canaries) expect(text).not.toContain(canary);
   const { stdout: left } = await machine.runShell('ls -A /var/lib/balena-migrate 2>/dev/null || true');
   expect(left).toBe('');
+  expect(await bootFiles(machine)).toBe(bootFilesBefore);
 });
