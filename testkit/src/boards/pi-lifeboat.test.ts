@@ -9,6 +9,7 @@ const property = (name: string, value: number) => ({
   path: `/proc/device-tree/chosen/bootloader/${name}`,
   text: String.fromCharCode(0, 0, 0, value),
   sizeBytes: 4,
+  mode: 0o444,
 });
 
 describe.each(piNames)('%s', (name) => {
