@@ -13,6 +13,9 @@ import { type ConfigTxt, parseConfigTxt } from './config-txt.ts';
 /** What the firmware tells of itself; only firmware that knows tryboot has the first one (configuration/device-tree.adoc). */
 export const trybootProperty = '/proc/device-tree/chosen/bootloader/tryboot';
 export const partitionProperty = '/proc/device-tree/chosen/bootloader/partition';
+/** What the firmware was loaded from, as BOOT_ORDER numbers it, and whether it is made to start signed files only. */
+export const bootModeProperty = '/proc/device-tree/chosen/bootloader/boot-mode';
+export const signedProperty = '/proc/device-tree/chosen/bootloader/signed';
 export const serialProperty = '/proc/device-tree/serial-number';
 /** The mailbox tool of raspi-utils and libraspberrypi-bin, and of older Raspbian. */
 export const vcmailboxPaths = ['/usr/bin/vcmailbox', '/opt/vc/bin/vcmailbox'];

@@ -10,7 +10,16 @@ import {
   trybootProperty,
   vcmailboxPaths,
 } from './boot-partition.ts';
-import { bootLines, type Request, sectorChanges, trybootText } from './boot-request.ts';
+import {
+  bootLines,
+  longestLine,
+  ofWholeText,
+  type Request,
+  sectorChanges,
+  startsStage2,
+  usesRamfs,
+  wholeText,
+} from './boot-request.ts';
 import { argumentValue, parseCommandLine } from './cmdline-txt.ts';
 import { checkClarity, unreadable } from './config-clarity.ts';
 import { type ConfigTxt, parseConfigTxt, safeLineBytes } from './config-txt.ts';
@@ -30,14 +39,22 @@ export interface BootDecision {
   /** Words of the command line that the old system starts with. */
   readonly words: readonly string[];
   readonly way: BootWay;
+  /** For a lifeboat, or why there can be none. */
+  readonly lifeboat: LifeboatConfig | string;
+}
+
+export interface LifeboatConfig {
+  /** Its config.txt. */
+  readonly text: string;
+  /** Other files that the firmware reads by it: included ones, and those that settings name. */
+  readonly files: readonly string[];
 }
 
 export const directoryName = 'balena-migrate';
 export const initramfsName = 'stage2.img';
 export const commandLineName = 'cmdline.txt';
 
-/** Settings that tryboot.txt decides at its end, and those that the change of config.txt decides. */
-const ofTryboot = new Set(['auto_initramfs', 'arm_64bit', 'kernel', 'cmdline', 'ramfsfile', 'ramfsaddr']);
+/** Settings that the change of config.txt decides. */
 const ofSwitch = new Set(['cmdline']);
 /** Each more doubles the cases to look at. */
 const unknownFilterLimit = 6;
@@ -49,7 +66,12 @@ export function decideBoot(facts: Facts, model: PiModel, partition: BootPartitio
   if (architecture !== 'arm' && architecture !== 'aarch64') {
     return [error('rpi-kernel', path, `the running kernel is for ${architecture}`, 'Start a kernel for ARM')];
   }
-  const read = configReader(facts, partition.directory);
+  const wasRead = new Set<string>();
+  const reader = configReader(facts, partition.directory);
+  const read = (name: string): ConfigTxt | undefined => {
+    wasRead.add(name);
+    return reader(name);
+  };
   const config = read('config.txt');
   if (config === undefined) return [unreadable(path)];
   const file = bootFile(facts, path);
@@ -77,7 +99,33 @@ export function decideBoot(facts: Facts, model: PiModel, partition: BootPartitio
   const request = requestFor(selection, architecture === 'aarch64');
   const given = { facts, partition, config, request, words, evaluate, evaluation };
   const way = bootFile(facts, trybootProperty) === undefined ? switchWay(given) : trybootWay(given);
-  return 'kind' in way ? { partition, selection, words, way } : way;
+  if (!('kind' in way)) return way;
+  const included = [...wasRead].filter((name) => name !== 'config.txt' && name !== 'tryboot.txt');
+  return { partition, selection, words, way, lifeboat: lifeboatConfig(given, selection, included) };
+}
+
+/** The firmware finds all files by the names that they have now; only the initramfs and the command line are others. */
+function lifeboatConfig(
+  { facts, partition, config, request: { kernel, is64Bit }, evaluate, evaluation }: Given,
+  { prefix }: BootSelection,
+  included: readonly string[],
+): LifeboatConfig | string {
+  const request = { initramfs: initramfsName, commandLineFile: commandLineName, kernel, is64Bit };
+  if (longestLine(request) > safeLineBytes) return 'the firmware would cut the line that names the kernel';
+  if (evaluation.some(({ settings }) => settings.get('boot_ramdisk') === '1'))
+    return 'the board starts a boot.img (boot_ramdisk=1)';
+  if (evaluation.some(({ settings }) => settings.has('overlay_prefix'))) return 'overlay_prefix is set';
+  const text = wholeText(config, request, 'Made by migrate.');
+  const after = evaluate(parseConfigTxt(Buffer.from(text, 'utf8')), 'config.txt', false);
+  if (!after.every((each, index) => startsStage2(each, evaluation[index], { request, decided: ofWholeText })))
+    return 'an initramfs line in an included file would compete with that of stage 2';
+  const decided = new Set(['kernel', 'cmdline', 'ramfsfile']);
+  const named = evaluation
+    .flatMap(({ settings }) => [...settings])
+    .filter(([name]) => !decided.has(name))
+    .flatMap(([, value]) => [prefix + value, value.replace(/^\//, '')])
+    .filter((name) => listed(facts, `${partition.directory}/${name}`)?.kind === 'file');
+  return { text, files: [...new Set([...included, ...named])] };
 }
 
 /** Names as config.txt needs them: the firmware puts os_prefix before each, also before ours. */
@@ -151,9 +199,9 @@ function trybootWay({ facts, partition, config, request, evaluate, evaluation }:
       ),
     );
   }
-  const text = trybootText(config, request);
+  const text = wholeText(config, request, 'Made by migrate; removed by "migrate undo".');
   const after = evaluate(parseConfigTxt(Buffer.from(text, 'utf8')), 'tryboot.txt', true);
-  if (!after.every((each, index) => startsStage2(each, evaluation[index], { request, decided: ofTryboot }))) {
+  if (!after.every((each, index) => startsStage2(each, evaluation[index], { request, decided: ofWholeText }))) {
     findings.push(
       error(
         'rpi-tryboot-differs',
@@ -221,34 +269,8 @@ function switchWay({
 
 const paddingBytes = 60;
 
-/** Whether it differs from what starts the old system in nothing but what we ask for. */
-function startsStage2(
-  after: Evaluation,
-  before: Evaluation | undefined,
-  { request, decided }: { request: Request; decided: ReadonlySet<string> },
-): boolean {
-  const [initramfs, ...others] = after.initramfs;
-  const rest = (evaluation: Evaluation | undefined): string =>
-    JSON.stringify([
-      [...(evaluation?.settings ?? [])].filter(([name]) => !decided.has(name)).sort(),
-      evaluation?.overlays,
-      evaluation?.missing,
-    ]);
-  return (
-    initramfs?.files.join() === request.initramfs &&
-    others.length === 0 &&
-    !usesRamfs(after) &&
-    after.settings.get('cmdline') === request.commandLineFile &&
-    rest(after) === rest(before)
-  );
-}
-
-function usesRamfs({ settings }: Evaluation): boolean {
-  return settings.has('ramfsfile') || settings.get('auto_initramfs') === '1';
-}
-
 function checkLineLength(directory: string, request: Request): Finding[] {
-  const longest = Math.max(...bootLines(request).map((line) => line.length), `kernel=${request.kernel}`.length);
+  const longest = longestLine(request);
   if (longest <= safeLineBytes) return [];
   return [
     error('rpi-long-name', directory, `a line of ${longest} bytes would be cut by the firmware`, 'Use shorter names'),

@@ -9,11 +9,13 @@ import {
   type Step,
 } from '@migrate/core';
 import {
+  bootModeProperty,
   bootPartitionOf,
   directoriesToList,
   mailboxDevice,
   partitionProperty,
   serialProperty,
+  signedProperty,
   textFilesOf,
   trybootProperty,
   vcmailboxPaths,
@@ -22,6 +24,7 @@ import { type BootDecision, commandLineName, decideBoot, directoryName, initramf
 import { printCommandLine, stage2Words } from './cmdline-txt.ts';
 import { checkFirmware } from './firmware-checks.ts';
 import { modelNamed } from './models.ts';
+import { piLifeboat } from './pi-lifeboat.ts';
 
 /**
  * The firmware of the Raspberry Pi. Where it knows tryboot it boots once through a file of our own; else through one sector of
@@ -32,7 +35,12 @@ export const piFirmware: BootManager = {
   kind: 'raspberry-pi-firmware',
   bootListing: (facts) => (isPi(facts) ? [...directoriesToList(facts), ...vcmailboxPaths, mailboxDevice] : []),
   bootFiles: (facts) =>
-    isPi(facts) ? [...textFilesOf(facts), trybootProperty, partitionProperty, serialProperty] : [],
+    isPi(facts)
+      ? [
+          ...textFilesOf(facts),
+          ...[trybootProperty, partitionProperty, bootModeProperty, signedProperty, serialProperty],
+        ]
+      : [],
   isInCharge: isPi,
   check: checkFirmware,
   checkTarget,
@@ -46,6 +54,10 @@ export const piFirmware: BootManager = {
   restoreBoot,
   // The image brings its own firmware, and the board reads it from where the old one was.
   bootTarget: () => [],
+  lifeboat: (payload, machine) => {
+    const decision = decisionFor(machine.facts);
+    return decision === undefined ? 'there is no way to boot this board once' : piLifeboat(payload, decision, machine);
+  },
   bootsFromPartitions: () => true,
 };
 

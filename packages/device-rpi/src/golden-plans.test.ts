@@ -14,10 +14,20 @@ function planFor(facts: Facts, change: (assets: Assets) => Assets = (assets) => 
   return makePlan({
     config: soundConfig(),
     facts,
-    assets: change(soundAssets(deviceType)),
+    assets: change(withLifeboatPrograms(soundAssets(deviceType))),
     devices: raspberryPis,
     toolVersion: '0.1.0',
   });
+}
+
+function withLifeboatPrograms({ runtime, ...assets }: Assets): Assets {
+  if (runtime === undefined) throw new Error('the fixture has no runtime');
+  const files = ['fallocate', 'filefrag'].map((name) => ({
+    path: `runtime/lifeboat/${name}`,
+    sizeBytes: 40_000,
+    isExecutable: true,
+  }));
+  return { ...assets, runtime: { ...runtime, files: [...runtime.files, ...files] } };
 }
 
 const readFacts = (name: string): Facts =>
@@ -30,6 +40,7 @@ describe('boards built by hand', () => {
   it.each(names)('%s gets its plan', async (name) => {
     const { plan, findings } = planFor(readFacts(name));
     expect(findings.filter(({ severity }) => severity === 'error')).toEqual([]);
+    expect([plan?.grade, plan?.gradeReason]).toEqual(['A', undefined]);
     await expect(`${JSON.stringify(plan, null, 2)}\n`).toMatchFileSnapshot(join(machines, name, 'plan.json'));
   });
 });

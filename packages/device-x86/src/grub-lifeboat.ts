@@ -34,7 +34,8 @@ function uefiLifeboat(
     return 'on UEFI both the disk and the image need a GPT, whose header is the one sector that switches';
   const files: readonly LifeboatFile[] = [
     { path: loader, from: `${payload.loaderDirectory}/BOOTX64.EFI` },
-    { path: 'grub/grub.cfg', text: menuOf(payload) },
+    // The backup of a GPT counts for Linux too. With an MBR it must not: the image's GPT is there before the commit.
+    { path: 'grub/grub.cfg', text: menuOf({ ...payload, commandLine: [...payload.commandLine, 'gpt'] }) },
   ];
   return {
     way: { kind: 'gpt', diskGuid: disk.table.id },

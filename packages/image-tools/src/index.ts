@@ -33,6 +33,7 @@ export { kitFormOf, launcherName, sumsName } from './kit/kit-layout.ts';
 export * from './kit/make-kit.ts';
 export { parseExtents } from './lifeboat/file-extents.ts';
 export * from './lifeboat/lifeboat-contents.ts';
+export * from './lifeboat/lifeboat-sources.ts';
 export * from './lifeboat/make-lifeboat.ts';
 export * from './lifeboat/steps-lifeboat.ts';
 export * from './map/make-used-map.ts';

@@ -4,6 +4,7 @@ import { piFirmware } from '@migrate/device-rpi';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { startPi } from './pi-firmware.ts';
+import { lifeboatFiles, piLifeboatOf } from './pi-lifeboat-files.ts';
 import { piBoard, piFacts, piMachine } from './pi-machine.ts';
 
 const line = fc.oneof(
@@ -81,7 +82,7 @@ function armedFiles(facts: Facts, steps: readonly Step[]): Map<string, Uint8Arra
 
 describe.each(['pi-3-raspbian-9', 'pi-3-plus-raspbian-11', 'pi-4-debian-12'])('any config.txt on %s', (machine) => {
   it('is refused, or starts stage 2 with the same kernel and board setup, whatever pins and screens are', () => {
-    const tally = { accepted: 0, refused: 0 };
+    const tally = { accepted: 0, refused: 0, boats: 0 };
     fc.assert(
       fc.property(config, (text) => {
         const facts = withConfig(piFacts(machine), text);
@@ -100,6 +101,8 @@ describe.each(['pi-3-raspbian-9', 'pi-3-plus-raspbian-11', 'pi-4-debian-12'])('a
           },
           facts,
         );
+        const boat = piLifeboatOf(facts);
+        if (typeof boat !== 'string') tally.boats += 1;
         for (const holding of [
           [],
           ['gpio4=1'],
@@ -115,11 +118,19 @@ describe.each(['pi-3-raspbian-9', 'pi-3-plus-raspbian-11', 'pi-4-debian-12'])('a
           expect(start.commandLine).toBe(`${old.commandLine} rdinit=/migrate/init panic=10`);
           expect([start.kernel, start.is64Bit, start.deviceTree]).toEqual([old.kernel, old.is64Bit, old.deviceTree]);
           expect([start.overlays, start.settings]).toEqual([old.overlays, old.settings]);
+          if (typeof boat === 'string') continue;
+          const boarded = startPi(board, lifeboatFiles(facts, boat), false);
+          expect(boarded).toMatchObject({
+            ...{ kernel: old.kernel, is64Bit: old.is64Bit, deviceTree: old.deviceTree, overlays: old.overlays },
+            ...{ settings: old.settings, initramfs: [boat.initramfs] },
+            commandLine: expect.stringContaining('migrate.lifeboat'),
+          });
         }
       }),
       { numRuns: 400 },
     );
     expect(tally.accepted).toBeGreaterThan(20);
     expect(tally.refused).toBeGreaterThan(20);
+    expect(tally.boats).toBeGreaterThan(20);
   });
 });

@@ -19,7 +19,7 @@ export interface BundleArchitecture {
   readonly needsLibatomic: boolean;
   /** True where a supported machine may run a kernel before 3.17, which has no getrandom(2): see runtime/getentropy.c. */
   readonly needsShim: boolean;
-  /** Whether it has boot loaders for a lifeboat. */
+  /** Whether it has boot loaders for a lifeboat; boards have their own. What reserves room for one is in every bundle. */
   readonly hasLifeboat: boolean;
 }
 

@@ -58,6 +58,11 @@ const given: readonly Given[] = [
   { path: 'runtime/node', bytes: Buffer.alloc(9 * mebibyte, 'node runtime ') },
   { path: 'plan.json', bytes: Buffer.from('{}\n') },
 ];
+/** More than the record has room for, if each were a piece of it. */
+const overlays: readonly Given[] = Array.from({ length: 200 }, (_, index) => ({
+  path: `overlays/an overlay with a long name, number ${index}.dtbo`,
+  bytes: randomBytes(index * 13),
+}));
 const givenData: readonly Given[] = [
   { path: 'image', bytes: randomBytes(60 * mebibyte + 123) },
   { path: 'backup', bytes: Buffer.from('the backup\n') },
@@ -88,7 +93,10 @@ async function requestFor(
     fromByte,
     reserveBytes: 16 * mebibyte,
     programs,
-    files: await Promise.all(given.map(sourceOf)),
+    files: [
+      ...(await Promise.all(given.map(sourceOf))),
+      ...(await Promise.all(overlays.map(sourceOf))).map((source) => ({ ...source, isOneOfMany: true as const })),
+    ],
     data: await Promise.all(givenData.map(sourceOf)),
     layout: {
       way: { kind: 'gpt', partitionGuid: '0f0e0d0c-0b0a-4908-8706-0504030201ff' },
@@ -154,7 +162,7 @@ describe.each(['ext4', 'xfs'] as const)('on a mounted %s', (fileSystem) => {
         disk.read(target.subarray(0, Math.max(0, record.sizeBytes - position)), record.startByte + position),
       close: async () => {},
     });
-    for (const { path, bytes } of given) {
+    for (const { path, bytes } of [...given, ...overlays]) {
       let node = volume.root;
       for (const part of path.split('/')) {
         const child = (await volume.children(node)).find(({ text }) => text === part);

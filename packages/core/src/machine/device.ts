@@ -35,8 +35,14 @@ export interface LifeboatPayload {
 
 /** How firmware is made to start a lifeboat, and what of it is the boot loader's. */
 export interface LifeboatBoot {
-  readonly way: Extract<LifeboatWay, { kind: 'mbr' }> | Omit<Extract<LifeboatWay, { kind: 'gpt' }>, 'partitionGuid'>;
+  readonly way: Exclude<LifeboatWay, { kind: 'gpt' }> | Omit<Extract<LifeboatWay, { kind: 'gpt' }>, 'partitionGuid'>;
   readonly files: readonly LifeboatFile[];
+  /** Most bytes that `files` take, where they are more than a few MiB. */
+  readonly filesBytes?: number;
+  /** Where what starts the kernel finds it by another name than the payload's, and where it lies now. */
+  readonly kernel?: { readonly path: string; readonly from: string };
+  /** The one file that holds all of `initramfsPaths`, for what loads no more than one. */
+  readonly initramfs?: string;
   /** UEFI: the entry that finds it. */
   readonly entry?: { readonly description: string; readonly filePath: string };
 }

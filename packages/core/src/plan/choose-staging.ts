@@ -12,7 +12,7 @@ import type { Grade, LifeboatWay } from './plan.ts';
 import { stage2CommandLine } from './stage2-command-line.ts';
 
 const mebibyte = 1024 * 1024;
-/** Where the bundle keeps boot loaders for lifeboats, and the programs that reserve room for them. */
+/** Where the bundle keeps the programs that reserve room for lifeboats, and for PCs boot loaders. */
 export const lifeboatDirectory = 'runtime/lifeboat';
 /** File systems that can be asked for room in one piece and for where it lies. */
 const reservingFileSystems = new Set(['ext4', 'xfs']);
@@ -74,8 +74,7 @@ export function chooseStaging(request: StagingRequest): Staging {
       initramfsPaths: [`/${lifeboatPaths.initramfs}`, `/${lifeboatPaths.payload}`],
       commandLine: [
         ...stage2CommandLine(facts.kernel.commandLine, config.migrate.kernelOptions),
-        // The backup of a GPT counts for Linux too; init tells by the other word what started it.
-        'gpt',
+        // Init tells by it what started it.
         'migrate.lifeboat',
       ],
       loaderDirectory: `${runtime.directory}/${lifeboatDirectory}`,
@@ -83,7 +82,7 @@ export function chooseStaging(request: StagingRequest): Staging {
     { facts, disk, image },
   );
   if (typeof boot === 'string') return ram(boot);
-  const sizeBytes = lifeboatBytes(request, image.fileBytes);
+  const sizeBytes = lifeboatBytes(request, image.fileBytes) + (boot.filesBytes ?? 0);
   const room = Math.min(state.partition.startByte + state.partition.sizeBytes, disk.sizeBytes - diskEndBytes);
   if (room - Math.max(image.sizeBytes, state.partition.startByte) < sizeBytes) {
     return ram(

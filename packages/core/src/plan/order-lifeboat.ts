@@ -35,9 +35,13 @@ export function orderLifeboat({
 }: LifeboatOrdering): readonly Step[] {
   const packed = `${payloadDirectory}/${lifeboatPaths.payload}`;
   const files: readonly LifeboatFile[] = [
-    { path: lifeboatPaths.kernel, from: kernelPath },
-    { path: lifeboatPaths.initramfs, from: initramfsPath },
-    { path: lifeboatPaths.payload, from: packed },
+    staging.boot.kernel ?? { path: lifeboatPaths.kernel, from: kernelPath },
+    ...(staging.boot.initramfs === undefined
+      ? [
+          { path: lifeboatPaths.initramfs, from: initramfsPath },
+          { path: lifeboatPaths.payload, from: packed },
+        ]
+      : [{ path: staging.boot.initramfs, archives: [initramfsPath, packed] }]),
     ...staging.boot.files,
   ];
   const data: readonly LifeboatFile[] = [
@@ -90,7 +94,7 @@ export function leaveLifeboat({ boot }: LifeboatStaging, { hasBackup }: { hasBac
   return {
     kind: 'leave-lifeboat',
     id: 'leave-lifeboat',
-    secrets: [lifeboatPaths.payload, ...(hasBackup ? [backupName] : [])],
+    secrets: [boot.initramfs ?? lifeboatPaths.payload, ...(hasBackup ? [backupName] : [])],
     ...(boot.entry === undefined ? {} : { bootEntry: boot.entry.description }),
   };
 }

@@ -61,7 +61,7 @@ export type UbootFlag =
   | { readonly place: 'gap'; readonly disk: DiskIdentity; readonly offsetBytes: number }
   | { readonly place: 'file'; readonly uuid: string; readonly fileSystem: string; readonly path: string };
 
-/** How firmware is switched to a lifeboat: by sector 0 with boot code, or by the header of a GPT. */
+/** How firmware is switched to a lifeboat: by sector 0 with boot code, by the header of a GPT, or by an MBR that firmware reads itself. */
 export type LifeboatWay =
   | {
       readonly kind: 'mbr';
@@ -71,10 +71,21 @@ export type LifeboatWay =
       /** Signature of the disk: 8 hexadecimal digits. */
       readonly diskId: string;
     }
-  | { readonly kind: 'gpt'; readonly diskGuid: string; readonly partitionGuid: string };
+  | { readonly kind: 'gpt'; readonly diskGuid: string; readonly partitionGuid: string }
+  /** The volume is partition 1, and firmware looks for its files there. */
+  | { readonly kind: 'partition'; readonly diskId: string };
 
-/** A file for the lifeboat by its path there, copied or with a text of its own. */
-export type LifeboatFile = { readonly path: string } & ({ readonly from: string } | { readonly text: string });
+/**
+ * A file for the lifeboat by its path there: copied, with a text of its own, or made of several initramfs archives. `fromDirectory`:
+ * the plain files of a directory, those named or all, below `path` ("" is the root).
+ */
+export type LifeboatFile = { readonly path: string } & (
+  | { readonly from: string }
+  | { readonly text: string }
+  | { readonly archives: readonly string[] }
+  | { readonly fromDirectory: string; readonly names?: readonly string[] }
+);
+
 /** A partition that stage 1 makes, as it is found again: by where it was made, and by its label. */
 export interface PayloadPartition {
   /** Number that Windows gives the disk. */

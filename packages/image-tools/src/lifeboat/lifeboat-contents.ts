@@ -10,7 +10,7 @@ import {
   type VolumeFile,
 } from './fat-volume.ts';
 import { gptEntriesBytes, gptSectors } from './gpt-sectors.ts';
-import { mbrSector, placedCoreImage } from './mbr-sector.ts';
+import { lifeboatSector, mbrSector, placedCoreImage } from './mbr-sector.ts';
 
 const sectorBytes = 512;
 /** Firmware and kernels like it; flash media too. */
@@ -35,11 +35,13 @@ export interface LifeboatRequest {
 
 /**
  * How the firmware is made to boot the lifeboat: by sector 0 with boot code that starts a core image in it, and a table that has it as
- * partition 4; or by the header of a GPT whose only partition it is.
+ * partition 4; by the header of a GPT whose only partition it is; or, for firmware that reads FAT itself, by a table without boot code
+ * that has it as partition 1.
  */
 export type LifeboatWay =
   | { readonly kind: 'mbr'; readonly bootImage: Uint8Array; readonly coreImage: Uint8Array }
-  | { readonly kind: 'gpt'; readonly partitionGuid: string };
+  | { readonly kind: 'gpt'; readonly partitionGuid: string }
+  | { readonly kind: 'partition' };
 
 export interface LifeboatContents {
   /** A multiple of `regionAlignBytes`. */
@@ -62,17 +64,39 @@ export function layOutLifeboat(request: LifeboatRequest): LifeboatContents {
   return {
     sizeBytes,
     startOf: volume.startOf,
-    wayRecord: (startByte) =>
-      way.kind === 'mbr'
-        ? mbrSwitch(request, way, { volume, startByte, sizeBytes })
-        : gptSwitch(request, way, { startByte, sizeBytes }),
+    wayRecord: (startByte) => switchOf(request, { volume, startByte, sizeBytes }),
     pieces: (startByte) => [
       ...volume.metadata(startByte / sectorBytes),
-      ...(way.kind === 'mbr'
-        ? [coreImagePiece(way.coreImage, volume, startByte)]
-        : [{ startByte: entriesSector * sectorBytes, bytes: gptOf(request, way, { startByte, sizeBytes }).entries }]),
+      ...ownPieces(request, { volume, startByte, sizeBytes }),
     ],
   };
+}
+
+interface Place {
+  readonly volume: FatVolume;
+  readonly startByte: number;
+  readonly sizeBytes: number;
+}
+
+function switchOf(request: LifeboatRequest, place: Place): Pick<LifeboatRecord, 'switch' | 'backup' | 'partition'> {
+  const { way } = request;
+  switch (way.kind) {
+    case 'mbr':
+      return mbrSwitch(request, way, place);
+    case 'gpt':
+      return gptSwitch(request, way, place);
+    case 'partition':
+      return partitionSwitch(request, place);
+  }
+}
+
+/** What a way adds to the volume. */
+function ownPieces(request: LifeboatRequest, { volume, ...place }: Place): readonly Piece[] {
+  const { way } = request;
+  if (way.kind === 'mbr') return [coreImagePiece(way.coreImage, volume, place.startByte)];
+  if (way.kind === 'gpt')
+    return [{ startByte: entriesSector * sectorBytes, bytes: gptOf(request, way, place).entries }];
+  return [];
 }
 
 function coreImagePiece(core: Uint8Array, volume: FatVolume, startByte: number): Piece {
@@ -83,7 +107,7 @@ function coreImagePiece(core: Uint8Array, volume: FatVolume, startByte: number):
 function mbrSwitch(
   { disk }: LifeboatRequest,
   { bootImage }: { bootImage: Uint8Array },
-  { volume, startByte, sizeBytes }: { volume: FatVolume; startByte: number; sizeBytes: number },
+  { volume, startByte, sizeBytes }: Place,
 ): Pick<LifeboatRecord, 'switch' | 'partition'> {
   const bytes = mbrSector({
     bootImage,
@@ -95,6 +119,22 @@ function mbrSwitch(
     switch: { startByte: 0, bytes: Buffer.from(bytes).toString('base64') },
     // As Linux names the partition of an MBR (block/partitions/msdos.c).
     partition: { number: 4, uuid: `${disk.tableId}-04` },
+  };
+}
+
+function partitionSwitch(
+  { disk }: LifeboatRequest,
+  { startByte, sizeBytes }: Place,
+): Pick<LifeboatRecord, 'switch' | 'partition'> {
+  const bytes = lifeboatSector({
+    diskId: disk.tableId,
+    number: 1,
+    startSector: startByte / sectorBytes,
+    sectors: sizeBytes / sectorBytes,
+  });
+  return {
+    switch: { startByte: 0, bytes: Buffer.from(bytes).toString('base64') },
+    partition: { number: 1, uuid: `${disk.tableId}-01` },
   };
 }
 

@@ -2,7 +2,6 @@
 // disk itself.
 import { createHash } from 'node:crypto';
 import {
-  type ByteReader,
   type ByteWriter,
   doing,
   type Emit,
@@ -10,19 +9,14 @@ import {
   type LifeboatPiece,
   type LifeboatRecord,
   lifeboatRecordStart,
+  required,
   serializeLifeboatRecord,
 } from '@migrate/core';
 import { eachChunk } from './each-chunk.ts';
 import { type LifeboatContents, type LifeboatRequest, layOutLifeboat, regionAlignBytes } from './lifeboat-contents.ts';
+import type { LifeboatSource } from './lifeboat-sources.ts';
 import { proveLifeboat } from './prove-lifeboat.ts';
 import { looseAlignBytes, type Region, type RegionPrograms, reserveRegion } from './reserve-region.ts';
-
-export interface LifeboatSource {
-  /** Path in its volume, without a slash before it; for data a name. */
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly open: () => Promise<ByteReader>;
-}
 
 export interface MakeLifeboatRequest {
   readonly host: Host;
@@ -88,6 +82,12 @@ interface Place {
   readonly sizeBytes: number;
 }
 
+/** What becomes one piece of the record: parts of sources, one behind the other, with zeros where clusters are not full. */
+interface PieceToWrite {
+  readonly path?: string;
+  readonly parts: readonly { readonly source: LifeboatSource; readonly fromByte: number; readonly place: Place }[];
+}
+
 async function fill(
   file: ByteWriter,
   { files, data, fileSystemStartByte, emit }: MakeLifeboatRequest,
@@ -99,41 +99,89 @@ async function fill(
     const sha256 = createHash('sha256').update(piece.bytes).digest('hex');
     written.push({ startByte: startByte + piece.startByte, sizeBytes: piece.bytes.length, sha256 });
   }
+  const placeOf = ({ path, sizeBytes }: LifeboatSource): Place => {
+    const start = contents.startOf(path);
+    return { inFile: region.whole.fileByte + start, onDisk: startByte + start, sizeBytes };
+  };
+  const take = placesIn(region, fileSystemStartByte);
+  const pieces = [
+    ...piecesOfVolume(files, placeOf),
+    ...data.flatMap((source) => piecesOfData(source, take(source.sizeBytes))),
+  ];
   const total = [...files, ...data].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   let done = 0;
-  const write = async ({ path, sizeBytes, open }: LifeboatSource, places: readonly Place[]): Promise<void> => {
-    const source = await open();
-    try {
-      let begin = 0;
-      for (const place of places) {
-        const hash = createHash('sha256');
-        await eachChunk(
-          source,
-          place.sizeBytes,
-          async (bytes, position) => {
-            hash.update(bytes);
-            await file.write(bytes, place.inFile + position);
-            done += bytes.length;
-            emit({ kind: 'progress', text: 'writing the lifeboat', done, total, unit: 'bytes' });
-          },
-          begin,
-        );
-        begin += place.sizeBytes;
-        written.push({ path, startByte: place.onDisk, sizeBytes: place.sizeBytes, sha256: hash.digest('hex') });
-      }
-      if (begin !== sizeBytes) throw new Error(`${path} has ${sizeBytes} bytes, places for it ${begin}`);
-    } finally {
-      await source.close();
-    }
-  };
-  for (const source of files) {
-    const start = contents.startOf(source.path);
-    const { sizeBytes } = source;
-    await write(source, [{ inFile: region.whole.fileByte + start, onDisk: startByte + start, sizeBytes }]);
+  for (const piece of pieces) {
+    const onBytes = (count: number): void => {
+      done += count;
+      emit({ kind: 'progress', text: 'writing the lifeboat', done, total, unit: 'bytes' });
+    };
+    written.push(await writePiece(file, piece, onBytes));
   }
-  const take = placesIn(region, fileSystemStartByte);
-  for (const source of data) await write(source, take(source.sizeBytes));
   return written;
+}
+
+/** Each file is one, and neighbours that are one of many are one together. */
+function piecesOfVolume(
+  files: readonly LifeboatSource[],
+  placeOf: (source: LifeboatSource) => Place,
+): readonly PieceToWrite[] {
+  const pieces: { path?: string; parts: PieceToWrite['parts'][number][] }[] = [];
+  let isMany = false;
+  for (const source of files) {
+    if (source.sizeBytes === 0) continue;
+    const part = { source, fromByte: 0, place: placeOf(source) };
+    const last = pieces.at(-1);
+    if (isMany && source.isOneOfMany === true && last !== undefined) last.parts.push(part);
+    else pieces.push({ ...(source.isOneOfMany === true ? {} : { path: source.path }), parts: [part] });
+    isMany = source.isOneOfMany === true;
+  }
+  return pieces;
+}
+
+function piecesOfData(source: LifeboatSource, places: readonly Place[]): readonly PieceToWrite[] {
+  let begin = 0;
+  const pieces = places.map((place) => {
+    const fromByte = begin;
+    begin += place.sizeBytes;
+    return { path: source.path, parts: [{ source, fromByte, place }] };
+  });
+  if (begin !== source.sizeBytes)
+    throw new Error(`${source.path} has ${source.sizeBytes} bytes, places for it ${begin}`);
+  return pieces;
+}
+
+async function writePiece(
+  file: ByteWriter,
+  { path, parts }: PieceToWrite,
+  onBytes: (count: number) => void,
+): Promise<LifeboatPiece> {
+  const hash = createHash('sha256');
+  const { inFile: start, onDisk: startByte } = required(parts[0], 'part of a piece').place;
+  let end = start;
+  const put = async (bytes: Uint8Array, position: number): Promise<void> => {
+    hash.update(bytes);
+    await file.write(bytes, position);
+    end = position + bytes.length;
+  };
+  for (const { source, fromByte, place } of parts) {
+    await put(new Uint8Array(place.inFile - end), end);
+    const reader = await source.open();
+    try {
+      await eachChunk(
+        reader,
+        place.sizeBytes,
+        async (bytes, position) => {
+          await put(bytes, place.inFile + position);
+          onBytes(bytes.length);
+        },
+        fromByte,
+      );
+    } finally {
+      await reader.close();
+    }
+  }
+  const sha256 = hash.digest('hex');
+  return { ...(path === undefined ? {} : { path }), startByte, sizeBytes: end - start, sha256 };
 }
 
 function aligned(bytes: number): number {

@@ -1,4 +1,4 @@
-// Sector 0 of a disk that boots a partition by GRUB for BIOS: GRUB's boot.img with the place of its core image, and a table.
+// Sector 0 of a disk whose only partition is the lifeboat: a table, and for BIOS GRUB's boot.img with the place of its core image.
 // Field places: grub-core/boot/i386/pc/boot.S and include/grub/i386/pc/boot.h of GRUB 2.06; the table as core/disk/mbr.ts.
 import { MigrateError } from '@migrate/core';
 
@@ -35,16 +35,30 @@ export interface MbrSectorRequest {
 export function mbrSector({ bootImage, coreSector, diskId, partition }: MbrSectorRequest): Uint8Array {
   if (bootImage.length !== sectorBytes || bootImage[510] !== 0x55 || bootImage[511] !== 0xaa)
     throw new MigrateError('invalid-input', "GRUB's boot.img is no boot sector");
-  const { startSector, sectors } = partition;
-  if (startSector + sectors > 2 ** 32)
-    throw new MigrateError('unsupported', `sector ${startSector + sectors} lies beyond what an MBR can name`);
-  const sector = Buffer.alloc(sectorBytes);
+  const sector = Buffer.from(lifeboatSector({ diskId, number: 4, ...partition }));
   Buffer.from(bootImage.subarray(0, codeBytes)).copy(sector);
   sector.writeBigUInt64LE(BigInt(coreSector), kernelSectorOffset);
   sector[bootDriveOffset] = 0xff;
   sector.writeUInt16LE(0x9090, driveCheckOffset);
+  return sector;
+}
+
+export interface LifeboatSectorRequest {
+  /** The disk's signature: 8 hexadecimal digits. */
+  readonly diskId: string;
+  /** Of the only partition, 1 to 4. */
+  readonly number: number;
+  readonly startSector: number;
+  readonly sectors: number;
+}
+
+/** Sector 0 with a table and no boot code. Throws `unsupported` for places that 32 bits do not hold. */
+export function lifeboatSector({ diskId, number, startSector, sectors }: LifeboatSectorRequest): Uint8Array {
+  if (startSector + sectors > 2 ** 32)
+    throw new MigrateError('unsupported', `sector ${startSector + sectors} lies beyond what an MBR can name`);
+  const sector = Buffer.alloc(sectorBytes);
   sector.writeUInt32LE(Number.parseInt(diskId, 16), signatureOffset);
-  const entry = sector.subarray(entriesOffset + 3 * entryBytes);
+  const entry = sector.subarray(entriesOffset + (number - 1) * entryBytes);
   entry[0] = 0x80;
   entry.set(beyondChs, 1);
   entry[4] = fatType;

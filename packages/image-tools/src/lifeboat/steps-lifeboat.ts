@@ -6,7 +6,6 @@ import {
   messageOf,
   type ReadingHandler,
   type RedoableHandler,
-  readerOf,
   refuseExisting,
   removeUefiBootEntry,
   required,
@@ -18,7 +17,8 @@ import {
 } from '@migrate/core';
 import { wipeDiskEnd } from '../flash/commit-sectors.ts';
 import type { LifeboatWay } from './lifeboat-contents.ts';
-import { type LifeboatSource, makeLifeboat } from './make-lifeboat.ts';
+import { lifeboatSources } from './lifeboat-sources.ts';
+import { makeLifeboat } from './make-lifeboat.ts';
 import { proveLifeboat } from './prove-lifeboat.ts';
 
 /** The same on every machine: nothing in a lifeboat depends on when it was made. */
@@ -40,8 +40,8 @@ const make: UndoableHandler<StepOf<'make-lifeboat'>> = {
       emit,
       planId: plan.id,
       diskPath: plan.target.pathInStage1,
-      files: await Promise.all(step.files.map((file) => sourceOf(host, file))),
-      data: await Promise.all(step.data.map((file) => sourceOf(host, file))),
+      files: await lifeboatSources(host, step.files),
+      data: await lifeboatSources(host, step.data),
       layout: {
         way,
         serial: step.serial,
@@ -120,19 +120,9 @@ async function wayOf(
   { way }: StepOf<'make-lifeboat'>,
 ): Promise<{ readonly way: LifeboatWay; readonly disk: string }> {
   if (way.kind === 'gpt') return { way: { kind: 'gpt', partitionGuid: way.partitionGuid }, disk: way.diskGuid };
+  if (way.kind === 'partition') return { way: { kind: 'partition' }, disk: way.diskId };
   const [bootImage, coreImage] = await Promise.all([host.readFile(way.bootImage), host.readFile(way.coreImage)]);
   return { way: { kind: 'mbr', bootImage, coreImage }, disk: way.diskId };
-}
-
-async function sourceOf(host: Host, file: StepOf<'make-lifeboat'>['files'][number]): Promise<LifeboatSource> {
-  const { path } = file;
-  if ('text' in file) {
-    const bytes = Buffer.from(file.text);
-    return { path, sizeBytes: bytes.length, open: async () => readerOf(bytes) };
-  }
-  const status = await host.status(file.from);
-  if (status?.kind !== 'file') throw new MigrateError('not-found', `${file.from} is no file`);
-  return { path, sizeBytes: status.sizeBytes, open: () => host.openRead(file.from) };
 }
 
 /** Writes one sector, durable, and reads it back. */
