@@ -108,6 +108,16 @@ describe('a PC with room behind the image', () => {
     expect(plan.stage2.at(-1)).toMatchObject({ kind: 'leave-lifeboat', bootEntry: 'balena migrate lifeboat' });
   });
 
+  it('looks at a GPT only where that switches', () => {
+    const menuOf = (facts: Partial<Facts>): string => {
+      const make = made(planOf({ facts })).stage1.find((step) => step.kind === 'make-lifeboat');
+      const menu = make?.files.find(({ path }) => path === 'grub/grub.cfg');
+      return menu !== undefined && 'text' in menu ? menu.text : '';
+    };
+    expect(menuOf({ firmware: uefi, disks: [gptDisk] })).toMatch(/^linux .* 'migrate\.lifeboat' 'gpt'$/m);
+    expect(menuOf({})).toMatch(/^linux .* 'migrate\.lifeboat'$/m);
+  });
+
   it('rehearses without a switch', () => {
     const { runtime } = pcAssets();
     const config = { ...pcConfig(), debug: { noFlash: true } };

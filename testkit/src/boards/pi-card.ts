@@ -22,6 +22,8 @@ export interface PiCard {
   readonly board: PiBoard;
   /** Initramfs with the drivers that count as built into the old system's kernel; see pi-emulator.ts. */
   readonly builtIn?: string;
+  /** Every write to the card is logged there, by QEMU's blklogwrites. */
+  readonly writeLog?: string;
 }
 
 /** Of the modules of a kernel, those that a Pi or stage 2 could ask for. */

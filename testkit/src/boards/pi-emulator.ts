@@ -2,6 +2,7 @@
 // firmware decides again. Modelled, not run: the firmware itself, overlays, the mailbox (see pi-old-systems.ts), and drivers
 // that are built into the vendor's kernels but modules in Debian's.
 import { randomBytes } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +20,8 @@ export interface EmulatedPi extends Machine {
   readonly starts: readonly FirmwareStart[];
   /** Whether the next start would be by tryboot. A power cut clears it. */
   isTrybootSet(): boolean;
+  /** Pulls the plug and puts it back. */
+  cutPower(): void;
 }
 
 type Started = FirmwareStart & { readonly kind: 'starts' };
@@ -27,25 +30,32 @@ type Started = FirmwareStart & { readonly kind: 'starts' };
 const waitMs = 800_000;
 
 /** Powers a Pi on. `trybootFlag` is what the firmware has kept of a restart before. */
-export async function startEmulatedPi({ card, board, builtIn }: PiCard, trybootFlag = false): Promise<EmulatedPi> {
+export async function startEmulatedPi(inserted: PiCard, trybootFlag = false): Promise<EmulatedPi> {
+  const { card, board, builtIn } = inserted;
   const directory = await mkdtemp(join(tmpdir(), 'migrate-pi-'));
   const errors: string[] = [];
   const serial = serialLog(() => errors.join(''));
   const starts: FirmwareStart[] = [];
   let flag = trybootFlag;
   let powered: PoweredMachine | undefined;
-  let cutPower: () => void = () => {};
-  const powerCut = new Promise<'off'>((resolve) => {
-    cutPower = () => resolve('off');
+  let isCutShort = false;
+  let unplug: () => void = () => {};
+  const unplugged = new Promise<'off'>((resolve) => {
+    unplug = () => resolve('off');
   });
   const shell = serialShell({ log: serial, send: (text) => powered?.type(text) });
 
   const runQemu = async (start: Started, files: BootFiles): Promise<'restart' | 'off'> => {
     await writeBoot(directory, { start, files, board, tryboot: start.configFile === 'tryboot.txt', builtIn });
     const from = serial.text().length;
-    powered = await powerOn({ ...qemuCommand({ start, board, card, directory }), directory, serial, errors });
-    void powerCut.then(powered.cutPower);
+    powered = await powerOn({ ...qemuCommand({ start, inserted, directory }), directory, serial, errors });
+    void unplugged.then(powered.cutPower);
     const end = await powered.ended;
+    if (isCutShort) {
+      isCutShort = false;
+      flag = false;
+      return 'restart';
+    }
     flag = /.*PI-MAILBOX reboot-flags (\d+)/s.exec(serial.text().slice(from))?.[1] === '1';
     return end;
   };
@@ -61,7 +71,7 @@ export async function startEmulatedPi({ card, board, builtIn }: PiCard, trybootF
       flag = false;
       starts.push(start);
       serial.append(`\nPI-FIRMWARE ${describe(start)}\n`);
-      end = files === undefined || start.kind === 'hangs' ? await powerCut : await runQemu(start, files);
+      end = files === undefined || start.kind === 'hangs' ? await unplugged : await runQemu(start, files);
     }
     flag = false;
   };
@@ -89,12 +99,16 @@ export async function startEmulatedPi({ card, board, builtIn }: PiCard, trybootF
       return Object.fromEntries(stats.map((entry) => [entry.device, entry.stats.wr_operations]));
     },
     kill: async () => {
-      cutPower();
+      unplug();
       await exited;
     },
     exited,
     starts,
     isTrybootSet: () => flag,
+    cutPower: () => {
+      isCutShort = true;
+      powered?.cutPower();
+    },
   };
 }
 
@@ -149,13 +163,11 @@ const emulators = {
 
 function qemuCommand({
   start,
-  board,
-  card,
+  inserted: { card, board, writeLog },
   directory,
 }: {
   start: Started;
-  board: PiBoard;
-  card: string;
+  inserted: PiCard;
   directory: string;
 }): Pick<EmulatorOptions, 'program' | 'args'> {
   const { emulatedBy, name } = board.model;
@@ -168,7 +180,15 @@ function qemuCommand({
       ...['-machine', emulatedBy, '-display', 'none', '-monitor', 'none', ...serial],
       ...['-kernel', join(directory, 'kernel'), '-initrd', join(directory, 'initramfs'), '-append', commandLine],
       ...(start.deviceTree === undefined ? [] : ['-dtb', join(directory, 'device-tree')]),
-      ...['-drive', `file=${card},format=raw,if=sd,cache=unsafe`],
+      ...['-drive', `if=sd,cache=unsafe,${driverArguments(card, writeLog)}`],
     ],
   };
+}
+
+/** The log counts each write when it is made, so that it can be gone on with when the power was cut. */
+function driverArguments(card: string, writeLog: string | undefined): string {
+  if (writeLog === undefined) return `file=${card},format=raw`;
+  const begins = statSync(writeLog).size === 0 ? 'log-sector-size=512' : 'log-append=on';
+  const files = `file.driver=file,file.filename=${card},log.driver=file,log.filename=${writeLog}`;
+  return `driver=blklogwrites,${files},${begins},log-super-update-interval=1`;
 }

@@ -2,7 +2,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { execa } from 'execa';
 import { type ArrivedWrite, type CrashState, crashStates } from './crash-states.ts';
-import { type LoggedWrite, openWriteLog, type WriteLog } from './write-log.ts';
+import { type LoggedWrite, openWriteLog, type WriteLog, type WriteLogOptions } from './write-log.ts';
 
 export interface DiskState extends CrashState {
   /** Bytes of the disk in this state. */
@@ -13,7 +13,7 @@ export interface DiskState extends CrashState {
   materialise<T>(look: (path: string) => Promise<T>): Promise<T>;
 }
 
-export interface DiskStatesRequest {
+export interface DiskStatesRequest extends WriteLogOptions {
   /** The disk as it was before the first entry. */
   readonly base: string;
   readonly log: string;
@@ -52,11 +52,12 @@ export async function examineStates(
     touchedFrom = from,
     to = Number.POSITIVE_INFINITY,
     chooses = () => true,
+    ...options
   }: DiskStatesRequest,
   check: (state: DiskState) => Promise<string>,
 ): Promise<Readonly<Record<string, number>>> {
   const counts: Record<string, number> = {};
-  const writes = await openWriteLog(log);
+  const writes = await openWriteLog(log, options);
   await execa('cp', ['--sparse=always', base, work]);
   const file = await open(work, 'r+');
   try {

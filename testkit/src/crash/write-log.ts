@@ -20,10 +20,19 @@ export interface WriteLog {
 }
 
 const magic = 0x6a736677736872n;
+const flush: LoggedWrite = { kind: 'flush', startByte: 0, sizeBytes: 0, isForced: true, dataByte: 0 };
 const flags = { flush: 1, forced: 2, discard: 4 };
 
+export interface WriteLogOptions {
+  /**
+   * Writes before which the guest waited until all was durable, and after. For media that are sent no flushes, as cards are, so that
+   * the log has none.
+   */
+  readonly isFlushed?: (entry: LoggedWrite) => boolean;
+}
+
 /** Opens a log that is complete: the super block counts what was there at the last flush. */
-export async function openWriteLog(path: string): Promise<WriteLog> {
+export async function openWriteLog(path: string, { isFlushed = () => false }: WriteLogOptions = {}): Promise<WriteLog> {
   const file = await open(path, 'r');
   const read = async (startByte: number, sizeBytes: number): Promise<Buffer> => {
     const bytes = Buffer.alloc(sizeBytes);
@@ -45,10 +54,12 @@ export async function openWriteLog(path: string): Promise<WriteLog> {
       const isDiscard = ((bits ?? 0) & flags.discard) !== 0;
       const isFlush = ((bits ?? 0) & flags.flush) !== 0;
       // A flush comes before the data of the same request.
-      if (isFlush) entries.push({ kind: 'flush', startByte: 0, sizeBytes: 0, isForced: true, dataByte: 0 });
+      if (isFlush) entries.push(flush);
       if (sizeBytes === 0) continue;
       const isForced = ((bits ?? 0) & flags.forced) !== 0;
-      entries.push({ kind: isDiscard ? 'discard' : 'write', startByte, sizeBytes, isForced, dataByte: position });
+      const kind = isDiscard ? 'discard' : 'write';
+      const write: LoggedWrite = { kind, startByte, sizeBytes, isForced, dataByte: position };
+      entries.push(...(isFlushed(write) ? [flush, write, flush] : [write]));
       if (!isDiscard) position += sizeBytes;
     }
   }

@@ -5,17 +5,19 @@ import { open } from 'node:fs/promises';
 import { crc32, createNodeHost, writtenRanges } from '@migrate/core';
 import { proveImage } from '@migrate/image-tools';
 import type { DiskState } from '../crash/disk-states.ts';
-import type { RecordedMigration } from './recorded-migration.ts';
+import type { RecordedStage2 } from './recorded-migration.ts';
 
 const sectorBytes = 512;
+/** `board_sector` of init, which counts starts there; no file system has it. */
+export const startsSector = 12;
 /** Of a chunk that is compared at once. */
 const compareBytes = 1024 * 1024;
 
 /** Returns "old", "lifeboat" or "new", or "bricked: …" with what is missing. */
 export type BootModel = (state: DiskState) => Promise<string>;
 
-export async function bootModel(migration: RecordedMigration): Promise<BootModel> {
-  const { shape, lifeboat, image, base, after } = migration;
+export async function bootModel(recorded: RecordedStage2): Promise<BootModel> {
+  const { way, lifeboat, image, base, after } = recorded;
   const [before, final] = [await open(base), await open(after)];
   const { size: diskBytes } = await before.stat();
   const sectorOf = async (file: typeof before, startByte: number): Promise<Buffer> => {
@@ -34,7 +36,7 @@ export async function bootModel(migration: RecordedMigration): Promise<BootModel
 
   const old = (state: DiskState): string => {
     // But for the sectors that are looked at above: GRUB behind an MBR, and the entries of a GPT, belong to it.
-    const from = (shape === 'uefi' ? 2 : 1) * sectorBytes;
+    const from = (way === 'gpt' ? 2 : 1) * sectorBytes;
     const isHurt =
       state.isTouched({ startByte: from, endByte: lifeboat.startByte }) ||
       state.isTouched({ startByte: lifeboat.startByte + lifeboat.sizeBytes, endByte: diskBytes - sectorBytes });
@@ -43,9 +45,10 @@ export async function bootModel(migration: RecordedMigration): Promise<BootModel
   const boat = async (state: DiskState): Promise<string> => {
     for (const { path, startByte, sizeBytes, sha256 } of lifeboat.pieces) {
       if (!state.isTouched({ startByte, endByte: startByte + sizeBytes })) continue;
-      const digest = createHash('sha256')
-        .update(await state.read(startByte, sizeBytes))
-        .digest('hex');
+      const bytes = await state.read(startByte, sizeBytes);
+      const counter = lifeboat.startByte + startsSector * sectorBytes - startByte;
+      if (counter >= 0 && counter < sizeBytes) bytes.fill(0, counter, counter + sectorBytes);
+      const digest = createHash('sha256').update(bytes).digest('hex');
       if (digest !== sha256) return `bricked: ${path ?? 'the file system'} of the lifeboat is damaged`;
     }
     return 'lifeboat';
@@ -64,14 +67,15 @@ export async function bootModel(migration: RecordedMigration): Promise<BootModel
     return 'new';
   };
 
-  const bios: BootModel = async (state) => {
+  // GRUB's boot code, or firmware that looks for a FAT partition in the table.
+  const bySectorZero: BootModel = async (state) => {
     const first = await state.read(0, sectorBytes);
     if (first.equals(switched)) return boat(state);
     if (first.equals(firstNew)) return fresh(state);
     return first.equals(firstOld) ? old(state) : 'bricked: sector 0 is none of the three';
   };
   // UEFI specification 2.10, 5.3.2: the primary header counts where its checksum is right, else the backup.
-  const uefi: BootModel = async (state) => {
+  const byGpt: BootModel = async (state) => {
     const first = await state.read(0, sectorBytes);
     if (first[450] !== 0xee || first.readUInt16LE(510) !== 0xaa55) return 'bricked: there is no protective MBR';
     const primary = await state.read(sectorBytes, sectorBytes);
@@ -82,7 +86,7 @@ export async function bootModel(migration: RecordedMigration): Promise<BootModel
       ? old(state)
       : 'bricked: no header of a GPT is one of the three';
   };
-  return shape === 'uefi' ? uefi : bios;
+  return { mbr: bySectorZero, partition: bySectorZero, gpt: byGpt }[way];
 }
 
 function isSound(header: Buffer): boolean {

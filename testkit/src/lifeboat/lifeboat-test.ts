@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CrashState } from '../crash/crash-states.ts';
 import { examineStates } from '../crash/disk-states.ts';
 import { armingModel } from './arming-model.ts';
-import { bootModel } from './boot-model.ts';
+import { startsSector } from './boot-model.ts';
+import { type JudgedState, judgeStage2 } from './judge-stage2.ts';
 import { type ArmedMachine, runWithCuts, seededRandom } from './power-cuts.ts';
 import { type RecordedMigration, type RecordOptions, recordMigration } from './recorded-migration.ts';
 
@@ -17,14 +18,12 @@ const seed = Number(process.env.MIGRATE_CUTS_SEED ?? 20_261_121);
 const fewestCuts = 10;
 /** As many starts in vain as a lifeboat allows, and one from the old system. */
 const cutsInARow = 3;
-/** `board_sector` of init. */
-const startsSector = 12;
 
 export function describeLifeboat(name: string, options: RecordOptions): void {
   describe(name, () => {
     let migration: RecordedMigration;
     let armed: ArmedMachine;
-    const judged: { readonly name: string; readonly said: string }[] = [];
+    const judged: JudgedState[] = [];
     beforeAll(async () => {
       migration = await recordMigration(options);
       const { shape, variables, directory } = migration;
@@ -35,26 +34,12 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
     afterAll(() => migration?.close());
 
     it('boots the old system, the lifeboat or the whole new system after a power cut at any write of stage 2', async () => {
-      const judge = await bootModel(migration);
-      const { base, log, stage2From, switchedAt, directory } = migration;
-      const bricked: string[] = [];
-      const work = join(directory, 'stage-2.state');
-      judged.length = 0;
-      const counts = await examineStates(
-        { base, log, work, unitBytes: 512, from: stage2From, touchedFrom: switchedAt },
-        async (state) => {
-          const said = await judge(state);
-          judged.push({ name: state.name, said });
-          if (said.startsWith('bricked')) bricked.push(`${state.name}: ${said}`);
-          return said;
-        },
-      );
+      const counts = await judgeStage2(migration, (state) => judged.push(state));
       console.log(`${name}, cut in stage 2: ${JSON.stringify(counts)}`);
-      expect(bricked).toEqual([]);
+      expect(judged.filter(({ said }) => said.startsWith('bricked'))).toEqual([]);
       expect(counts.lifeboat).toBeGreaterThan(50);
       expect(counts.new).toBeGreaterThan(0);
       expect(counts.old).toBeGreaterThan(0);
-      await rm(work);
     });
 
     it.each([

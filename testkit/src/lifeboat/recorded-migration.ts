@@ -3,10 +3,10 @@ import { copyFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createNodeHost, type LifeboatRecord, readLifeboatRecord } from '@migrate/core';
+import { createNodeHost, type LifeboatRecord, type LifeboatWay, readLifeboatRecord } from '@migrate/core';
 import { execa } from 'execa';
 import { type BalenaImage, balenaImage } from '../balena-image.ts';
-import { openWriteLog } from '../crash/write-log.ts';
+import { openWriteLog, type WriteLogOptions } from '../crash/write-log.ts';
 import { debianDisk, mountShare, oldSystemUp } from '../debian-disk.ts';
 import { type Pc, startPc } from '../pc.ts';
 import { fillWorkDirectory, roadOn, takeShare } from '../road/road.ts';
@@ -14,29 +14,34 @@ import { migrateAndCheck } from '../road/road-test.ts';
 
 export type LifeboatShape = 'bios-mbr' | 'uefi';
 
-export interface RecordedMigration {
-  readonly shape: LifeboatShape;
+/** What stage 2 of a recorded migration is judged by. */
+export interface RecordedStage2 {
+  readonly way: LifeboatWay['kind'];
   readonly image: BalenaImage;
   /** The disk before, raw. */
   readonly base: string;
   /** It when the new system had run. */
   readonly after: string;
-  /** UEFI variables when stage 2 started. */
-  readonly variables: string;
-  /** When it switched the firmware to the lifeboat: the boot entries of the lifeboat and of the new system are there. */
-  readonly variablesAtSwitch: string;
   readonly log: string;
-  /** Number of entries of the log when stage 1 began. */
-  readonly stage1From: number;
   /** Number of entries that were durable before the one that switches the firmware to the lifeboat was written. */
   readonly stage2From: number;
   /** Number of that one. GRUB may have written its environment block since the last flush. */
   readonly switchedAt: number;
   readonly lifeboat: LifeboatRecord;
-  /** From the start of stage 2 to the end of the new system. */
-  readonly stage2Ms: number;
   /** For whoever works with it. */
   readonly directory: string;
+}
+
+export interface RecordedMigration extends RecordedStage2 {
+  readonly shape: LifeboatShape;
+  /** UEFI variables when stage 2 started. */
+  readonly variables: string;
+  /** When it switched the firmware to the lifeboat: the boot entries of the lifeboat and of the new system are there. */
+  readonly variablesAtSwitch: string;
+  /** Number of entries of the log when stage 1 began. */
+  readonly stage1From: number;
+  /** From the start of stage 2 to the end of the new system. */
+  readonly stage2Ms: number;
   close(): Promise<void>;
 }
 
@@ -96,9 +101,10 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
     });
     await migrateAndCheck(road, { deviceType, firmware, grade: 'A' });
     const planId = /stage 2, plan ([0-9a-f]+)/.exec(machine.log())?.[1] ?? '';
-    const { stage2From, switchedAt, lifeboat } = await findSwitch({ log, after, planId, shape, stage1From });
+    const way = shape === 'uefi' ? 'gpt' : 'mbr';
+    const { stage2From, switchedAt, lifeboat } = await findSwitch({ log, after, planId, way, stage1From });
     return {
-      ...{ shape, image, base, after, variables, variablesAtSwitch, log, directory },
+      ...{ way, shape, image, base, after, variables, variablesAtSwitch, log, directory },
       ...{ stage1From, stage2From, switchedAt, lifeboat },
       stage2Ms: watch.stage2Ms(),
       close: () => rm(directory, { recursive: true, force: true }),
@@ -132,30 +138,37 @@ async function entriesOf(log: string): Promise<number> {
   return writes.entries.length;
 }
 
-/** The sector that was written says where the lifeboat begins, and there it says of itself what it is. */
-async function findSwitch({
+/** Where the sector lies that switches, and what it says of the sector where the lifeboat begins. */
+const switches: Readonly<Record<LifeboatWay['kind'], { readonly place: number; startSector(sector: Buffer): number }>> =
+  {
+    mbr: { place: 0, startSector: (sector) => sector.readUInt32LE(502) },
+    partition: { place: 0, startSector: (sector) => sector.readUInt32LE(454) },
+    gpt: { place: sectorBytes, startSector: (sector) => Number(sector.readBigUInt64LE(72)) - 16 },
+  };
+
+/** Finds the write that switched, and the lifeboat, which says of itself what it is. */
+export async function findSwitch({
   log,
   after,
   planId,
-  shape,
+  way,
   stage1From,
-}: {
-  log: string;
-  after: string;
-  planId: string;
-  shape: LifeboatShape;
-  stage1From: number;
+  ...options
+}: WriteLogOptions & {
+  readonly log: string;
+  readonly after: string;
+  readonly planId: string;
+  readonly way: LifeboatWay['kind'];
+  readonly stage1From: number;
 }): Promise<{ readonly stage2From: number; readonly switchedAt: number; readonly lifeboat: LifeboatRecord }> {
-  const place = shape === 'uefi' ? sectorBytes : 0;
-  const writes = await openWriteLog(log);
+  const { place, startSector } = switches[way];
+  const writes = await openWriteLog(log, options);
   const disk = await createNodeHost().openRead(after);
   try {
     for (const [index, entry] of writes.entries.entries()) {
       const isThere = entry.startByte <= place && entry.startByte + entry.sizeBytes >= place + sectorBytes;
       if (index < stage1From || entry.kind !== 'write' || !isThere) continue;
-      const sector = await writes.data(entry, place - entry.startByte, sectorBytes);
-      const startByte =
-        sectorBytes * (shape === 'uefi' ? Number(sector.readBigUInt64LE(72)) - 16 : sector.readUInt32LE(502));
+      const startByte = sectorBytes * startSector(await writes.data(entry, place - entry.startByte, sectorBytes));
       const flushed = writes.entries.findLastIndex(({ kind }, number) => kind === 'flush' && number < index);
       return {
         stage2From: flushed + 1,

@@ -1,21 +1,51 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { judgeByFirmware, recordedPi } from '../boards/pi-power-cuts.ts';
+import { type JudgedState, judgeStage2 } from '../lifeboat/judge-stage2.ts';
 import { type PiRoad, startPiRoad } from './pi-road.ts';
+import { failure } from './road.ts';
 import { migrateAndCheck } from './road-test.ts';
 
 describe('a Raspberry Pi 2 with 32-bit Debian and firmware that does not know tryboot', () => {
   let road: PiRoad;
   beforeAll(async () => {
-    road = await startPiRoad('stretch-32', 'raspberry-pi2');
+    road = await startPiRoad('stretch-32', 'raspberry-pi2', { isRecorded: true });
   });
   afterAll(() => road?.close());
 
-  it('becomes balenaOS by itself, started by one sector of config.txt that is put back first', async () => {
-    await migrateAndCheck(road, { deviceType: 'raspberry-pi2', firmware: 'device-tree' });
-    expect(road.machine.log()).toMatch(/stage 2 init.*\/config\.txt is restored.*the payload is on/s);
-    expect(road.machine.starts).toMatchObject([
+  it('becomes balenaOS by itself, though its power is cut while the card is written', async () => {
+    const { machine } = road;
+    await migrateAndCheck(road, {
+      ...{ deviceType: 'raspberry-pi2', firmware: 'device-tree', grade: 'A' },
+      meanwhile: async () => {
+        await machine.waitFor(/flashing.* [4-9]\d ?%/, { unless: failure, timeoutMs: 600_000 });
+        machine.cutPower();
+      },
+    });
+    // One sector of config.txt starts stage 2; it is put back first.
+    expect(machine.log()).toMatch(/stage 2 init.*\/config\.txt is restored.*the payload is on/s);
+    expect(machine.log()).toContain('started from the lifeboat');
+    expect(machine.starts).toMatchObject([
       { configFile: 'config.txt', kernel: 'kernel7.img', initramfs: [] },
       { configFile: 'config.txt', kernel: 'kernel7.img', initramfs: ['balena-migrate/stage2.img'] },
+      { configFile: 'config.txt', kernel: 'kernel7.img', initramfs: ['stage2.img'] },
       { configFile: 'config.txt', kernel: 'kernel7.img', initramfs: ['initrd'] },
     ]);
+  });
+
+  it('boots the old system, the lifeboat or the whole new system after a power cut at any write of stage 2', async () => {
+    const judged: JudgedState[] = [];
+    const counts = await judgeStage2(await recordedPi(road), (state) => judged.push(state));
+    console.log(`Pi 2, cut in stage 2: ${JSON.stringify(counts)}`);
+    expect(judged.filter(({ said }) => said.startsWith('bricked'))).toEqual([]);
+    expect(counts.lifeboat).toBeGreaterThan(50);
+    expect(counts.new).toBeGreaterThan(0);
+    expect(counts.old).toBeGreaterThan(0);
+  });
+
+  it('boots one of them by its firmware, or whole stage 2, from before stage 1 on', async () => {
+    const counts = await judgeByFirmware(await recordedPi(road), 10);
+    console.log(`Pi 2, by its firmware: ${JSON.stringify(counts)}`);
+    const kinds = Object.keys(counts).map((said) => said.replace(/ \(.*\)/, ''));
+    expect(kinds.sort()).toEqual(['lifeboat', 'new', 'old', 'stage 2']);
   });
 });

@@ -32,7 +32,7 @@ describe('a Raspberry Pi 3 with 64-bit Debian 12 and firmware that knows tryboot
 
   describe('once it is armed', () => {
     beforeAll(async () => {
-      const config = configYaml({ extra: ['all_wifis: true'] });
+      const config = configYaml({ extra: ['all_wifis: true', 'staging: ram'] });
       await road.machine.writeFile(`${road.workDirectory}/balena-migrate.yml`, config);
       const { exitCode, stdout, stderr } = await road.migrate('--mode', 'immediate', '--yes');
       expect(exitCode, stdout + stderr).toBe(0);

@@ -1,25 +1,33 @@
 // The road on an emulated Raspberry Pi: everything lies on its card beforehand.
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { balenaImage } from '../balena-image.ts';
 import { makePiCard, type PiCard } from '../boards/pi-card.ts';
 import { type EmulatedPi, startEmulatedPi } from '../boards/pi-emulator.ts';
+import type { PiBoard } from '../boards/pi-firmware.ts';
 import { oldSystems, type PiSystemName } from '../boards/pi-old-systems.ts';
 import { piTarget } from '../boards/pi-target.ts';
 import { fillWorkDirectory, type Road, roadOn } from './road.ts';
 
 export interface PiRoad extends Road {
   readonly machine: EmulatedPi;
+  readonly board: PiBoard;
   /** Of the old system. */
   readonly bootDirectory: string;
+  /** The card before, and the log of all that was written to it since. */
+  readonly recorded?: { readonly base: string; readonly log: string };
   /** The same road on a machine of its own, which starts from a copy of the card as it is now, by tryboot. */
   fork(): Promise<PiRoad>;
 }
 
 /** A Pi whose old system is up. */
-export async function startPiRoad(name: PiSystemName, deviceType: string): Promise<PiRoad> {
+export async function startPiRoad(
+  name: PiSystemName,
+  deviceType: string,
+  { isRecorded = false }: { readonly isRecorded?: boolean } = {},
+): Promise<PiRoad> {
   const directory = await mkdtemp(join(tmpdir(), 'migrate-road-'));
   const work = join(directory, 'work');
   await mkdir(work);
@@ -46,16 +54,26 @@ export async function startPiRoad(name: PiSystemName, deviceType: string): Promi
       await remount('rw');
       return roadWith({ ...card, card: copy }, { trybootFlag: true });
     };
-    return { ...road, machine, bootDirectory, fork };
+    return { ...road, machine, board: card.board, bootDirectory, fork };
   };
 
-  const road = await roadWith(built, { trybootFlag: false });
+  const recorded = isRecorded ? await recording(directory, built) : undefined;
+  const writeLog = recorded === undefined ? {} : { writeLog: recorded.log };
+  const road = await roadWith({ ...built, ...writeLog }, { trybootFlag: false });
   await road.machine.waitForAgent();
   return {
     ...road,
+    ...(recorded === undefined ? {} : { recorded }),
     close: async () => {
       await road.close();
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+async function recording(directory: string, { card }: PiCard): Promise<NonNullable<PiRoad['recorded']>> {
+  const [base, log] = [join(directory, 'base.img'), join(directory, 'writes.log')];
+  await execa('cp', ['--sparse=always', card, base]);
+  await writeFile(log, '');
+  return { base, log };
 }

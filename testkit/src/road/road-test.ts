@@ -50,7 +50,16 @@ interface MigratedSystem {
 /** Migrates with the tool's own reboot, and checks what the new system and its disk say. `extra`: more lines of `migrate`. */
 export async function migrateAndCheck(
   road: Road,
-  { archives, extra = [], ...system }: Omit<MigratedSystem, 'backup'> & { readonly extra?: readonly string[] },
+  {
+    archives,
+    extra = [],
+    meanwhile = async () => {},
+    ...system
+  }: Omit<MigratedSystem, 'backup'> & {
+    readonly extra?: readonly string[];
+    /** What happens to the machine on its way. */
+    readonly meanwhile?: () => Promise<void>;
+  },
 ): Promise<void> {
   // Over the console of a board it would take long to get there.
   const hasData = system.firmware !== 'device-tree';
@@ -66,6 +75,7 @@ export async function migrateAndCheck(
     }),
   );
   await startUnseen(road, `./${road.bundle}/migrate --mode immediate --yes`);
+  await meanwhile();
   await checkMigrated(road, {
     ...system,
     backup,
