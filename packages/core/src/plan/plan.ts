@@ -3,6 +3,7 @@ import type { TargetImage } from '../assets/image.ts';
 import type { SurveyedVolume } from '../backup/survey-backup.ts';
 import type { BootRestore, SectorChange, Stage2BootSettings } from '../initramfs/initramfs.ts';
 import type { LogDrive } from '../log/log-drive.ts';
+import type { AreaPlace } from '../machine/facts.ts';
 import type { NetworkChoice } from '../network/choose-profiles.ts';
 
 export const planVersion = 1;
@@ -61,6 +62,29 @@ export type UbootFlag =
   | { readonly place: 'gap'; readonly disk: DiskIdentity; readonly offsetBytes: number }
   | { readonly place: 'file'; readonly uuid: string; readonly fileSystem: string; readonly path: string };
 
+/** A time in which a power cut leaves a machine that does not boot. */
+export interface PowerWindow {
+  /** Written in it. */
+  readonly bytes: number;
+  /** About, and no less. */
+  readonly seconds: number;
+  /** Why it is there. */
+  readonly why: string;
+}
+
+/**
+ * Boot loaders before the partitions, which firmware takes whatever the partition table says. All that the image has before `endByte`
+ * is written after everything else. Bytes on the disk; each sector is one write.
+ */
+export interface LoaderSectors {
+  /** Where the image's first partition begins. */
+  readonly endByte: number;
+  /** First sectors of the old loaders, in the order in which they are cleared. */
+  readonly cleared: readonly number[];
+  /** Sectors of the image without which it does not boot, in the order in which they are written: the last writes of all. */
+  readonly last: readonly number[];
+}
+
 /** How firmware is switched to a lifeboat: by sector 0 with boot code, by the header of a GPT, or by an MBR that firmware reads itself. */
 export type LifeboatWay =
   | {
@@ -76,14 +100,16 @@ export type LifeboatWay =
   | { readonly kind: 'partition'; readonly diskId: string };
 
 /**
- * A file for the lifeboat by its path there: copied, with a text of its own, or made of several initramfs archives. `fromDirectory`:
- * the plain files of a directory, those named or all, below `path` ("" is the root).
+ * A file for the lifeboat by its path there: copied, with contents of its own, or made of several initramfs archives. `fromDirectory`:
+ * the plain files of a directory, those named or all, below `path` ("" is the root). `area`: bytes of a disk outside of file systems.
  */
 export type LifeboatFile = { readonly path: string } & (
   | { readonly from: string }
-  | { readonly text: string }
+  /** `encoding`: what `text` is, where the file holds other bytes than text. */
+  | { readonly text: string; readonly encoding?: 'base64' }
   | { readonly archives: readonly string[] }
   | { readonly fromDirectory: string; readonly names?: readonly string[] }
+  | { readonly area: AreaPlace }
 );
 
 /** A partition that stage 1 makes, as it is found again: by where it was made, and by its label. */
@@ -333,19 +359,32 @@ export type Step =
       readonly id: string;
       /** The disk boots the lifeboat meanwhile: nothing that it needs is wiped. */
       readonly keepsTables?: true;
+      /** What lies before the partitions is left to `commit-image`. */
+      readonly loaders?: LoaderSectors;
       readonly payload: string;
       readonly sizeBytes: number;
       /** Less than `sizeBytes` where only used blocks are written. */
       readonly writtenBytes: number;
     }
-  | { readonly kind: 'verify-image'; readonly id: string; readonly payload: string }
+  | {
+      readonly kind: 'verify-image';
+      readonly id: string;
+      readonly payload: string;
+      /** As in `flash-image`. */
+      readonly loaders?: LoaderSectors;
+    }
   | {
       readonly kind: 'configure-image';
       readonly id: string;
       readonly files: readonly PlacedFile[];
       readonly logPath: string;
     }
-  | { readonly kind: 'commit-image'; readonly id: string; readonly payload: string }
+  | {
+      readonly kind: 'commit-image';
+      readonly id: string;
+      readonly payload: string;
+      readonly loaders?: LoaderSectors;
+    }
   | { readonly kind: 'write-file-systems'; readonly id: string }
   | { readonly kind: 'commit-table'; readonly id: string }
   | {
@@ -396,6 +435,8 @@ export interface Plan {
   readonly grade: Grade;
   /** Why it is no better; absent for A. */
   readonly gradeReason?: string;
+  /** For B. */
+  readonly window?: Pick<PowerWindow, 'bytes' | 'seconds'>;
   readonly memory: Budget;
   /** One for each file system that stage 1 writes to, named by a directory in it. */
   readonly spaces: readonly SpaceBudget[];
