@@ -9,7 +9,7 @@ describe('a machine with Windows 10 and UEFI', () => {
   let road: WindowsRoad;
   beforeAll(async () => {
     road = await startWindowsRoad();
-    await configureWindows(road, ['reboot: 1', 'all_wifis: true'], 'quiet');
+    await configureWindows(road, ['reboot: 1', 'all_wifis: true', 'require_grade: A'], 'quiet');
   });
   afterAll(() => road?.close());
 
@@ -49,7 +49,7 @@ describe('a machine with Windows 10 and UEFI', () => {
       const { image, disk } = road;
       await checkMigrated(
         { machine, image, disk: disk.disk, isWired: true },
-        { deviceType, firmware: 'uefi', hostname: 'BROWNFIELD' },
+        { deviceType, firmware: 'uefi', hostname: 'BROWNFIELD', grade: 'A' },
       );
     } finally {
       await machine.kill();

@@ -43,8 +43,8 @@ export interface Stage2Ordering {
   readonly bootTarget: readonly Step[];
   /** Where the backup lies in the payload's file system. */
   readonly backup?: { readonly directory: string; readonly limitBytes: number };
-  /** Its boot entries, and the step that leaves it. */
-  readonly lifeboat?: { readonly entries: readonly Step[]; readonly leave: Step };
+  /** What makes it where stage 1 could not, its boot entries, and the step that leaves it. */
+  readonly lifeboat?: { readonly fill?: Step; readonly entries: readonly Step[]; readonly leave: Step };
   readonly noFlash: boolean;
 }
 
@@ -80,6 +80,7 @@ export function orderStage2({
             limitBytes: backup.limitBytes,
           } satisfies Step,
         ]),
+    ...(lifeboat?.fill === undefined ? [] : [lifeboat.fill]),
     ...(hasLifeboat
       ? [
           {

@@ -10,6 +10,7 @@ import {
   type LifeboatPiece,
   type LifeboatRecord,
   lifeboatRecordStart,
+  readerOf,
   serializeLifeboatRecord,
 } from '@migrate/core';
 import { eachChunk } from './each-chunk.ts';
@@ -17,11 +18,19 @@ import { type LifeboatContents, type LifeboatRequest, layOutLifeboat, regionAlig
 import { proveLifeboat } from './prove-lifeboat.ts';
 import { looseAlignBytes, type Region, type RegionPrograms, reserveRegion } from './reserve-region.ts';
 
+/** The same on every machine: nothing in a lifeboat depends on when it was made. */
+export const volumeTime = new Date(0);
+
 export interface LifeboatSource {
   /** Path in its volume, without a slash before it; for data a name. */
   readonly path: string;
   readonly sizeBytes: number;
   readonly open: () => Promise<ByteReader>;
+}
+
+export function textSource(path: string, text: string): LifeboatSource {
+  const bytes = Buffer.from(text);
+  return { path, sizeBytes: bytes.length, open: async () => readerOf(bytes) };
 }
 
 export interface MakeLifeboatRequest {
@@ -62,13 +71,9 @@ export async function makeLifeboat(request: MakeLifeboatRequest): Promise<Lifebo
   const startByte = fileSystemStartByte + region.whole.startByte;
   const file = await host.openWrite(path);
   try {
-    await doing(`writing the lifeboat ${path}`, 'write-failed', async () => {
-      const pieces = await fill(file, request, { contents, region, startByte });
-      const { sizeBytes } = contents;
-      const record: LifeboatRecord = { planId, startByte, sizeBytes, ...contents.wayRecord(startByte), pieces };
-      await file.write(serializeLifeboatRecord(record), region.whole.fileByte + lifeboatRecordStart);
-    });
-    await file.flush();
+    await doing(`writing the lifeboat ${path}`, 'write-failed', () =>
+      writeLifeboat(file, request, { contents, region }),
+    );
   } finally {
     await file.close();
   }
@@ -81,6 +86,29 @@ export async function makeLifeboat(request: MakeLifeboatRequest): Promise<Lifebo
   }
 }
 
+/** Writes a lifeboat with its record into its place, durable; `inPlace` are pieces of it that are there already. */
+export async function writeLifeboat(
+  file: ByteWriter,
+  request: Pick<MakeLifeboatRequest, 'planId' | 'files' | 'data' | 'fileSystemStartByte' | 'emit'>,
+  { contents, region, inPlace = [] }: LifeboatPlace,
+): Promise<LifeboatRecord> {
+  const startByte = request.fileSystemStartByte + region.whole.startByte;
+  const pieces = [...(await fill(file, request, { contents, region, startByte })), ...inPlace];
+  const { planId } = request;
+  const { sizeBytes } = contents;
+  const record: LifeboatRecord = { planId, startByte, sizeBytes, ...contents.wayRecord(startByte), pieces };
+  await file.write(serializeLifeboatRecord(record), region.whole.fileByte + lifeboatRecordStart);
+  await file.flush();
+  return record;
+}
+
+export interface LifeboatPlace {
+  readonly contents: LifeboatContents;
+  /** `fileByte` is a place in what is written to. */
+  readonly region: Region;
+  readonly inPlace?: readonly LifeboatPiece[];
+}
+
 /** Where a part of a source goes. */
 interface Place {
   readonly inFile: number;
@@ -90,7 +118,12 @@ interface Place {
 
 async function fill(
   file: ByteWriter,
-  { files, data, fileSystemStartByte, emit }: MakeLifeboatRequest,
+  {
+    files,
+    data,
+    fileSystemStartByte,
+    emit,
+  }: Pick<MakeLifeboatRequest, 'files' | 'data' | 'fileSystemStartByte' | 'emit'>,
   { contents, region, startByte }: { contents: LifeboatContents; region: Region; startByte: number },
 ): Promise<readonly LifeboatPiece[]> {
   const written: LifeboatPiece[] = [];

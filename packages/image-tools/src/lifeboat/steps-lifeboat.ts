@@ -6,7 +6,6 @@ import {
   messageOf,
   type ReadingHandler,
   type RedoableHandler,
-  readerOf,
   refuseExisting,
   removeUefiBootEntry,
   required,
@@ -18,11 +17,9 @@ import {
 } from '@migrate/core';
 import { wipeDiskEnd } from '../flash/commit-sectors.ts';
 import type { LifeboatWay } from './lifeboat-contents.ts';
-import { type LifeboatSource, makeLifeboat } from './make-lifeboat.ts';
+import { type LifeboatSource, makeLifeboat, textSource, volumeTime } from './make-lifeboat.ts';
 import { proveLifeboat } from './prove-lifeboat.ts';
 
-/** The same on every machine: nothing in a lifeboat depends on when it was made. */
-const volumeTime = new Date(0);
 const wipeChunkBytes = 1024 * 1024;
 
 const make: UndoableHandler<StepOf<'make-lifeboat'>> = {
@@ -126,10 +123,7 @@ async function wayOf(
 
 async function sourceOf(host: Host, file: StepOf<'make-lifeboat'>['files'][number]): Promise<LifeboatSource> {
   const { path } = file;
-  if ('text' in file) {
-    const bytes = Buffer.from(file.text);
-    return { path, sizeBytes: bytes.length, open: async () => readerOf(bytes) };
-  }
+  if ('text' in file) return textSource(path, file.text);
   const status = await host.status(file.from);
   if (status?.kind !== 'file') throw new MigrateError('not-found', `${file.from} is no file`);
   return { path, sizeBytes: status.sizeBytes, open: () => host.openRead(file.from) };
