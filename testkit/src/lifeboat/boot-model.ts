@@ -5,7 +5,7 @@ import { open } from 'node:fs/promises';
 import { crc32, createNodeHost, writtenRanges } from '@migrate/core';
 import { proveImage } from '@migrate/image-tools';
 import type { DiskState } from '../crash/disk-states.ts';
-import type { RecordedMigration } from './recorded-migration.ts';
+import type { RecordedStage2 } from './recorded-migration.ts';
 
 const sectorBytes = 512;
 /** Of a chunk that is compared at once. */
@@ -14,7 +14,7 @@ const compareBytes = 1024 * 1024;
 /** Returns "old", "lifeboat" or "new", or "bricked: …" with what is missing. */
 export type BootModel = (state: DiskState) => Promise<string>;
 
-export async function bootModel(migration: RecordedMigration): Promise<BootModel> {
+export async function bootModel(migration: RecordedStage2): Promise<BootModel> {
   const { shape, lifeboat, image, base, after } = migration;
   const [before, final] = [await open(base), await open(after)];
   const { size: diskBytes } = await before.stat();

@@ -14,29 +14,32 @@ import { migrateAndCheck } from '../road/road-test.ts';
 
 export type LifeboatShape = 'bios-mbr' | 'uefi';
 
-export interface RecordedMigration {
+export interface RecordedStage2 {
   readonly shape: LifeboatShape;
   readonly image: BalenaImage;
-  /** The disk before, raw. */
+  /** The disk before the first write of the log, raw. */
   readonly base: string;
   /** It when the new system had run. */
   readonly after: string;
-  /** UEFI variables when stage 2 started. */
-  readonly variables: string;
-  /** When it switched the firmware to the lifeboat: the boot entries of the lifeboat and of the new system are there. */
-  readonly variablesAtSwitch: string;
   readonly log: string;
-  /** Number of entries of the log when stage 1 began. */
-  readonly stage1From: number;
   /** Number of entries that were durable before the one that switches the firmware to the lifeboat was written. */
   readonly stage2From: number;
   /** Number of that one. GRUB may have written its environment block since the last flush. */
   readonly switchedAt: number;
   readonly lifeboat: LifeboatRecord;
-  /** From the start of stage 2 to the end of the new system. */
-  readonly stage2Ms: number;
   /** For whoever works with it. */
   readonly directory: string;
+}
+
+export interface RecordedMigration extends RecordedStage2 {
+  /** UEFI variables when stage 2 started. */
+  readonly variables: string;
+  /** When it switched the firmware to the lifeboat: the boot entries of the lifeboat and of the new system are there. */
+  readonly variablesAtSwitch: string;
+  /** Number of entries of the log when stage 1 began. */
+  readonly stage1From: number;
+  /** From the start of stage 2 to the end of the new system. */
+  readonly stage2Ms: number;
   close(): Promise<void>;
 }
 
@@ -95,11 +98,10 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
       close: () => machine.kill(),
     });
     await migrateAndCheck(road, { deviceType, firmware, grade: 'A' });
-    const planId = /stage 2, plan ([0-9a-f]+)/.exec(machine.log())?.[1] ?? '';
-    const { stage2From, switchedAt, lifeboat } = await findSwitch({ log, after, planId, shape, stage1From });
+    const switched = await findSwitch({ log, after, shape, stage1From, said: machine.log() });
     return {
       ...{ shape, image, base, after, variables, variablesAtSwitch, log, directory },
-      ...{ stage1From, stage2From, switchedAt, lifeboat },
+      ...{ stage1From, ...switched },
       stage2Ms: watch.stage2Ms(),
       close: () => rm(directory, { recursive: true, force: true }),
     };
@@ -108,7 +110,11 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
   }
 }
 
-function watchStage2(machine: Pc, onMoment: (moment: 'start' | 'switch') => void): { readonly stage2Ms: () => number } {
+/** Tells of two moments of stage 2 when they come. */
+export function watchStage2(
+  machine: Pc,
+  onMoment: (moment: 'start' | 'switch') => void,
+): { readonly stage2Ms: () => number } {
   // The plan that is shown before names the same steps.
   const moments = {
     start: 'migrate: stage 2 init',
@@ -133,19 +139,21 @@ async function entriesOf(log: string): Promise<number> {
 }
 
 /** The sector that was written says where the lifeboat begins, and there it says of itself what it is. */
-async function findSwitch({
+export async function findSwitch({
   log,
   after,
-  planId,
   shape,
   stage1From,
+  said,
 }: {
   log: string;
   after: string;
-  planId: string;
   shape: LifeboatShape;
   stage1From: number;
-}): Promise<{ readonly stage2From: number; readonly switchedAt: number; readonly lifeboat: LifeboatRecord }> {
+  /** By the machine. */
+  said: string;
+}): Promise<Pick<RecordedStage2, 'stage2From' | 'switchedAt' | 'lifeboat'>> {
+  const planId = /stage 2, plan ([0-9a-f]+)/.exec(said)?.[1] ?? '';
   const place = shape === 'uefi' ? sectorBytes : 0;
   const writes = await openWriteLog(log);
   const disk = await createNodeHost().openRead(after);

@@ -330,6 +330,8 @@ export type Step =
       readonly files: readonly LifeboatFile[];
       /** For stage 2 alone, which takes them from where they lie. */
       readonly data: readonly { readonly path: string; readonly from: string }[];
+      /** Files that hold passwords and keys. */
+      readonly secrets: readonly string[];
     }
   | {
       readonly kind: 'prove-lifeboat';

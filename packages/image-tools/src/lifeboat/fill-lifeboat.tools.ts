@@ -26,6 +26,7 @@ const diskBytes = 256 * mebibyte;
 const fatStart = 64 * mebibyte;
 const fatBytes = 160 * mebibyte;
 const image = Buffer.alloc(5 * mebibyte + 321, 'balenaOS, or so ');
+const secret = Buffer.from('a password\n');
 const kernel = Buffer.alloc(3 * mebibyte + 7, 'a kernel ');
 let work: string;
 let disk: string;
@@ -54,6 +55,7 @@ const step: StepOf<'fill-lifeboat'> = {
     { path: 'grub/grub.cfg', text: 'boot\n' },
   ],
   data: [{ path: 'image', from: '/image' }],
+  secrets: ['/config.json', '/keyfile'],
 };
 
 const fat = (): string => `${disk}@@${fatStart}`;
@@ -93,7 +95,9 @@ async function diskWithFat(reservedMib = 45, prepare: () => Promise<void> = asyn
   });
   await prepare();
   await copy('image', image);
+  await copy('config.json', secret);
   await copy('vmlinuz', kernel);
+  await copy('keyfile', secret);
   await copy('seal.json', sealOf('a-plan'));
   await copy('volume.img', Buffer.alloc(reservedMib * mebibyte));
 }
@@ -130,6 +134,9 @@ describe('a lifeboat made in a file of a FAT', () => {
     expect(found?.equals(image)).toBe(true);
     // The header names the table of entries in the lifeboat's reserved sectors.
     expect(Buffer.from(sector.bytes, 'base64').readBigUInt64LE(72)).toBe(BigInt(startByte / 512 + 16));
+    expect(record.secrets).toHaveLength(2);
+    for (const place of record.secrets ?? [])
+      expect(await readExactly(reader, place.startByte, place.sizeBytes)).toEqual(secret);
     await reader.close();
     expect(execFileSync('fsck.vfat', ['-n', '-v', await partOf(startByte, record.sizeBytes)]).toString()).toMatch(
       /32 bit entries/,

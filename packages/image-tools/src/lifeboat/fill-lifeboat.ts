@@ -2,6 +2,7 @@
 // do not tell it. All of it comes from that FAT, read from the bare disk; what the old system starts is not touched.
 import { createHash } from 'node:crypto';
 import {
+  type ByteRange,
   type ByteReader,
   type Emit,
   type Host,
@@ -19,6 +20,9 @@ import { type Extent, findRun } from './file-extents.ts';
 import { layOutLifeboat, regionAlignBytes } from './lifeboat-contents.ts';
 import { type LifeboatSource, textSource, volumeTime, writeLifeboat } from './make-lifeboat.ts';
 import { mostLoosePieces, type Region } from './reserve-region.ts';
+
+/** The record has room for some dozen places. */
+const neighbourBytes = 64 * 1024;
 
 export interface FillLifeboatRequest {
   readonly host: Host;
@@ -55,7 +59,7 @@ export async function fillLifeboat(request: FillLifeboatRequest): Promise<Lifebo
     const record = await writeLifeboat(
       disk,
       { planId, files, data: [], fileSystemStartByte, emit },
-      { contents, region, inPlace },
+      { contents, region, inPlace, secrets: await placesOf(volume, step) },
     );
     checkSeal(record, seal.files);
     return record;
@@ -137,6 +141,25 @@ async function piecesOf(
     pieces.push({ path, startByte, sizeBytes, sha256: hash.digest('hex') });
   }
   return pieces;
+}
+
+/** Where the files with passwords and keys lie on the disk, with what lies between neighbours, which is stage 1's own too. */
+async function placesOf(
+  volume: FatVolume,
+  { secrets, fileSystemStartByte }: StepOf<'fill-lifeboat'>,
+): Promise<NonNullable<LifeboatRecord['secrets']>> {
+  const ranges: ByteRange[] = [];
+  for (const path of secrets) ranges.push(...(await volume.rangesOf(await fileAt(volume, path))));
+  const places: { startByte: number; sizeBytes: number }[] = [];
+  for (const range of ranges.sort((a, b) => a.startByte - b.startByte)) {
+    const startByte = fileSystemStartByte + range.startByte;
+    const endByte = fileSystemStartByte + range.endByte;
+    const last = places.at(-1);
+    if (last === undefined || startByte - last.startByte - last.sizeBytes > neighbourBytes)
+      places.push({ startByte, sizeBytes: endByte - startByte });
+    else last.sizeBytes = endByte - last.startByte;
+  }
+  return places;
 }
 
 /** What went into the lifeboat is what stage 1 has made. */

@@ -86,17 +86,20 @@ export async function makeLifeboat(request: MakeLifeboatRequest): Promise<Lifebo
   }
 }
 
-/** Writes a lifeboat with its record into its place, durable; `inPlace` are pieces of it that are there already. */
+/** Writes a lifeboat with its record into its place, durable. */
 export async function writeLifeboat(
   file: ByteWriter,
   request: Pick<MakeLifeboatRequest, 'planId' | 'files' | 'data' | 'fileSystemStartByte' | 'emit'>,
-  { contents, region, inPlace = [] }: LifeboatPlace,
+  { contents, region, inPlace = [], secrets }: LifeboatPlace,
 ): Promise<LifeboatRecord> {
   const startByte = request.fileSystemStartByte + region.whole.startByte;
   const pieces = [...(await fill(file, request, { contents, region, startByte })), ...inPlace];
   const { planId } = request;
   const { sizeBytes } = contents;
-  const record: LifeboatRecord = { planId, startByte, sizeBytes, ...contents.wayRecord(startByte), pieces };
+  const record: LifeboatRecord = {
+    ...{ planId, startByte, sizeBytes, ...contents.wayRecord(startByte), pieces },
+    ...(secrets === undefined ? {} : { secrets }),
+  };
   await file.write(serializeLifeboatRecord(record), region.whole.fileByte + lifeboatRecordStart);
   await file.flush();
   return record;
@@ -106,7 +109,9 @@ export interface LifeboatPlace {
   readonly contents: LifeboatContents;
   /** `fileByte` is a place in what is written to. */
   readonly region: Region;
+  /** Pieces of it that are there already. */
   readonly inPlace?: readonly LifeboatPiece[];
+  readonly secrets?: NonNullable<LifeboatRecord['secrets']>;
 }
 
 /** Where a part of a source goes. */

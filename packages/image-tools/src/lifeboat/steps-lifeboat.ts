@@ -147,12 +147,16 @@ async function writeSector(context: StepContext, { startByte, bytes }: SectorWri
   }
 }
 
-async function wipe(context: StepContext, { pieces }: LifeboatRecord, paths: readonly string[]): Promise<void> {
+async function wipe(
+  context: StepContext,
+  { pieces, secrets = [] }: LifeboatRecord,
+  paths: readonly string[],
+): Promise<void> {
   const disk = await context.host.openDisk(required(context.targetPath, 'target disk'));
   try {
     const zeros = new Uint8Array(wipeChunkBytes);
-    for (const { path, startByte, sizeBytes } of pieces) {
-      if (path === undefined || !paths.includes(path)) continue;
+    const own = pieces.filter(({ path }) => path !== undefined && paths.includes(path));
+    for (const { startByte, sizeBytes } of [...own, ...secrets]) {
       for (let done = 0; done < sizeBytes; done += zeros.length)
         await disk.write(zeros.subarray(0, Math.min(zeros.length, sizeBytes - done)), startByte + done);
     }

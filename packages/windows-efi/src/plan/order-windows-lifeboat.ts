@@ -89,6 +89,7 @@ export function orderWindowsLifeboat({
         ...{ fileSystemStartByte, fromByte, serial, way },
         files: [...sources, ...staging.boot.files.filter((file) => 'text' in file)],
         data: filesOf(image).map(({ payload: name }) => ({ path: name, from: `${payloadFiles}/${name}` })),
+        secrets: [packedPath, ...payload.map(({ pathInFileSystem }) => pathInFileSystem)],
       },
       entries: lifeboatEntry(staging),
       leave: leaveLifeboat(staging, { hasBackup: false }),

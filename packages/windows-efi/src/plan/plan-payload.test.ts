@@ -45,8 +45,11 @@ function withDisk(change: (disk: WindowsDisk) => Partial<WindowsDisk>): Changes 
 }
 
 describe('a machine with Windows and room behind the image', () => {
-  it.each(['boot-next', 'boot-manager'] as const)('gets grade A, by %s', (windowsBoot) => {
-    const plan = made(planOf({ migrate: { windowsBoot, requireGrade: 'A' } }));
+  it.each([
+    ['boot-next', {}],
+    ['boot-manager', { windowsBoot: 'boot-manager' as const }],
+  ])('gets grade A, by %s', (_, way) => {
+    const plan = made(planOf({ migrate: { ...way, requireGrade: 'A' } }));
     expect([plan.grade, plan.gradeReason]).toEqual(['A', undefined]);
   });
 

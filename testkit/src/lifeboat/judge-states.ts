@@ -1,0 +1,63 @@
+// Every state in which a power cut could have left the disk of a recorded migration.
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import type { CrashState } from '../crash/crash-states.ts';
+import { examineStates } from '../crash/disk-states.ts';
+import { bootModel } from './boot-model.ts';
+import type { RecordedStage2 } from './recorded-migration.ts';
+
+export interface JudgedState {
+  readonly name: string;
+  /** As `bootModel` says. */
+  readonly said: string;
+}
+
+export interface Judgement {
+  readonly judged: readonly JudgedState[];
+  /** How often each was said. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Those that boot nothing, and why. */
+  readonly bricked: readonly string[];
+}
+
+/** Judges all states from the last one on that is durable before the switch. */
+export async function judgeStates(migration: RecordedStage2): Promise<Judgement> {
+  const judge = await bootModel(migration);
+  const { base, log, stage2From, switchedAt, directory } = migration;
+  const judged: JudgedState[] = [];
+  const work = join(directory, 'stage-2.state');
+  const counts = await examineStates(
+    { base, log, work, unitBytes: 512, from: stage2From, touchedFrom: switchedAt },
+    async (state) => {
+      const said = await judge(state);
+      judged.push({ name: state.name, said });
+      return said;
+    },
+  );
+  await rm(work);
+  const bricked = judged.filter(({ said }) => said.startsWith('bricked')).map(({ name, said }) => `${name}: ${said}`);
+  return { judged, counts, bricked };
+}
+
+/** Copies the disk in the first state of stage 2 that is wanted. */
+export async function copyState(
+  { base, log, stage2From, directory }: RecordedStage2,
+  { to, isWanted }: { to: string; isWanted: (state: CrashState) => boolean },
+): Promise<void> {
+  const work = join(directory, 'copy.state');
+  let isFound = false;
+  const chooses = (state: CrashState): boolean => {
+    if (isFound || !isWanted(state)) return false;
+    isFound = true;
+    return true;
+  };
+  await examineStates({ base, log, work, unitBytes: 512, from: stage2From, chooses }, (state) =>
+    state.materialise(async (path) => {
+      await execa('cp', ['--sparse=always', path, to]);
+      return 'copied';
+    }),
+  );
+  if (!isFound) throw new Error('there is no such state');
+  await rm(work);
+}
