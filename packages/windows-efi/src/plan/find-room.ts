@@ -47,7 +47,7 @@ export function findRoom(
     return error(
       'no-room',
       where,
-      `of the ${inMebibytes(sizeBytes)} MiB that stage 2 needs on the disk, a part would lie in the first ${inMebibytes(fromByte)} MiB`,
+      `of the ${inMebibytes(sizeBytes)} MiB that stage 2 needs on the disk, a part would lie in the first ${inMebibytes(fromByte)} MiB, where the new system will be`,
       hint,
     );
   const missing = Math.max(

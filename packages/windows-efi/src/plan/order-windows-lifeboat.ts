@@ -15,7 +15,7 @@ import {
   type TargetImage,
   volumeOverheadBytes,
 } from '@migrate/core';
-import { initramfsPath, kernelPath, lifeboatDirectory, payloadDirectory, payloadFiles } from './payload-paths.ts';
+import { initramfsPath, kernelPath, lifeboatFiles, payloadDirectory, payloadFiles } from './payload-paths.ts';
 import type { WindowsLifeboatStaging } from './plan-payload.ts';
 
 export interface WindowsLifeboat {
@@ -25,9 +25,9 @@ export interface WindowsLifeboat {
   readonly stage2: NonNullable<Stage2Ordering['lifeboat']>;
 }
 
-const packedPath = `${lifeboatDirectory}/payload.img`;
-const reservedPath = `${lifeboatDirectory}/volume.img`;
-const sealPath = `${lifeboatDirectory}/seal.json`;
+const packedPath = `${lifeboatFiles}/payload.img`;
+const reservedPath = `${lifeboatFiles}/volume.img`;
+const sealPath = `${lifeboatFiles}/seal.json`;
 
 export function orderWindowsLifeboat({
   staging,
@@ -106,7 +106,7 @@ function loadersOf(
     if ('text' in file) return [];
     const { path, from } = file;
     const sizeBytes = inBundle.find((known) => `${directory}/${known.path}` === from)?.sizeBytes ?? 0;
-    const to = `${lifeboatDirectory}/${path.slice(path.lastIndexOf('/') + 1)}`;
+    const to = `${lifeboatFiles}/${path.slice(path.lastIndexOf('/') + 1)}`;
     return [{ path, copied: { from, to, mode: 0o600, sizeBytes } }];
   });
 }

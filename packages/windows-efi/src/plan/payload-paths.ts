@@ -7,4 +7,4 @@ export const payloadFiles = `${payloadDirectory}/files`;
 export const kernelPath = `${payloadState}/boot/vmlinuz`;
 export const initramfsPath = `${payloadState}/boot/stage2.img`;
 /** What is only for the lifeboat. */
-export const lifeboatDirectory = `${payloadState}/lifeboat`;
+export const lifeboatFiles = `${payloadState}/lifeboat`;
