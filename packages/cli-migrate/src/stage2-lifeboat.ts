@@ -18,16 +18,21 @@ export interface LifeboatSearch {
   readonly targetPath: string;
 }
 
-/** The lifeboat of the plan, if it has one; throws `verify-mismatch` where it is not what stage 1 made. */
+/** The lifeboat of the plan, if it has one and stage 2 is not yet to make it; throws `verify-mismatch` where it is not what stage 1 made. */
 export async function findLifeboat(
   host: Host,
   plan: Plan,
   { oldRoot, boardedAt, ramDirectory, targetPath }: LifeboatSearch,
 ): Promise<LifeboatRecord | undefined> {
-  if (!plan.stage1.some(({ kind }) => kind === 'make-lifeboat')) return undefined;
+  const isMadeHere = plan.stage2.some(({ kind }) => kind === 'fill-lifeboat');
+  if (!isMadeHere && !plan.stage1.some(({ kind }) => kind === 'make-lifeboat')) return undefined;
   const kept = `${ramDirectory}/${lifeboatPlaceName}`;
   const paths = [kept, `${oldRoot}${plan.stateDirectoryInFileSystem}/payload/${lifeboatPlaceName}`];
   const startByte = boardedAt ?? (await readPlace(host, paths));
+  if (startByte === undefined) {
+    if (isMadeHere) return undefined;
+    throw new MigrateError('not-found', 'the payload does not say where the lifeboat lies');
+  }
   const disk = await host.openRead(targetPath);
   try {
     const record = await readLifeboatRecord(disk, { startByte, planId: plan.id });
@@ -39,14 +44,14 @@ export async function findLifeboat(
   }
 }
 
-async function readPlace(host: Host, paths: readonly string[]): Promise<number> {
+async function readPlace(host: Host, paths: readonly string[]): Promise<number | undefined> {
   for (const path of paths) {
     const text = await host.readText(path);
     if (text === undefined) continue;
     const { startByte } = JSON.parse(text) as { startByte?: unknown };
     if (typeof startByte === 'number' && Number.isSafeInteger(startByte)) return startByte;
   }
-  throw new MigrateError('not-found', 'the payload does not say where the lifeboat lies');
+  return undefined;
 }
 
 /** Those after the point of no return, with the small files that they need. */

@@ -1,8 +1,16 @@
-import { configureSteps, fileSteps, networkSteps, type StepHandlers, stage2Steps, uefiSteps } from '@migrate/core';
+import {
+  configureSteps,
+  fileSteps,
+  networkSteps,
+  reserveSteps,
+  type StepHandlers,
+  stage2Steps,
+  uefiSteps,
+} from '@migrate/core';
 import { beagleSteps } from '@migrate/device-beagle';
 import { rpiSteps } from '@migrate/device-rpi';
 import { grubSteps } from '@migrate/device-x86';
-import { archiveSteps, backupSteps, imageSteps, lifeboatSteps } from '@migrate/image-tools';
+import { archiveSteps, backupSteps, fillSteps, imageSteps, lifeboatSteps } from '@migrate/image-tools';
 import { windowsSteps } from '@migrate/windows-efi';
 
 /** Every kind of step with the code that carries it out; a kind left out does not compile. */
@@ -18,6 +26,8 @@ export const stepHandlers: StepHandlers = {
   ...uefiSteps,
   ...imageSteps,
   ...lifeboatSteps,
+  ...reserveSteps,
+  ...fillSteps,
   ...archiveSteps,
   ...configureSteps,
 };

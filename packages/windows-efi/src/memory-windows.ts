@@ -7,7 +7,9 @@ import {
   MigrateError,
   migratedNetworks,
   type Plan,
+  type Step,
   type StepHandlers,
+  type StepOf,
 } from '@migrate/core';
 import { inspectWindows } from './facts/inspect-windows.ts';
 import { collectWindowsNetworks } from './network/collect-windows-networks.ts';
@@ -112,6 +114,8 @@ export async function createMemoryWindows(machine: string, options: MemoryWindow
   const host = createMemoryHost({
     files: {
       [`${payloadVolume}/System Volume Information`]: '',
+      // In place of what `localPlan` leaves out.
+      [`${payloadVolume}/balena-migrate/payload/files/config.json`]: '{}',
       [bootManager]: 'what starts Windows',
       ...bundleFiles(),
     },
@@ -185,5 +189,15 @@ function localPlan(plan: Plan): Plan {
     typeof value === 'string' && value.startsWith('C:\\migrate') ? localPath(value) : value,
   );
   const local = JSON.parse(text) as Plan;
-  return { ...local, stage1: local.stage1.filter(({ id }) => id !== 'write-config-json') };
+  const stage1 = local.stage1.filter(({ id }) => id !== 'write-config-json');
+  return {
+    ...local,
+    stage1: stage1.map((step) => (step.kind === 'on-payload-partition' ? withLittleRoom(step) : step)),
+  };
+}
+
+/** What is reserved would be in memory here. */
+function withLittleRoom(outer: StepOf<'on-payload-partition'>): Step {
+  const { step } = outer;
+  return step.kind === 'reserve-lifeboat' ? { ...outer, step: { ...step, sizeBytes: 4096 } } : outer;
 }

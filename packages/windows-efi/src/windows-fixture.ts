@@ -1,7 +1,15 @@
 // What a fixture of fixtures/windows prints for each operation, and the files of a migration; tests change one thing of it at a time.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Assets, type Config, type Device, type ImageFacts, parseConfig, type RuntimeAsset } from '@migrate/core';
+import {
+  type Assets,
+  type BootManager,
+  type Config,
+  type Device,
+  type ImageFacts,
+  parseConfig,
+  type RuntimeAsset,
+} from '@migrate/core';
 import type { WindowsReader } from './facts/inspect-windows.ts';
 import type { BootParts } from './plan/boot-parts.ts';
 
@@ -34,6 +42,7 @@ export const runtime: RuntimeAsset = {
     { path: 'runtime/busybox', sizeBytes: 2 * mebibyte, isExecutable: false },
     { path: 'app/stage2.js', sizeBytes: mebibyte, isExecutable: false },
     { path: 'app/init', sizeBytes: 8192, isExecutable: false },
+    { path: 'runtime/lifeboat/BOOTX64.EFI', sizeBytes: 300_000, isExecutable: false },
   ],
 };
 
@@ -98,11 +107,36 @@ export function windowsConfig(changes: Partial<Config['migrate']> = {}): Config 
   return { ...config, migrate: { ...config.migrate, ...changes } };
 }
 
+/** Starts a lifeboat as GRUB does; nothing else is asked of it. */
+const lifeboatStarter: BootManager = {
+  kind: 'grub',
+  bootFiles: () => [],
+  isInCharge: () => false,
+  check: () => [],
+  checkTarget: () => [],
+  bootDirectory: () => '/boot/balena-migrate',
+  bootOnce: () => [],
+  restoreBoot: () => [],
+  bootTarget: () => [],
+  lifeboat: ({ loaderDirectory, commandLine }, { disk, image }) =>
+    disk.table?.kind !== 'gpt' || image.table.kind !== 'gpt'
+      ? 'both the disk and the image need a GPT'
+      : {
+          way: { kind: 'gpt', diskGuid: disk.table.id },
+          files: [
+            { path: 'EFI/BOOT/BOOTX64.EFI', from: `${loaderDirectory}/BOOTX64.EFI` },
+            { path: 'grub/grub.cfg', text: `linux /vmlinuz ${commandLine.join(' ')}\n` },
+          ],
+          entry: { description: 'balena migrate lifeboat', filePath: '\\EFI\\BOOT\\BOOTX64.EFI' },
+        },
+  bootsFromPartitions: () => true,
+};
+
 /** What a PC is once Windows is gone. */
 export const pcDevice: Device = {
   name: 'pc',
   deviceTypes: ['generic-amd64'],
   architecture: 'x86_64',
   matches: () => true,
-  bootManagers: [],
+  bootManagers: [lifeboatStarter],
 };

@@ -2,7 +2,7 @@
 import type { Host, Journal } from '@migrate/core';
 import { MigrateError, pathBelow } from '@migrate/core';
 import type { WindowsFacts } from './facts/windows-facts.ts';
-import { payloadState } from './plan/order-windows-stage1.ts';
+import { payloadState } from './plan/payload-paths.ts';
 import { restartScript } from './powershell/change-scripts.ts';
 import { runPowerShell } from './powershell/run-powershell.ts';
 import { findPayload } from './steps/payload-partition.ts';

@@ -20,12 +20,18 @@ export interface RecordedPi extends RecordedStage2 {
 /** A recorded migration that is over, and what is needed to judge it. */
 export async function recordedPi({ recorded, machine, image, disk, board }: PiRoad): Promise<RecordedPi> {
   if (recorded === undefined) throw new Error('nothing was recorded');
-  const planId = /stage 2, plan ([0-9a-f]+)/.exec(machine.log())?.[1] ?? '';
   const way = 'partition';
   // A card is sent no flushes. Here it is one with a cache, and of the flushes that the same code sends to the disk of a PC only those
   // around sector 0 count: the fewer there are, the more states.
   const isFlushed = ({ startByte }: LoggedWrite): boolean => startByte < sectorBytes;
-  const found = await findSwitch({ log: recorded.log, after: disk, planId, way, stage1From: 0, isFlushed });
+  const found = await findSwitch({
+    log: recorded.log,
+    after: disk,
+    way,
+    stage1From: 0,
+    said: machine.log(),
+    isFlushed,
+  });
   return { ...recorded, ...found, way, isFlushed, image, after: disk, board, directory: join(disk, '..') };
 }
 

@@ -52,6 +52,7 @@ export async function makeWindowsBundle(parent: string): Promise<string> {
   await kernelPart(kernel, join(bundle, 'boot'), licenses);
   const grub = await lifeboatPart();
   await copyFile(join(grub, 'grubx64.efi'), join(bundle, 'boot/grubx64.efi'));
+  await copyFile(join(grub, 'BOOTX64.EFI'), join(bundle, 'runtime/lifeboat/BOOTX64.EFI'));
   await copyFile(join(grub, 'grub.txt'), join(licenses, 'grub.txt'));
   const { name, version } = kernel;
   await describeContents(bundle, architecture, [...packages, ...(await grubPackages()), { name, version }]);

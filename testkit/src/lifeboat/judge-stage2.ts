@@ -1,6 +1,8 @@
-// Every state that a power cut could have left of a disk while stage 2 wrote to it, judged.
+// Every state in which a power cut could have left the disk of a recorded migration.
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { execa } from 'execa';
+import type { CrashState } from '../crash/crash-states.ts';
 import { examineStates } from '../crash/disk-states.ts';
 import type { WriteLogOptions } from '../crash/write-log.ts';
 import { bootModel } from './boot-model.ts';
@@ -12,13 +14,19 @@ export interface JudgedState {
   readonly said: string;
 }
 
-/** Counts what they boot; `onState` is told of each. */
-export async function judgeStage2(
-  recorded: RecordedStage2 & WriteLogOptions,
-  onState: (state: JudgedState) => void,
-): Promise<Readonly<Record<string, number>>> {
+export interface Judgement {
+  readonly judged: readonly JudgedState[];
+  /** How often each was said. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Those that boot nothing, and why. */
+  readonly bricked: readonly string[];
+}
+
+/** Judges all states from the last one on that is durable before the switch. */
+export async function judgeStage2(recorded: RecordedStage2 & WriteLogOptions): Promise<Judgement> {
   const { base, log, stage2From, switchedAt, directory, isFlushed } = recorded;
   const judge = await bootModel(recorded);
+  const judged: JudgedState[] = [];
   const work = join(directory, 'stage-2.state');
   const counts = await examineStates(
     {
@@ -27,10 +35,33 @@ export async function judgeStage2(
     },
     async (state) => {
       const said = await judge(state);
-      onState({ name: state.name, said });
+      judged.push({ name: state.name, said });
       return said;
     },
   );
   await rm(work);
-  return counts;
+  const bricked = judged.filter(({ said }) => said.startsWith('bricked')).map(({ name, said }) => `${name}: ${said}`);
+  return { judged, counts, bricked };
+}
+
+/** Copies the disk in the first state of stage 2 that is wanted. */
+export async function copyState(
+  { base, log, stage2From, directory }: RecordedStage2,
+  { to, isWanted }: { to: string; isWanted: (state: CrashState) => boolean },
+): Promise<void> {
+  const work = join(directory, 'copy.state');
+  let isFound = false;
+  const chooses = (state: CrashState): boolean => {
+    if (isFound || !isWanted(state)) return false;
+    isFound = true;
+    return true;
+  };
+  await examineStates({ base, log, work, unitBytes: 512, from: stage2From, chooses }, (state) =>
+    state.materialise(async (path) => {
+      await execa('cp', ['--sparse=always', path, to]);
+      return 'copied';
+    }),
+  );
+  if (!isFound) throw new Error('there is no such state');
+  await rm(work);
 }

@@ -18,7 +18,7 @@ export type LifeboatShape = 'bios-mbr' | 'uefi';
 export interface RecordedStage2 {
   readonly way: LifeboatWay['kind'];
   readonly image: BalenaImage;
-  /** The disk before, raw. */
+  /** The disk before the first write of the log, raw. */
   readonly base: string;
   /** It when the new system had run. */
   readonly after: string;
@@ -100,12 +100,11 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
       close: () => machine.kill(),
     });
     await migrateAndCheck(road, { deviceType, firmware, grade: 'A' });
-    const planId = /stage 2, plan ([0-9a-f]+)/.exec(machine.log())?.[1] ?? '';
     const way = shape === 'uefi' ? 'gpt' : 'mbr';
-    const { stage2From, switchedAt, lifeboat } = await findSwitch({ log, after, planId, way, stage1From });
+    const switched = await findSwitch({ log, after, way, stage1From, said: machine.log() });
     return {
       ...{ way, shape, image, base, after, variables, variablesAtSwitch, log, directory },
-      ...{ stage1From, stage2From, switchedAt, lifeboat },
+      ...{ stage1From, ...switched },
       stage2Ms: watch.stage2Ms(),
       close: () => rm(directory, { recursive: true, force: true }),
     };
@@ -114,7 +113,11 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
   }
 }
 
-function watchStage2(machine: Pc, onMoment: (moment: 'start' | 'switch') => void): { readonly stage2Ms: () => number } {
+/** Tells of two moments of stage 2 when they come. */
+export function watchStage2(
+  machine: Pc,
+  onMoment: (moment: 'start' | 'switch') => void,
+): { readonly stage2Ms: () => number } {
   // The plan that is shown before names the same steps.
   const moments = {
     start: 'migrate: stage 2 init',
@@ -150,17 +153,19 @@ const switches: Readonly<Record<LifeboatWay['kind'], { readonly place: number; s
 export async function findSwitch({
   log,
   after,
-  planId,
   way,
   stage1From,
+  said,
   ...options
 }: WriteLogOptions & {
   readonly log: string;
   readonly after: string;
-  readonly planId: string;
   readonly way: LifeboatWay['kind'];
   readonly stage1From: number;
-}): Promise<{ readonly stage2From: number; readonly switchedAt: number; readonly lifeboat: LifeboatRecord }> {
+  /** By the machine. */
+  readonly said: string;
+}): Promise<Pick<RecordedStage2, 'stage2From' | 'switchedAt' | 'lifeboat'>> {
+  const planId = /stage 2, plan ([0-9a-f]+)/.exec(said)?.[1] ?? '';
   const { place, startSector } = switches[way];
   const writes = await openWriteLog(log, options);
   const disk = await createNodeHost().openRead(after);

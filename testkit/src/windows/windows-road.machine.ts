@@ -1,15 +1,28 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { copyState, judgeStage2 } from '../lifeboat/judge-stage2.ts';
+import { runWithCuts } from '../lifeboat/power-cuts.ts';
+import { findSwitch, type RecordedStage2 } from '../lifeboat/recorded-migration.ts';
 import { checkMigrated } from '../road/road-test.ts';
 import { startWindowsPc } from './windows-pc.ts';
-import { configureWindows, deviceType, startWindowsRoad, traces, type WindowsRoad } from './windows-road.ts';
+import {
+  configureWindows,
+  deviceType,
+  type RecordedStart,
+  startWindowsRoad,
+  traces,
+  type WindowsRoad,
+} from './windows-road.ts';
 
 describe('a machine with Windows 10 and UEFI', () => {
   let road: WindowsRoad;
+  let recorded: RecordedStage2 & Pick<RecordedStart, 'variablesAtSwitch'>;
+  /** A state of the disk in the midst of flashing. */
+  let cut: string | undefined;
   beforeAll(async () => {
     road = await startWindowsRoad();
-    await configureWindows(road, ['reboot: 1', 'all_wifis: true'], 'quiet');
+    await configureWindows(road, ['reboot: 1', 'all_wifis: true', 'require_grade: A'], 'quiet');
   });
   afterAll(() => road?.close());
 
@@ -44,16 +57,40 @@ describe('a machine with Windows 10 and UEFI', () => {
   it('becomes balenaOS by itself, with its networks', async () => {
     expect((await road.migrate()).said).not.toContain('canary-');
     expect(road.windows.asked.at(-1)).toBe('restart');
-    const machine = await road.restart();
+    const { machine, ...started } = await road.restartRecorded();
     try {
-      const { image, disk } = road;
+      const { image, disk, directory } = road;
       await checkMigrated(
         { machine, image, disk: disk.disk, isWired: true },
-        { deviceType, firmware: 'uefi', hostname: 'BROWNFIELD' },
+        { deviceType, firmware: 'uefi', hostname: 'BROWNFIELD', grade: 'A' },
       );
+      const { base, log, variablesAtSwitch } = started;
+      const where = { log, after: disk.disk, way: 'gpt' as const };
+      const switched = await findSwitch({ ...where, stage1From: 0, said: machine.log() });
+      recorded = { ...{ image, base, directory, variablesAtSwitch }, ...where, ...switched };
     } finally {
       await machine.kill();
     }
+  });
+
+  it('boots Windows, the lifeboat or the whole new system after a power cut at any write of stage 2', async () => {
+    const { counts, bricked, judged } = await judgeStage2(recorded);
+    console.log(`from Windows, cut in stage 2: ${JSON.stringify(counts)}`);
+    expect(bricked).toEqual([]);
+    expect(counts.lifeboat).toBeGreaterThan(50);
+    expect(counts.new).toBeGreaterThan(0);
+    expect(counts.old).toBeGreaterThan(0);
+    cut = judged.filter(({ said }) => said === 'lifeboat').at(judged.length / 4)?.name;
+  });
+
+  it('and ends as the new system where the power is cut while the disk is flashed', async () => {
+    const { directory, variablesAtSwitch: variables } = recorded;
+    const disk = join(directory, 'cut.raw');
+    await copyState(recorded, { to: disk, isWanted: ({ name }) => name === cut });
+    const { end, log } = await runWithCuts({ firmware: 'uefi', memoryMib: 1024, disk, variables }, []);
+    expect(log).toMatch(/BdsDxe: starting Boot\w{4} "balena migrate lifeboat"/);
+    expect(log).toContain('started from the lifeboat');
+    expect(end).toBe('new-complete');
   });
 
   it('and is found by a firmware that has lost its variables', async () => {

@@ -1,4 +1,5 @@
 // The road from Windows: migrate's own code on a fake Windows, and the machine that real firmware starts from its disk.
+import { copyFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +16,7 @@ import {
 import { execa } from 'execa';
 import { type BalenaImage, balenaImage } from '../balena-image.ts';
 import { makeWindowsBundle } from '../bundle/bundle.ts';
+import { watchStage2 } from '../lifeboat/recorded-migration.ts';
 import type { Pc } from '../pc.ts';
 import { configYaml, fillConfiguration } from '../road/road.ts';
 import { type FakeWindows, startFakeWindows } from './fake-windows.ts';
@@ -39,6 +41,8 @@ export interface WindowsRoad {
   readonly image: BalenaImage;
   readonly bundle: string;
   readonly workDirectory: string;
+  /** For whoever works with the road. */
+  readonly directory: string;
   /** As migrate without a mode. */
   pretend(): Promise<Planned>;
   /** As migrate --mode immediate --yes; throws where it refuses or stage 1 fails. */
@@ -50,7 +54,18 @@ export interface WindowsRoad {
   changeInPayload(name: string): Promise<void>;
   /** Shuts Windows down and switches the machine on. */
   restart(): Promise<Pc>;
+  /** The same, with a copy of the disk as it is then and with every write recorded. */
+  restartRecorded(): Promise<RecordedStart>;
   close(): Promise<void>;
+}
+
+export interface RecordedStart {
+  readonly machine: Pc;
+  /** The disk at the start, raw. */
+  readonly base: string;
+  readonly log: string;
+  /** The firmware's variables when stage 2 switched it to the lifeboat. */
+  readonly variablesAtSwitch: string;
 }
 
 export interface WindowsRoadOptions {
@@ -75,7 +90,7 @@ export async function startWindowsRoad(options: WindowsRoadOptions = {}): Promis
   const parts = { windows, bundle, workDirectory };
   return {
     ...parts,
-    ...{ disk, image },
+    ...{ disk, image, directory },
     pretend: () => run(parts, { acts: false }),
     migrate: () => run(parts, { acts: true }),
     status: async () => (await platformOf(windows.host)).findFormerRun(),
@@ -94,6 +109,19 @@ export async function startWindowsRoad(options: WindowsRoadOptions = {}): Promis
     restart: async () => {
       await windows.shutDown();
       return startWindowsPc({ ...disk, hasSecureBoot });
+    },
+    restartRecorded: async () => {
+      await windows.shutDown();
+      const [base, log, variablesAtSwitch] = ['base.raw', 'writes.log', 'switch.fd'].map((name) =>
+        join(directory, name),
+      ) as [string, string, string];
+      await execa('cp', ['--sparse=always', disk.disk, base]);
+      await writeFile(log, '');
+      const machine = await startWindowsPc({ ...disk, writeLog: log });
+      watchStage2(machine, (moment) => {
+        if (moment === 'switch') copyFileSync(disk.variables, variablesAtSwitch);
+      });
+      return { machine, base, log, variablesAtSwitch };
     },
     close: () => rm(directory, { recursive: true, force: true }),
   };

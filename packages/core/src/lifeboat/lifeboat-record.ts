@@ -39,6 +39,8 @@ export interface LifeboatRecord {
   readonly partition: { readonly number: number; readonly uuid: string };
   /** Those that only stage 2 reads lie outside of the volume. */
   readonly pieces: readonly LifeboatPiece[];
+  /** Places beside it that hold passwords and keys too. */
+  readonly secrets?: readonly { readonly startByte: number; readonly sizeBytes: number }[];
 }
 
 /** `lifeboatRecordBytes`: the hash of a line of JSON, and that line. */

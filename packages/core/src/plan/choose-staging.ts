@@ -17,7 +17,7 @@ export const lifeboatDirectory = 'runtime/lifeboat';
 /** File systems that can be asked for room in one piece and for where it lies. */
 const reservingFileSystems = new Set(['ext4', 'xfs']);
 /** Tables and slack of its FAT, and what is small. */
-const volumeOverheadBytes = 40 * mebibyte;
+export const volumeOverheadBytes = 40 * mebibyte;
 /** Left alone at the disk's end, where the backup GPT lies. */
 const diskEndBytes = mebibyte;
 /** What gzip makes of the runtime, with room: measured 0.40. */
@@ -57,7 +57,7 @@ export const lifeboatPaths = {
 
 /** The lifeboat where it can be had, and else why not. */
 export function chooseStaging(request: StagingRequest): Staging {
-  const { config, facts, image, runtime, state, disk, manager } = request;
+  const { config, image, state, disk, manager } = request;
   const ram = (why: string): Staging => ({ kind: 'ram', why });
   if (config.migrate.staging === 'ram') return ram('migrate.staging asks for RAM');
   if (isArchived(image)) return ram('archives of partitions are unpacked from RAM');
@@ -65,22 +65,7 @@ export function chooseStaging(request: StagingRequest): Staging {
   if (state.disk.path !== disk.path) return ram(`${state.path} does not lie on the disk that is flashed`);
   if (!reservingFileSystems.has(state.mount.fileSystem))
     return ram(`${state.mount.fileSystem} cannot reserve a piece of the disk behind the image`);
-  if (disk.logicalSectorSize !== 512) return ram(`the disk has sectors of ${disk.logicalSectorSize} bytes`);
-  if (!runtime.files.some(({ path }) => path.startsWith(`${lifeboatDirectory}/`)))
-    return ram('the bundle has no boot loader for a lifeboat');
-  const boot = manager.lifeboat(
-    {
-      kernelPath: `/${lifeboatPaths.kernel}`,
-      initramfsPaths: [`/${lifeboatPaths.initramfs}`, `/${lifeboatPaths.payload}`],
-      commandLine: [
-        ...stage2CommandLine(facts.kernel.commandLine, config.migrate.kernelOptions),
-        // Init tells by it what started it.
-        'migrate.lifeboat',
-      ],
-      loaderDirectory: `${runtime.directory}/${lifeboatDirectory}`,
-    },
-    { facts, disk, image },
-  );
+  const boot = bootOfLifeboat(manager.lifeboat, request);
   if (typeof boot === 'string') return ram(boot);
   const sizeBytes = lifeboatBytes(request, image.fileBytes) + (boot.filesBytes ?? 0);
   const room = Math.min(state.partition.startByte + state.partition.sizeBytes, disk.sizeBytes - diskEndBytes);
@@ -100,6 +85,29 @@ export function chooseStaging(request: StagingRequest): Staging {
     fromByte: image.sizeBytes,
     serial: serialOf(image, disk),
   };
+}
+
+/** How the firmware would be made to start a lifeboat on that disk, or why it cannot be. */
+export function bootOfLifeboat(
+  lifeboatOf: NonNullable<BootManager['lifeboat']>,
+  { config, facts, image, runtime, disk }: Omit<StagingRequest, 'assets' | 'state' | 'manager'>,
+): LifeboatBoot | string {
+  if (disk.logicalSectorSize !== 512) return `the disk has sectors of ${disk.logicalSectorSize} bytes`;
+  if (!runtime.files.some(({ path }) => path.startsWith(`${lifeboatDirectory}/`)))
+    return 'the bundle has no boot loader for a lifeboat';
+  return lifeboatOf(
+    {
+      kernelPath: `/${lifeboatPaths.kernel}`,
+      initramfsPaths: [`/${lifeboatPaths.initramfs}`, `/${lifeboatPaths.payload}`],
+      commandLine: [
+        ...stage2CommandLine(facts.kernel.commandLine, config.migrate.kernelOptions),
+        // Init tells by it what started it.
+        'migrate.lifeboat',
+      ],
+      loaderDirectory: `${runtime.directory}/${lifeboatDirectory}`,
+    },
+    { facts, disk, image },
+  );
 }
 
 /** Whether the grade is what the operator demands. */
@@ -144,13 +152,15 @@ export function windowText({ bytes, seconds }: Pick<PowerWindow, 'bytes' | 'seco
   return `${bytes} bytes are written, about ${seconds} s`;
 }
 
-function partitionGuidOf(image: TargetImage, disk: Disk): string {
+/** GUID of the partition that a lifeboat of this image on this disk is. */
+export function partitionGuidOf(image: TargetImage, disk: Disk): string {
   const hex = identityOf(image, disk);
   // Version 8 of RFC 9562: bits of our own choice.
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
-function serialOf(image: TargetImage, disk: Disk): string {
+/** Serial number of its file system. */
+export function serialOf(image: TargetImage, disk: Disk): string {
   const hex = identityOf(image, disk).toUpperCase();
   return `${hex.slice(32, 36)}-${hex.slice(36, 40)}`;
 }
@@ -162,10 +172,13 @@ function identityOf(image: TargetImage, disk: Disk): string {
 }
 
 function lifeboatBytes({ facts, assets, runtime }: StagingRequest, imageFileBytes: number): number {
+  return imageFileBytes + (assets.backup?.archiveBytes ?? 0) + lifeboatVolumeBytes(facts, runtime);
+}
+
+/** Most bytes that the volume of a lifeboat takes; `volumeOverheadBytes` of them are not for its large files. */
+export function lifeboatVolumeBytes(facts: Facts, runtime: RuntimeAsset): number {
   const runtimeBytes = runtime.files.reduce((sum, file) => sum + file.sizeBytes, 0);
   return (
-    imageFileBytes +
-    (assets.backup?.archiveBytes ?? 0) +
     (facts.kernel.image?.sizeBytes ?? 0) +
     initramfsBytes(facts, runtime) +
     Math.ceil(runtimeBytes * packedRatio) +

@@ -8,7 +8,7 @@ import { stateDirectory } from './state-directory.ts';
 
 const payloadDirectory = `${stateDirectory}/payload`;
 /** Where init of stage 2 finds the payload, whatever brought it there. */
-const payloadInInitramfs = 'migrate/payload';
+export const payloadInInitramfs = 'migrate/payload';
 /** In the payload directory: where on the disk the lifeboat begins. */
 export const lifeboatPlaceName = 'lifeboat.json';
 

@@ -44,8 +44,13 @@ export interface Stage2Ordering {
   readonly bootTarget: readonly Step[];
   /** Where the backup lies in the payload's file system. */
   readonly backup?: { readonly directory: string; readonly limitBytes: number };
-  /** Its boot entries, the step that leaves it, and boot loaders that are exchanged last. */
-  readonly lifeboat?: { readonly entries: readonly Step[]; readonly leave: Step; readonly loaders?: LoaderSectors };
+  /** What makes it where stage 1 could not, its boot entries, the step that leaves it, and boot loaders that are exchanged last. */
+  readonly lifeboat?: {
+    readonly fill?: Step;
+    readonly entries: readonly Step[];
+    readonly leave: Step;
+    readonly loaders?: LoaderSectors;
+  };
   readonly noFlash: boolean;
 }
 
@@ -81,6 +86,7 @@ export function orderStage2({
             limitBytes: backup.limitBytes,
           } satisfies Step,
         ]),
+    ...(lifeboat?.fill === undefined ? [] : [lifeboat.fill]),
     ...(hasLifeboat
       ? [
           {

@@ -130,6 +130,8 @@ export type PayloadStep = Extract<
       | 'write-config-json'
       | 'write-plan'
       | 'build-initramfs'
+      | 'pack-payload'
+      | 'reserve-lifeboat'
       | 'write-file';
   }
 >;
@@ -219,6 +221,18 @@ export type Step =
       readonly data: readonly LifeboatFile[];
       /** Argument arrays. */
       readonly programs: { readonly fallocate: readonly string[]; readonly filefrag: readonly string[] };
+    }
+  | {
+      /** Where no system tells where its files lie on the disk: a file whose place is a lifeboat's, which stage 2 fills. */
+      readonly kind: 'reserve-lifeboat';
+      readonly id: string;
+      readonly path: string;
+      readonly sizeBytes: number;
+      /** What will be in it by its paths there, from the same file system; at most `limitBytes` in all. */
+      readonly sources: readonly { readonly path: string; readonly from: string }[];
+      readonly limitBytes: number;
+      /** Where their sizes and hashes are written. */
+      readonly sealPath: string;
     }
   | {
       readonly kind: 'write-file';
@@ -337,6 +351,25 @@ export type Step =
     }
   | { readonly kind: 'prove-image'; readonly id: string; readonly payload: string }
   | { readonly kind: 'prove-archives'; readonly id: string }
+  | {
+      /** Makes the lifeboat in the file of `reserve-lifeboat`, where it lies on the target disk. All paths are those of its FAT. */
+      readonly kind: 'fill-lifeboat';
+      readonly id: string;
+      readonly path: string;
+      readonly sealPath: string;
+      /** Where that FAT begins on the target disk. */
+      readonly fileSystemStartByte: number;
+      /** The first byte of the disk that the image leaves alone. */
+      readonly fromByte: number;
+      readonly serial: string;
+      readonly way: Extract<LifeboatWay, { readonly kind: 'gpt' }>;
+      /** In its volume, for the firmware, the boot loader and the kernel. */
+      readonly files: readonly Extract<LifeboatFile, { readonly from: string } | { readonly text: string }>[];
+      /** For stage 2 alone, which takes them from where they lie. */
+      readonly data: readonly { readonly path: string; readonly from: string }[];
+      /** Files that hold passwords and keys. */
+      readonly secrets: readonly string[];
+    }
   | {
       readonly kind: 'prove-lifeboat';
       readonly id: string;

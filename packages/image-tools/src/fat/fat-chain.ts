@@ -1,5 +1,5 @@
 // Files and directories as chains of clusters.
-import type { ByteReader } from '@migrate/core';
+import type { ByteRange, ByteReader } from '@migrate/core';
 import { checkCluster, clusterStart, damaged, type FatGeometry } from './fat-geometry.ts';
 import type { FatTable } from './fat-table.ts';
 
@@ -44,6 +44,22 @@ export async function chainClusters(chain: FatChain, limit: number): Promise<rea
     clusters.push(at.cluster);
   }
   return clusters;
+}
+
+/** Where the contents of a file lie in the file system, in their order; neighbours are one range. Errors as `chainClusters`. */
+export async function chainRanges(chain: FatChain, sizeBytes: number): Promise<readonly ByteRange[]> {
+  const { clusterBytes } = chain.geometry;
+  const ranges: { startByte: number; endByte: number }[] = [];
+  if (sizeBytes === 0) return ranges;
+  for (let at = startOfChain(chain), done = 0; ; at = await stepInFile(chain, at)) {
+    const length = Math.min(clusterBytes, sizeBytes - done);
+    const startByte = clusterStart(chain.geometry, at.cluster);
+    const last = ranges.at(-1);
+    if (last?.endByte === startByte) last.endByte += length;
+    else ranges.push({ startByte, endByte: startByte + length });
+    done += length;
+    if (done === sizeBytes) return ranges;
+  }
 }
 
 /**

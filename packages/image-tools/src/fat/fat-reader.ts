@@ -1,6 +1,6 @@
 import { type ByteRange, type ByteReader, type FileTree, MigrateError, type TreeEntry, windowOf } from '@migrate/core';
 import { readDirectoryBytes, rootInode } from './directory-bytes.ts';
-import { type FatChain, fileReader } from './fat-chain.ts';
+import { chainRanges, type FatChain, fileReader } from './fat-chain.ts';
 import { entryNamed, type FatDirectory, type FatEntry, parseFatDirectory } from './fat-directory.ts';
 import { damaged, type FatGeometry, readFatGeometry } from './fat-geometry.ts';
 import { fatTable, readFatUsage } from './fat-table.ts';
@@ -21,6 +21,8 @@ export interface FatVolume extends FileTree {
   list(path: string): Promise<readonly FatEntry[]>;
   /** Contents of a file; throws `not-found`, and `invalid-input` beyond `limitBytes` (default 8 MiB). */
   readFile(path: string, limitBytes?: number): Promise<Uint8Array>;
+  /** Where the contents of a file lie in the file system, in their order. */
+  rangesOf(file: TreeEntry): Promise<readonly ByteRange[]>;
   /** Reads the whole allocation table. */
   freeClusters(): Promise<number>;
   /**
@@ -100,6 +102,7 @@ export async function openFat(reader: ByteReader): Promise<FatVolume> {
       await open(entry).read(bytes, 0);
       return bytes;
     },
+    rangesOf: (file) => chainRanges(chainFrom(fatEntry(file).firstCluster), file.sizeBytes),
     freeClusters: async () => (await readFatUsage(reader, geometry)).freeClusters,
     usedRanges: async () => (await readFatUsage(reader, geometry)).usedRanges,
   };

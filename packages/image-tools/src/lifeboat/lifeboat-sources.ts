@@ -28,14 +28,16 @@ export async function lifeboatSources(host: Host, files: readonly LifeboatFile[]
 
 async function sourcesOf(host: Host, file: LifeboatFile): Promise<readonly LifeboatSource[]> {
   const { path } = file;
-  if ('text' in file) {
-    const bytes = Buffer.from(file.text, file.encoding);
-    return [{ path, sizeBytes: bytes.length, open: async () => readerOf(bytes) }];
-  }
+  if ('text' in file) return [textSource(file)];
   if ('area' in file) return [areaSource(host, path, file.area)];
   if ('archives' in file) return [await joinedArchives(host, path, file.archives)];
   if ('fromDirectory' in file) return directorySources(host, file);
   return [await fileSource(host, path, file.from)];
+}
+
+export function textSource({ path, text, encoding }: Extract<LifeboatFile, { text: string }>): LifeboatSource {
+  const bytes = Buffer.from(text, encoding);
+  return { path, sizeBytes: bytes.length, open: async () => readerOf(bytes) };
 }
 
 function areaSource(host: Host, path: string, { path: disk, startByte, sizeBytes }: AreaPlace): LifeboatSource {

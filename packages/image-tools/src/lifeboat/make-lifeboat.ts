@@ -18,6 +18,9 @@ import type { LifeboatSource } from './lifeboat-sources.ts';
 import { proveLifeboat } from './prove-lifeboat.ts';
 import { looseAlignBytes, type Region, type RegionPrograms, reserveRegion } from './reserve-region.ts';
 
+/** The same on every machine: nothing in a lifeboat depends on when it was made. */
+export const volumeTime = new Date(0);
+
 export interface MakeLifeboatRequest {
   readonly host: Host;
   readonly emit: Emit;
@@ -56,13 +59,9 @@ export async function makeLifeboat(request: MakeLifeboatRequest): Promise<Lifebo
   const startByte = fileSystemStartByte + region.whole.startByte;
   const file = await host.openWrite(path);
   try {
-    await doing(`writing the lifeboat ${path}`, 'write-failed', async () => {
-      const pieces = await fill(file, request, { contents, region, startByte });
-      const { sizeBytes } = contents;
-      const record: LifeboatRecord = { planId, startByte, sizeBytes, ...contents.wayRecord(startByte), pieces };
-      await file.write(serializeLifeboatRecord(record), region.whole.fileByte + lifeboatRecordStart);
-    });
-    await file.flush();
+    await doing(`writing the lifeboat ${path}`, 'write-failed', () =>
+      writeLifeboat(file, request, { contents, region }),
+    );
   } finally {
     await file.close();
   }
@@ -73,6 +72,34 @@ export async function makeLifeboat(request: MakeLifeboatRequest): Promise<Lifebo
   } finally {
     await disk.close();
   }
+}
+
+/** Writes a lifeboat with its record into its place, durable. */
+export async function writeLifeboat(
+  file: ByteWriter,
+  request: Pick<MakeLifeboatRequest, 'planId' | 'files' | 'data' | 'fileSystemStartByte' | 'emit'>,
+  { contents, region, inPlace = [], secrets }: LifeboatPlace,
+): Promise<LifeboatRecord> {
+  const startByte = request.fileSystemStartByte + region.whole.startByte;
+  const pieces = [...(await fill(file, request, { contents, region, startByte })), ...inPlace];
+  const { planId } = request;
+  const { sizeBytes } = contents;
+  const record: LifeboatRecord = {
+    ...{ planId, startByte, sizeBytes, ...contents.wayRecord(startByte), pieces },
+    ...(secrets === undefined ? {} : { secrets }),
+  };
+  await file.write(serializeLifeboatRecord(record), region.whole.fileByte + lifeboatRecordStart);
+  await file.flush();
+  return record;
+}
+
+export interface LifeboatPlace {
+  readonly contents: LifeboatContents;
+  /** `fileByte` is a place in what is written to. */
+  readonly region: Region;
+  /** Pieces of it that are there already. */
+  readonly inPlace?: readonly LifeboatPiece[];
+  readonly secrets?: NonNullable<LifeboatRecord['secrets']>;
 }
 
 /** Where a part of a source goes. */
@@ -90,7 +117,12 @@ interface PieceToWrite {
 
 async function fill(
   file: ByteWriter,
-  { files, data, fileSystemStartByte, emit }: MakeLifeboatRequest,
+  {
+    files,
+    data,
+    fileSystemStartByte,
+    emit,
+  }: Pick<MakeLifeboatRequest, 'files' | 'data' | 'fileSystemStartByte' | 'emit'>,
   { contents, region, startByte }: { contents: LifeboatContents; region: Region; startByte: number },
 ): Promise<readonly LifeboatPiece[]> {
   const written: LifeboatPiece[] = [];

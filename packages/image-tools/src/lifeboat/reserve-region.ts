@@ -35,7 +35,7 @@ const longestMs = 600_000;
 /** A multiple of the blocks of all file systems that are used on such devices. */
 export const looseAlignBytes = 4096;
 /** As many as the record has room for. */
-const mostLoosePieces = 16;
+export const mostLoosePieces = 16;
 
 /**
  * Makes the file and returns where the pieces lie in it and in the file system. The file is as if empty elsewhere. Throws

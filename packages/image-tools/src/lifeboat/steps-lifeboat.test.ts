@@ -28,6 +28,7 @@ const lifeboat: LifeboatRecord = {
     { path: 'payload.img', startByte: 4 * mebibyte + 1000, sizeBytes: 3000, sha256: '' },
     { path: 'image', startByte: 4 * mebibyte + 4000, sizeBytes: 500, sha256: '' },
   ],
+  secrets: [{ startByte: 5 * mebibyte + 100, sizeBytes: 900 }],
 };
 
 function machine(changes: Partial<Host> = {}) {
@@ -105,6 +106,7 @@ describe('leave-lifeboat', () => {
     await lifeboatSteps['leave-lifeboat'].apply(leave, context);
     const expected = Buffer.alloc(diskBytes, 'x');
     expected.fill(0, 4 * mebibyte + 1000, 4 * mebibyte + 4000);
+    expected.fill(0, 5 * mebibyte + 100, 5 * mebibyte + 1000);
     expected.fill(0, diskBytes - mebibyte);
     expect(Buffer.from(await host.readFile(target, { limitBytes: diskBytes })).equals(expected)).toBe(true);
   });

@@ -19,11 +19,9 @@ import {
 import { wipeDiskEnd } from '../flash/commit-sectors.ts';
 import type { LifeboatWay } from './lifeboat-contents.ts';
 import { lifeboatSources } from './lifeboat-sources.ts';
-import { makeLifeboat } from './make-lifeboat.ts';
+import { makeLifeboat, volumeTime } from './make-lifeboat.ts';
 import { proveLifeboat } from './prove-lifeboat.ts';
 
-/** The same on every machine: nothing in a lifeboat depends on when it was made. */
-const volumeTime = new Date(0);
 const wipeChunkBytes = 1024 * 1024;
 
 const make: UndoableHandler<StepOf<'make-lifeboat'>> = {
@@ -144,12 +142,16 @@ async function writeSector(context: StepContext, { startByte, bytes }: SectorWri
   }
 }
 
-async function wipe(context: StepContext, { pieces }: LifeboatRecord, paths: readonly string[]): Promise<void> {
+async function wipe(
+  context: StepContext,
+  { pieces, secrets = [] }: LifeboatRecord,
+  paths: readonly string[],
+): Promise<void> {
   const disk = await context.host.openDisk(required(context.targetPath, 'target disk'));
   try {
     const [zeros = Buffer.alloc(wipeChunkBytes)] = alignedBuffers(1, wipeChunkBytes);
-    for (const { path, startByte, sizeBytes } of pieces) {
-      if (path === undefined || !paths.includes(path)) continue;
+    const own = pieces.filter(({ path }) => path !== undefined && paths.includes(path));
+    for (const { startByte, sizeBytes } of [...own, ...secrets]) {
       for (let done = 0; done < sizeBytes; done += zeros.length)
         await disk.write(zeros.subarray(0, Math.min(zeros.length, sizeBytes - done)), startByte + done);
     }

@@ -45,11 +45,11 @@ function diskOf(sizes: readonly [number, number, number, number, number]): Windo
   };
 }
 
-function roomOn(sizes: Parameters<typeof diskOf>[0], neededBytes: number) {
+function roomOn(sizes: Parameters<typeof diskOf>[0], neededBytes: number, fromByte = 0) {
   const disk = diskOf(sizes);
   const [, own] = disk.partitions;
   if (own === undefined) throw new Error('there is one');
-  return { disk, own, room: findRoom({ disk, partition: own }, neededBytes) };
+  return { disk, own, room: findRoom({ disk, partition: own }, neededBytes, fromByte) };
 }
 
 describe('findRoom', () => {
@@ -74,6 +74,15 @@ describe('findRoom', () => {
     expect(roomOn([0, 5000, 0, 500, 0], 2200 * mebibyte).room).not.toHaveProperty('code');
   });
 
+  it('stays behind a byte of the disk: in a later gap, or in Windows’ partition', () => {
+    const behind = (fromMib: number) => roomOn([400, 5000, 0, 500, 0], 300 * mebibyte, fromMib * mebibyte).room;
+    expect(behind(0)).toMatchObject({ offsetBytes: (101 + 100) * mebibyte });
+    const shrunk = { offsetBytes: (501 + 4700) * mebibyte, shrink: { toBytes: 4700 * mebibyte } };
+    expect(behind(300)).toMatchObject(shrunk);
+    expect(behind(501 + 4700)).toMatchObject(shrunk);
+    expect(behind(501 + 4701)).toMatchObject({ code: 'no-room', message: expect.stringContaining('the new system') });
+  });
+
   it('never takes what a partition has, nor the ends of the disk', () => {
     const size = fc.integer({ min: 0, max: 3000 });
     fc.assert(
@@ -86,9 +95,11 @@ describe('findRoom', () => {
           size,
         ),
         fc.integer({ min: 1, max: 2 ** 31 }),
-        (sizes, needed) => {
-          const { disk, own, room } = roomOn(sizes, needed);
+        fc.integer({ min: 0, max: 2 ** 33 }),
+        (sizes, needed, fromByte) => {
+          const { disk, own, room } = roomOn(sizes, needed, fromByte);
           if ('code' in room) return;
+          expect(room.offsetBytes).toBeGreaterThanOrEqual(fromByte);
           const end = room.offsetBytes + room.sizeBytes;
           expect(room.sizeBytes).toBeGreaterThanOrEqual(needed);
           expect(room.offsetBytes % mebibyte).toBe(0);

@@ -17,13 +17,16 @@ export interface Room {
   readonly shrink?: { readonly place: WindowsPartition; readonly fromBytes: number; readonly toBytes: number };
 }
 
-/** As near to the disk's end as it can be: free space, else the end of Windows' partition. */
+/** As near to the disk's end as it can be, and behind `fromByte`: free space, else the end of Windows' partition. */
 export function findRoom(
   { disk, partition }: { readonly disk: WindowsDisk; readonly partition: WindowsVolumePartition },
   neededBytes: number,
+  fromByte = 0,
 ): Room | Finding {
   const sizeBytes = alignUp(neededBytes);
-  const free = gapsOf(disk).findLast((gap) => gap.endByte - gap.startByte >= sizeBytes);
+  const free = gapsOf(disk).findLast(
+    (gap) => gap.endByte - gap.startByte >= sizeBytes && gap.endByte - sizeBytes >= fromByte,
+  );
   if (free !== undefined) return { offsetBytes: free.endByte - sizeBytes, sizeBytes };
   const { supportedSize, volume, guid } = partition;
   const fromBytes = partition.sizeBytes;
@@ -38,6 +41,13 @@ export function findRoom(
       'no-room',
       where,
       'there is no free space, and Windows does not say how far its partition can shrink',
+      hint,
+    );
+  if (offsetBytes < fromByte)
+    return error(
+      'no-room',
+      where,
+      `of the ${inMebibytes(sizeBytes)} MiB that stage 2 needs on the disk, a part would lie in the first ${inMebibytes(fromByte)} MiB, where the new system will be`,
       hint,
     );
   const missing = Math.max(

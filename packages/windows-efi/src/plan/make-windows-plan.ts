@@ -12,9 +12,9 @@ import {
   type Device,
   error,
   type Finding,
+  gradeOf,
   identifyDisk,
   identifyPlan,
-  layOutPayload,
   logDrive,
   memoryBudget,
   neededRuntime,
@@ -31,15 +31,10 @@ import type { BootParts } from './boot-parts.ts';
 import { checkSystemPartition } from './check-loader.ts';
 import { checkWindows } from './check-windows.ts';
 import { coreDisk, coreFacts } from './core-facts.ts';
-import { findRoom, type Room } from './find-room.ts';
-import {
-  type BootWay,
-  orderWindowsStage1,
-  payloadFiles,
-  payloadState,
-  windowsRestoreBoot,
-} from './order-windows-stage1.ts';
-import { payloadBudget } from './payload-budget.ts';
+import { orderWindowsLifeboat } from './order-windows-lifeboat.ts';
+import { type BootWay, orderWindowsStage1, windowsRestoreBoot } from './order-windows-stage1.ts';
+import { payloadState } from './payload-paths.ts';
+import { isRoom, planPayload } from './plan-payload.ts';
 
 export interface WindowsPlanRequest {
   readonly config: Config;
@@ -87,14 +82,11 @@ export function makeWindowsPlan(request: WindowsPlanRequest): PlanResult {
   const { image } = assets;
   if (image === undefined || assets.runtime === undefined || boot === undefined) return { findings };
   const runtime = neededRuntime(assets.runtime, image);
-  const layout = layOutPayload({
-    assets,
-    image,
-    files: { inStage1: payloadFiles, inFileSystem: payloadFiles },
-    // Linux, as it is in the bundle, reads no NTFS.
-    inPlace: () => undefined,
+  const runtimes = { all: assets.runtime, needed: runtime };
+  const { layout, staging, budget, room } = planPayload({
+    ...{ config, facts, assets, image, boot, device, own },
+    runtime: runtimes,
   });
-  const staging = { kind: 'ram', why: 'no lifeboat is made from Windows yet' } as const;
   const memory = memoryBudget({
     facts,
     image,
@@ -103,8 +95,6 @@ export function makeWindowsPlan(request: WindowsPlanRequest): PlanResult {
     backupBytes: 0,
     staging: staging.kind,
   });
-  const budget = payloadBudget({ runtime, layout, boot });
-  const room = own === undefined ? undefined : findRoom(own, budget.sizeBytes);
   findings.push(
     ...checkGrade(config, staging),
     ...memory.findings,
@@ -113,6 +103,10 @@ export function makeWindowsPlan(request: WindowsPlanRequest): PlanResult {
   );
   if (refuses(findings) || disk === undefined || !isRoom(room) || way === undefined || own === undefined)
     return { findings };
+  const lifeboat =
+    staging.kind === 'ram'
+      ? undefined
+      : orderWindowsLifeboat({ staging, image, runtime: runtimes, payload: layout.payload });
   const plan = identifyPlan({
     version: planVersion,
     toolVersion: request.toolVersion,
@@ -121,8 +115,8 @@ export function makeWindowsPlan(request: WindowsPlanRequest): PlanResult {
     bootManager: `windows-${way.kind}`,
     target: identifyDisk(disk),
     image,
-    grade: 'C',
-    gradeReason: staging.why,
+    grade: gradeOf(staging),
+    ...(staging.kind === 'ram' ? { gradeReason: staging.why } : {}),
     memory: memory.budget,
     spaces: [{ path: 'the partition for stage 2', needed: budget.needed, availableBytes: room.sizeBytes }],
     ...(config.migrate.rebootSeconds === undefined ? {} : { rebootSeconds: config.migrate.rebootSeconds }),
@@ -133,20 +127,21 @@ export function makeWindowsPlan(request: WindowsPlanRequest): PlanResult {
     stateDirectory: windowsStateDirectory(windows),
     stateDirectoryInFileSystem: payloadState,
     payloadFileSystem: { type: 'vfat' },
-    stage1: orderWindowsStage1({ ...request, boot, image, runtime, layout, disk: own.disk.number, room, way }),
+    stage1: orderWindowsStage1({
+      ...request,
+      ...{ boot, image, runtime, layout, disk: own.disk.number, room, way },
+      ...(lifeboat === undefined ? {} : { lifeboat }),
+    }),
     ...orderStage2({
       image,
       layout,
       restoreBoot: windowsRestoreBoot(way),
       bootTarget: [uefiTarget(64)],
+      ...(lifeboat === undefined ? {} : { lifeboat: lifeboat.stage2 }),
       noFlash: config.debug.noFlash,
     }),
   });
   return { plan, findings };
-}
-
-function isRoom(room: Room | Finding | undefined): room is Room {
-  return room !== undefined && 'offsetBytes' in room;
 }
 
 function bootWay(facts: WindowsFacts, { migrate }: Config): BootWay | undefined {

@@ -20,17 +20,13 @@ import { bootNextMenu, environmentPath, loaderPath, menuPath } from '../boot/gru
 import { partitionTypes } from '../facts/windows-facts.ts';
 import type { BootParts } from './boot-parts.ts';
 import type { Room } from './find-room.ts';
+import type { WindowsLifeboat } from './order-windows-lifeboat.ts';
+import { initramfsPath, kernelPath, payloadDirectory, payloadFiles } from './payload-paths.ts';
 
 /** Of the payload's file system; a FAT's label has up to 11 characters. */
 const payloadLabel = 'MIGRATE';
-/** On the payload's partition. */
-export const payloadState = '/balena-migrate';
 /** As in GRUB's own menus. */
 const oneShotName = 'next_entry';
-const payloadDirectory = `${payloadState}/payload`;
-export const payloadFiles = `${payloadDirectory}/files`;
-const kernelPath = `${payloadState}/boot/vmlinuz`;
-const initramfsPath = `${payloadState}/boot/stage2.img`;
 
 /** How stage 2 is started once. */
 export type BootWay =
@@ -52,6 +48,7 @@ export interface WindowsOrdering {
   readonly disk: number;
   readonly room: Room;
   readonly way: BootWay;
+  readonly lifeboat?: WindowsLifeboat;
 }
 
 export function orderWindowsStage1(ordering: WindowsOrdering): readonly Step[] {
@@ -88,7 +85,7 @@ export function windowsRestoreBoot(way: BootWay): readonly Step[] {
   ];
 }
 
-function payload({ config, assets, runtime, boot, layout, way }: WindowsOrdering): readonly PayloadStep[] {
+function payload({ config, assets, runtime, boot, layout, way, lifeboat }: WindowsOrdering): readonly PayloadStep[] {
   const runtimeFiles: CopiedFile[] = runtime.files.map(({ path, sizeBytes }) => ({
     from: `${runtime.directory}/${path}`,
     to: `${payloadDirectory}/${path}`,
@@ -142,9 +139,11 @@ function payload({ config, assets, runtime, boot, layout, way }: WindowsOrdering
         payloadPath: payloadDirectory,
         timeoutSeconds: stage2TimeoutSeconds + config.migrate.delaySeconds,
         planId: '',
+        ...(lifeboat === undefined ? {} : { lifeboatUuid: lifeboat.serial }),
         ...(config.migrate.failMode === 'reboot' ? {} : { failMode: config.migrate.failMode }),
       },
     },
+    ...(lifeboat?.stage1 ?? []),
     ...(way.kind === 'boot-next'
       ? [
           {

@@ -28,10 +28,13 @@ export function payloadBudget({
   runtime,
   layout,
   boot,
+  lifeboat,
 }: {
   readonly runtime: RuntimeAsset;
-  readonly layout: PayloadLayout;
+  readonly layout: Pick<PayloadLayout, 'copied' | 'written'>;
   readonly boot: BootParts;
+  /** Most bytes of a lifeboat, and of what is made for it alone. */
+  readonly lifeboat?: { readonly sizeBytes: number; readonly sourceBytes: number };
 }): PayloadBudget {
   const busybox = runtime.files.find(({ path }) => path === 'runtime/busybox')?.sizeBytes ?? 0;
   const files = [...runtime.files, ...layout.copied];
@@ -42,6 +45,12 @@ export function payloadBudget({
     { what: 'initramfs (at most)', bytes: busybox + sum(boot.modules) },
     { what: 'plan', bytes: planBytes },
     { what: 'log of stage 2', bytes: logBytes },
+    ...(lifeboat === undefined
+      ? []
+      : [
+          { what: 'files for the lifeboat (at most)', bytes: lifeboat.sourceBytes },
+          { what: 'lifeboat (at most)', bytes: lifeboat.sizeBytes },
+        ]),
   ];
   const contentBytes = contents.reduce((total, { bytes }) => total + bytes, 0);
   const needed = [

@@ -7,6 +7,7 @@ import {
   type PayloadStep,
   pathBelow,
   type ReadingHandler,
+  reserveSteps,
   type StepContext,
   type StepHandler,
   type StepHandlers,
@@ -105,6 +106,7 @@ interface InnerHandler {
 function innerHandler(step: PayloadStep): InnerHandler {
   const handlers: { readonly [K in PayloadStep['kind']]: Pick<StepHandler<StepOf<K>>, 'describe' | 'apply'> } = {
     ...fileSteps,
+    ...reserveSteps,
     'write-connections': writeWindowsConnections,
   };
   return handlers[step.kind] as unknown as InnerHandler;
@@ -120,6 +122,15 @@ function placedStep(step: PayloadStep, accessPath: string, uuid: string): Payloa
       return { ...step, files: step.files.map((file) => ({ ...file, to: at(file.to) })) };
     case 'build-initramfs':
       return { ...step, path: at(step.path), settings: { ...step.settings, payloadUuid: uuid } };
+    case 'pack-payload':
+      return { ...step, path: at(step.path), files: step.files.map((file) => ({ ...file, from: at(file.from) })) };
+    case 'reserve-lifeboat':
+      return {
+        ...step,
+        path: at(step.path),
+        sealPath: at(step.sealPath),
+        sources: step.sources.map((source) => ({ ...source, from: at(source.from) })),
+      };
     default:
       return { ...step, path: at(step.path) };
   }
