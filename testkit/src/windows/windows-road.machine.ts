@@ -1,4 +1,5 @@
-import { copyFile, readdir, readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { copyFile, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { copyState, judgeStage2 } from '../lifeboat/judge-stage2.ts';
@@ -67,6 +68,10 @@ describe('a machine with Windows 10 and UEFI', () => {
       const { base, log, variablesAtSwitch } = started;
       const where = { log, after: disk.disk, way: 'gpt' as const };
       const switched = await findSwitch({ ...where, stage1From: 0, said: machine.log() });
+      // The payload lay there in the clear.
+      const secret = 'canary-wifi-password';
+      const { size: fromByte } = await stat(image.raw);
+      expect([await holds(base, secret, fromByte), await holds(disk.disk, secret, fromByte)]).toEqual([true, false]);
       recorded = { ...{ image, base, directory, variablesAtSwitch }, ...where, ...switched };
     } finally {
       await machine.kill();
@@ -103,3 +108,14 @@ describe('a machine with Windows 10 and UEFI', () => {
     }
   });
 });
+
+/** Whether a file has that text anywhere from a byte on. */
+async function holds(path: string, text: string, fromByte: number): Promise<boolean> {
+  let before = Buffer.alloc(0);
+  for await (const chunk of createReadStream(path, { start: fromByte, highWaterMark: 4 * 1024 * 1024 })) {
+    const bytes = Buffer.concat([before, chunk as Buffer]);
+    if (bytes.includes(text)) return true;
+    before = bytes.subarray(-text.length);
+  }
+  return false;
+}

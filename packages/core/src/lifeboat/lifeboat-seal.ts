@@ -22,7 +22,7 @@ export function serializeLifeboatSeal(seal: LifeboatSeal): Uint8Array {
 export function parseLifeboatSeal(bytes: Uint8Array, planId: string): LifeboatSeal {
   const seal = parsed(new TextDecoder().decode(bytes));
   if (seal.planId !== planId || !Array.isArray(seal.files) || !seal.files.every(isSealedFile))
-    throw new MigrateError('verify-mismatch', 'the hashes of the lifeboat’s files are not what stage 1 wrote');
+    throw new MigrateError('verify-mismatch', 'the hashes for the lifeboat are not what stage 1 wrote');
   return { planId, files: seal.files };
 }
 

@@ -357,8 +357,9 @@ export type Step =
       readonly id: string;
       readonly path: string;
       readonly sealPath: string;
-      /** Where that FAT begins on the target disk. */
+      /** Where that FAT begins on the target disk, and the size of its partition, beyond which nothing is read or written. */
       readonly fileSystemStartByte: number;
+      readonly partitionBytes: number;
       /** The first byte of the disk that the image leaves alone. */
       readonly fromByte: number;
       readonly serial: string;

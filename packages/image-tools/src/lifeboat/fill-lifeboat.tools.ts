@@ -43,6 +43,7 @@ const step: StepOf<'fill-lifeboat'> = {
   path: '/volume.img',
   sealPath: '/seal.json',
   fileSystemStartByte: fatStart,
+  partitionBytes: fatBytes,
   fromByte: fatStart,
   serial: 'BA1E-0A05',
   way: {
@@ -183,6 +184,15 @@ describe('a lifeboat made in a file of a FAT', () => {
       },
       'no-space',
       /image lies at byte \d+ of the disk, where the image will be/,
+    ],
+    [
+      'where the FAT is larger than its partition',
+      async () => {
+        await diskWithFat();
+        return fill({ partitionBytes: fatBytes - mebibyte });
+      },
+      'invalid-input',
+      /more than the \d+ of its partition/,
     ],
     [
       'where a file has changed since',

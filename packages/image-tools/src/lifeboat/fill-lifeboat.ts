@@ -44,7 +44,7 @@ export async function fillLifeboat(request: FillLifeboatRequest): Promise<Lifebo
   await host.dropCaches();
   const disk = await host.openDisk(diskPath);
   try {
-    const volume = await openFat(windowOf(disk, fileSystemStartByte, disk.sizeBytes - fileSystemStartByte));
+    const volume = await openFat(windowOf(disk, fileSystemStartByte, step.partitionBytes));
     const seal = parseLifeboatSeal(await volume.readFile(step.sealPath), planId);
     const files = await Promise.all(step.files.map((file) => sourceOf(volume, file, seal.files)));
     const contents = layOutLifeboat({

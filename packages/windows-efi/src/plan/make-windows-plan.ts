@@ -106,7 +106,7 @@ export function makeWindowsPlan(request: WindowsPlanRequest): PlanResult {
   const lifeboat =
     staging.kind === 'ram'
       ? undefined
-      : orderWindowsLifeboat({ staging, image, runtime: runtimes, payload: layout.payload });
+      : orderWindowsLifeboat({ staging, room, image, runtime: runtimes, payload: layout.payload });
   const plan = identifyPlan({
     version: planVersion,
     toolVersion: request.toolVersion,

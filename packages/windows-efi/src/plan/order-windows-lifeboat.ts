@@ -15,6 +15,7 @@ import {
   type TargetImage,
   volumeOverheadBytes,
 } from '@migrate/core';
+import type { Room } from './find-room.ts';
 import { initramfsPath, kernelPath, lifeboatFiles, payloadDirectory, payloadFiles } from './payload-paths.ts';
 import type { WindowsLifeboatStaging } from './plan-payload.ts';
 
@@ -31,11 +32,13 @@ const sealPath = `${lifeboatFiles}/seal.json`;
 
 export function orderWindowsLifeboat({
   staging,
+  room,
   image,
   runtime,
   payload,
 }: {
   readonly staging: WindowsLifeboatStaging;
+  readonly room: Room;
   readonly image: TargetImage;
   /** All that the bundle has, and what of it stage 2 needs. */
   readonly runtime: { readonly all: RuntimeAsset; readonly needed: RuntimeAsset };
@@ -86,7 +89,7 @@ export function orderWindowsLifeboat({
         id: 'fill-lifeboat',
         path: reservedPath,
         sealPath,
-        ...{ fileSystemStartByte, fromByte, serial, way },
+        ...{ fileSystemStartByte, partitionBytes: room.sizeBytes, fromByte, serial, way },
         files: [...sources, ...staging.boot.files.filter((file) => 'text' in file)],
         data: filesOf(image).map(({ payload: name }) => ({ path: name, from: `${payloadFiles}/${name}` })),
         secrets: [packedPath, ...payload.map(({ pathInFileSystem }) => pathInFileSystem)],
