@@ -7,12 +7,12 @@ const longest = [
   'lifeboat-uefi.machine.ts',
   'lifeboat-bios.machine.ts',
   'pi-3-tryboot.machine.ts',
+  'pi-2-config-sector.machine.ts',
   'fallback.machine.ts',
   'beagle-emmc.machine.ts',
   'watched.machine.ts',
   'bios-gpt-512.machine.ts',
   'initramfs.machine.ts',
-  'pi-2-config-sector.machine.ts',
   'failing-disk.machine.ts',
   'beagle-sd.machine.ts',
 ];

@@ -4,59 +4,86 @@ import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { examineStates } from '../crash/disk-states.ts';
-import type { LoggedWrite } from '../crash/write-log.ts';
+import { type LoggedWrite, openWriteLog } from '../crash/write-log.ts';
 import { findSwitch, type RecordedStage2 } from '../lifeboat/recorded-migration.ts';
 import type { PiRoad } from '../road/pi-road.ts';
 import { firstFat, readBootPartition } from './pi-boot-partition.ts';
 import { type BootFiles, type PiBoard, startPi } from './pi-firmware.ts';
 
 const sectorBytes = 512;
+/** More than the kernel writes to a card at once is rare. */
+const joinedBytes = 64 * 1024;
+/** Of the states that `judgeByFirmware` could look at, it takes each so manyth: a look takes a good part of a second. */
+const strideBeforeSwitch = 3;
+const strideAfterSwitch = 80;
 
 export interface RecordedPi extends RecordedStage2 {
   readonly board: PiBoard;
   readonly isFlushed: (entry: LoggedWrite) => boolean;
+  readonly joinedBytes: number;
 }
 
 /** A recorded migration that is over, and what is needed to judge it. */
 export async function recordedPi({ recorded, machine, image, disk, board }: PiRoad): Promise<RecordedPi> {
   if (recorded === undefined) throw new Error('nothing was recorded');
   const way = 'partition';
-  // A card is sent no flushes. Here it is one with a cache, and of the flushes that the same code sends to the disk of a PC only those
-  // around sector 0 count: the fewer there are, the more states.
-  const isFlushed = ({ startByte }: LoggedWrite): boolean => startByte < sectorBytes;
+  const options = { isFlushed: await changesOfSectorZero(recorded.log), joinedBytes };
   const found = await findSwitch({
     log: recorded.log,
     after: disk,
     way,
     stage1From: 0,
     said: machine.log(),
-    isFlushed,
+    ...options,
   });
-  return { ...recorded, ...found, way, isFlushed, image, after: disk, board, directory: join(disk, '..') };
+  return { ...recorded, ...found, ...options, way, image, after: disk, board, directory: join(disk, '..') };
+}
+
+/**
+ * A card is sent no flushes. For `judgeStage2` it is one with a cache, and of the flushes that the same code sends to the disk of a PC
+ * only those around the switch and the commit count: the fewer there are, the more states.
+ */
+async function changesOfSectorZero(log: string): Promise<(entry: LoggedWrite) => boolean> {
+  const writes = await openWriteLog(log, { joinedBytes });
+  const changing = new Set<number>();
+  let before: Buffer = Buffer.alloc(0);
+  for (const entry of writes.entries) {
+    if (entry.kind !== 'write' || entry.startByte >= sectorBytes) continue;
+    const sector = await writes.data(entry, 0, sectorBytes);
+    if (!sector.equals(before)) changing.add(entry.dataByte);
+    before = sector;
+  }
+  await writes.close();
+  return ({ dataByte }) => changing.has(dataByte);
 }
 
 /**
  * Counts what the firmware starts from a card that writes in order, after writes and in the middle of them: all writes of sector 0, and
- * every `stride`th of those to where the old system's firmware reads, as the image is written there too. "old", "stage 2" with the hash
- * of its initramfs, "lifeboat", "new" or "bricked: …".
+ * some to where the old system's firmware reads, as the image is written there too. "old", "stage 2" with the hash of its initramfs,
+ * "lifeboat", "new" or "bricked: …".
  */
-export async function judgeByFirmware(pi: RecordedPi, stride: number): Promise<Readonly<Record<string, number>>> {
+export async function judgeByFirmware(pi: RecordedPi): Promise<Readonly<Record<string, number>>> {
   const { base, log, directory } = pi;
   const work = join(directory, 'firmware.state');
   const boot = await firstFat(base);
   const judge = await firmwareJudge(pi);
+  let stride = strideBeforeSwitch;
   let others = 0;
   const chooses = ({ arrived: [write] }: { arrived: readonly { entry: LoggedWrite }[] }): boolean => {
     if (write === undefined || boot === undefined) return false;
     const { startByte } = write.entry;
-    if (startByte < sectorBytes) return true;
+    if (startByte < sectorBytes) {
+      stride = strideAfterSwitch;
+      return true;
+    }
     if (startByte < boot.startByte || startByte >= boot.startByte + boot.sizeBytes) return false;
     others += 1;
     return others % stride === 0;
   };
   try {
-    return await examineStates({ base, log, work, unitBytes: sectorBytes, isFlushed: () => true, chooses }, (state) =>
-      state.materialise(judge),
+    return await examineStates(
+      { base, log, work, unitBytes: sectorBytes, joinedBytes, isFlushed: () => true, chooses },
+      (state) => state.materialise(judge),
     );
   } finally {
     await rm(work);

@@ -53,15 +53,23 @@ export async function bootModel(recorded: RecordedStage2): Promise<BootModel> {
     }
     return 'lifeboat';
   };
+  /** Chunks that are as expected in all states with so many complete entries, but where another write has arrived. */
+  const known = { complete: -1, chunks: new Set<number>() };
   const fresh = async (state: DiskState): Promise<string> => {
+    if (known.complete !== state.complete) Object.assign(known, { complete: state.complete, chunks: new Set() });
     const expected = Buffer.alloc(compareBytes);
     for (const { startByte, endByte } of ranges) {
       // Sector 0 was looked at: with UEFI any protective MBR will do.
       for (let position = Math.max(startByte, sectorBytes); position < endByte; position += compareBytes) {
         const length = Math.min(compareBytes, endByte - position);
+        const isWritten = state.arrived.some(
+          ({ entry, sizeBytes }) => entry.startByte < position + length && position < entry.startByte + sizeBytes,
+        );
+        if (!isWritten && known.chunks.has(position)) continue;
         await final.read(expected, 0, length, position);
         if (!(await state.read(position, length)).equals(expected.subarray(0, length)))
           return `bricked: the new system differs near byte ${position}`;
+        if (!isWritten) known.chunks.add(position);
       }
     }
     return 'new';

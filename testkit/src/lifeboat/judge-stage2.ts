@@ -24,14 +24,14 @@ export interface Judgement {
 
 /** Judges all states from the last one on that is durable before the switch. */
 export async function judgeStage2(recorded: RecordedStage2 & WriteLogOptions): Promise<Judgement> {
-  const { base, log, stage2From, switchedAt, directory, isFlushed } = recorded;
+  const { base, log, stage2From, switchedAt, directory, isFlushed = () => false, joinedBytes = 0 } = recorded;
   const judge = await bootModel(recorded);
   const judged: JudgedState[] = [];
   const work = join(directory, 'stage-2.state');
   const counts = await examineStates(
     {
       ...{ base, log, work, unitBytes: 512, from: stage2From, touchedFrom: switchedAt },
-      ...(isFlushed === undefined ? {} : { isFlushed }),
+      ...{ isFlushed, joinedBytes },
     },
     async (state) => {
       const said = await judge(state);

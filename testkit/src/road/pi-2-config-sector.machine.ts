@@ -42,7 +42,7 @@ describe('a Raspberry Pi 2 with 32-bit Debian and firmware that does not know tr
   });
 
   it('boots one of them by its firmware, or whole stage 2, from before stage 1 on', async () => {
-    const counts = await judgeByFirmware(await recordedPi(road), 10);
+    const counts = await judgeByFirmware(await recordedPi(road));
     console.log(`Pi 2, by its firmware: ${JSON.stringify(counts)}`);
     const kinds = Object.keys(counts).map((said) => said.replace(/ \(.*\)/, ''));
     expect(kinds.sort()).toEqual(['lifeboat', 'new', 'old', 'stage 2']);
