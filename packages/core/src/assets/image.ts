@@ -41,6 +41,8 @@ export interface ImageFacts extends SystemFacts {
   readonly chunkBytes: number;
   readonly chunkSha256: readonly string[];
   readonly kind: 'balena-raw' | 'balena-flasher' | 'unknown';
+  /** Nothing but zeros lies between its MBR and its first partition; absent also where that is not known. */
+  readonly hasEmptyGap?: true;
 }
 
 /** What is known of an image in the form of one archive for each partition, after all were read to their ends. */

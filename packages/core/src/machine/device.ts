@@ -1,7 +1,7 @@
 import type { TargetImage } from '../assets/image.ts';
 import type { BootRestore } from '../initramfs/initramfs.ts';
 import type { Finding } from '../plan/finding.ts';
-import type { LifeboatFile, LifeboatWay, Step } from '../plan/plan.ts';
+import type { LifeboatFile, LifeboatWay, LoaderSectors, PowerWindow, Step } from '../plan/plan.ts';
 import type { Architecture, AreaPlace, Disk, Facts } from './facts.ts';
 
 /** A board or class of machines that can be migrated: plain data and pure functions. */
@@ -43,6 +43,10 @@ export interface LifeboatBoot {
   readonly kernel?: { readonly path: string; readonly from: string };
   /** The one file that holds all of `initramfsPaths`, for what loads no more than one. */
   readonly initramfs?: string;
+  /** Boot loaders that the switch and the commit of a table do not reach; absent where there are none. */
+  readonly loaders?: LoaderSectors;
+  /** Grade B: when a power cut may leave a machine that does not boot. */
+  readonly window?: PowerWindow;
   /** UEFI: the entry that finds it. */
   readonly entry?: { readonly description: string; readonly filePath: string };
 }

@@ -8,7 +8,7 @@ import type { Disk, Facts } from '../machine/facts.ts';
 import { initramfsBytes, spaceReserveBytes } from './budget.ts';
 import { error, type PlacedPath } from './check-machine.ts';
 import type { Finding } from './finding.ts';
-import type { Grade, LifeboatWay } from './plan.ts';
+import type { Grade, LifeboatWay, PowerWindow } from './plan.ts';
 import { stage2CommandLine } from './stage2-command-line.ts';
 
 const mebibyte = 1024 * 1024;
@@ -102,25 +102,46 @@ export function chooseStaging(request: StagingRequest): Staging {
   };
 }
 
-/** Whether the grade is what the operator demands; `B` is given to no plan yet. */
+/** Whether the grade is what the operator demands. */
 export function checkGrade({ migrate }: Config, staging: Staging): readonly Finding[] {
-  const { requireGrade } = migrate;
-  if (staging.kind === 'lifeboat') return [];
-  if (migrate.staging === 'lifeboat' || (requireGrade !== undefined && requireGrade !== 'C')) {
-    return [
-      error(
-        'grade-too-low',
-        migrate.staging === 'lifeboat' ? 'migrate.staging' : 'migrate.require_grade',
-        `a power cut while the disk is flashed would leave the machine unbootable (grade ${gradeOf(staging)}): ${staging.why}`,
-        'Remove what stands against a lifeboat, or allow the risk by removing the setting',
-      ),
-    ];
-  }
-  return [];
+  const grade = gradeOf(staging);
+  // The letters are in their order.
+  const isTooLow = migrate.requireGrade !== undefined && grade > migrate.requireGrade;
+  const isWithout = migrate.staging === 'lifeboat' && staging.kind === 'ram';
+  if (!isTooLow && !isWithout) return [];
+  const window = powerWindowOf(staging);
+  return [
+    error(
+      'grade-too-low',
+      isWithout ? 'migrate.staging' : 'migrate.require_grade',
+      `a power cut while ${window === undefined ? 'the disk is flashed' : windowText(window)} would leave the machine unbootable (grade ${grade}): ${gradeReasonOf(staging) ?? ''}`,
+      staging.kind === 'ram'
+        ? 'Remove what stands against a lifeboat, or allow the risk by removing the setting'
+        : 'Allow the risk by another setting',
+    ),
+  ];
 }
 
-export function gradeOf({ kind }: Staging): Grade {
-  return kind === 'lifeboat' ? 'A' : 'C';
+export function gradeOf(staging: Staging): Grade {
+  if (staging.kind === 'ram') return 'C';
+  return powerWindowOf(staging) === undefined ? 'A' : 'B';
+}
+
+/** Why it is no better than it is; undefined for A. */
+export function gradeReasonOf(staging: Staging): string | undefined {
+  return staging.kind === 'ram' ? staging.why : staging.boot.window?.why;
+}
+
+/** The window of grade B. */
+export function powerWindowOf(staging: Staging): Pick<PowerWindow, 'bytes' | 'seconds'> | undefined {
+  if (staging.kind === 'ram' || staging.boot.window === undefined) return undefined;
+  const { bytes, seconds } = staging.boot.window;
+  return { bytes, seconds };
+}
+
+/** "1024 bytes are written, about 1 s". */
+export function windowText({ bytes, seconds }: Pick<PowerWindow, 'bytes' | 'seconds'>): string {
+  return `${bytes} bytes are written, about ${seconds} s`;
 }
 
 function partitionGuidOf(image: TargetImage, disk: Disk): string {

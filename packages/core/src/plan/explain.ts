@@ -3,6 +3,7 @@ import { quoted } from '../config/quoted.ts';
 import { handlerOf, type StepHandlers } from '../execute/execute.ts';
 import type { Disk, Facts } from '../machine/facts.ts';
 import { totalOf } from './budget.ts';
+import { windowText } from './choose-staging.ts';
 import type { Budget, Plan } from './plan.ts';
 
 /** The plan for a person: what will be written where, the disk before and after, the arithmetic, and power cuts. */
@@ -20,10 +21,7 @@ export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; han
       'Stage 1, on the running system (undone exactly if anything fails, or by "migrate undo")',
       ...numbered(plan.stage1, handlers),
     ],
-    [
-      plan.gradeReason === undefined ? 'Stage 2, with a lifeboat on the disk' : 'Stage 2, in RAM',
-      ...stage2Lines(plan, handlers),
-    ],
+    [plan.grade === 'C' ? 'Stage 2, in RAM' : 'Stage 2, with a lifeboat on the disk', ...stage2Lines(plan, handlers)],
     ...backupSection(plan),
     ...(disk === undefined ? [] : [['Disk before', ...diskBefore(disk)]]),
     plan.pointOfNoReturn === undefined
@@ -133,10 +131,17 @@ function powerCuts(plan: Plan): string[] {
   if (plan.pointOfNoReturn === undefined) return safe;
   return [
     ...safe,
-    plan.gradeReason === undefined
-      ? `  while flashing and configuring  stage 2 boots again from the lifeboat and starts over (grade ${plan.grade})`
-      : `  while flashing and configuring  the machine does not boot (grade ${plan.grade}: the image is in RAM only)${isArchived(plan.image) ? '' : `; ${mib(writtenBytes(plan.image))} MiB are written in that time`}`,
-    ...(plan.gradeReason === undefined ? [] : [`                                  no lifeboat: ${plan.gradeReason}`]),
+    plan.grade === 'C'
+      ? `  while flashing and configuring  the machine does not boot (grade C: the image is in RAM only)${isArchived(plan.image) ? '' : `; ${mib(writtenBytes(plan.image))} MiB are written in that time`}`
+      : `  while flashing and configuring  stage 2 boots again from the lifeboat and starts over (grade ${plan.grade})`,
+    ...(plan.window === undefined
+      ? []
+      : [
+          `  at the commit                   while ${windowText(plan.window)}, it is not certain that the machine boots`,
+        ]),
+    ...(plan.gradeReason === undefined
+      ? []
+      : [`                                  ${plan.grade === 'C' ? 'no lifeboat: ' : ''}${plan.gradeReason}`]),
     '  after the commit                balenaOS boots',
   ];
 }

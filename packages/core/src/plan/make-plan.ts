@@ -15,7 +15,15 @@ import { checkMachine, targetDisk } from './check-machine.ts';
 import { checkNetwork } from './check-network.ts';
 import { checkRuntime } from './check-runtime.ts';
 import { checkSettings } from './check-settings.ts';
-import { checkGrade, chooseStaging, gradeOf, lifeboatDirectory, type Staging } from './choose-staging.ts';
+import {
+  checkGrade,
+  chooseStaging,
+  gradeOf,
+  gradeReasonOf,
+  lifeboatDirectory,
+  powerWindowOf,
+  type Staging,
+} from './choose-staging.ts';
 import { type Finding, refuses } from './finding.ts';
 import { filesDirectory, layOutPayload, logAddressName, placeAt, placeNamed } from './lay-out-payload.ts';
 import { orderSteps } from './order-steps.ts';
@@ -129,6 +137,7 @@ export function makePlan(request: PlanRequest): PlanResult {
     watchdogs: watchdogs.duties,
     staging,
   });
+  const [gradeReason, window] = [gradeReasonOf(staging), powerWindowOf(staging)];
   const plan = identifyPlan({
     version: planVersion,
     toolVersion: request.toolVersion,
@@ -138,7 +147,8 @@ export function makePlan(request: PlanRequest): PlanResult {
     target: identifyDisk(disk),
     image,
     grade: gradeOf(staging),
-    ...(staging.kind === 'ram' ? { gradeReason: staging.why } : {}),
+    ...(gradeReason === undefined ? {} : { gradeReason }),
+    ...(window === undefined ? {} : { window }),
     memory: memory.budget,
     spaces: space?.budgets ?? [],
     ...(data === undefined ? {} : { dataSpaces: data.budgets }),

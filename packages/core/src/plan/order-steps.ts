@@ -2,7 +2,7 @@ import { filesOf, type ImageFacts, isArchived, type TargetImage, writtenBytes } 
 import { backupName, type PayloadLayout, sealName } from './lay-out-payload.ts';
 import { leaveLifeboat, lifeboatEntry } from './order-lifeboat.ts';
 import { type Ordering, orderStage1 } from './order-stage1.ts';
-import type { Plan, Step } from './plan.ts';
+import type { LoaderSectors, Plan, Step } from './plan.ts';
 
 /** The steps of both stages in their order. */
 export function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'pointOfNoReturn'> {
@@ -28,6 +28,7 @@ export function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' |
             lifeboat: {
               entries: lifeboatEntry(staging),
               leave: leaveLifeboat(staging, { hasBackup: assets.backup !== undefined }),
+              ...(staging.boot.loaders === undefined ? {} : { loaders: staging.boot.loaders }),
             },
           }),
       noFlash: config.debug.noFlash,
@@ -43,8 +44,8 @@ export interface Stage2Ordering {
   readonly bootTarget: readonly Step[];
   /** Where the backup lies in the payload's file system. */
   readonly backup?: { readonly directory: string; readonly limitBytes: number };
-  /** Its boot entries, and the step that leaves it. */
-  readonly lifeboat?: { readonly entries: readonly Step[]; readonly leave: Step };
+  /** Its boot entries, the step that leaves it, and boot loaders that are exchanged last. */
+  readonly lifeboat?: { readonly entries: readonly Step[]; readonly leave: Step; readonly loaders?: LoaderSectors };
   readonly noFlash: boolean;
 }
 
@@ -64,7 +65,7 @@ export function orderStage2({
     logPath: '/migrate.log',
   };
   const hasLifeboat = lifeboat !== undefined;
-  const { prove, write, commit } = isArchived(image) ? archiveSteps : imageSteps(image, { hasLifeboat });
+  const { prove, write, commit } = isArchived(image) ? archiveSteps : imageSteps(image, lifeboat);
   const before: Step[] = [
     ...restoreBoot,
     { kind: 'load-payload', id: 'load-payload', files: layout.payload },
@@ -118,8 +119,9 @@ const archiveSteps: WritingSteps = {
   commit: { kind: 'commit-table', id: 'commit-table' },
 };
 
-function imageSteps(image: ImageFacts, { hasLifeboat }: { hasLifeboat: boolean }): WritingSteps {
+function imageSteps(image: ImageFacts, lifeboat: Stage2Ordering['lifeboat']): WritingSteps {
   const payload = 'image';
+  const loaders = lifeboat?.loaders === undefined ? {} : { loaders: lifeboat.loaders };
   const { sizeBytes } = image;
   return {
     prove: { kind: 'prove-image', id: 'prove-image', payload },
@@ -130,10 +132,11 @@ function imageSteps(image: ImageFacts, { hasLifeboat }: { hasLifeboat: boolean }
         payload,
         sizeBytes,
         writtenBytes: writtenBytes(image),
-        ...(hasLifeboat ? { keepsTables: true as const } : {}),
+        ...(lifeboat === undefined ? {} : { keepsTables: true as const }),
+        ...loaders,
       },
-      { kind: 'verify-image', id: 'verify-image', payload },
+      { kind: 'verify-image', id: 'verify-image', payload, ...loaders },
     ],
-    commit: { kind: 'commit-image', id: 'commit-image', payload },
+    commit: { kind: 'commit-image', id: 'commit-image', payload, ...loaders },
   };
 }

@@ -61,6 +61,29 @@ export type UbootFlag =
   | { readonly place: 'gap'; readonly disk: DiskIdentity; readonly offsetBytes: number }
   | { readonly place: 'file'; readonly uuid: string; readonly fileSystem: string; readonly path: string };
 
+/** A time in which a power cut leaves a machine that does not boot. */
+export interface PowerWindow {
+  /** Written in it. */
+  readonly bytes: number;
+  /** About, and no less. */
+  readonly seconds: number;
+  /** Why it is there. */
+  readonly why: string;
+}
+
+/**
+ * Boot loaders before the partitions, which firmware takes whatever the partition table says. All that the image has before `endByte`
+ * is written after everything else. Bytes on the disk; each sector is one write.
+ */
+export interface LoaderSectors {
+  /** Where the image's first partition begins. */
+  readonly endByte: number;
+  /** First sectors of the old loaders, in the order in which they are cleared. */
+  readonly cleared: readonly number[];
+  /** Sectors of the image without which it does not boot, in the order in which they are written: the last writes of all. */
+  readonly last: readonly number[];
+}
+
 /** How firmware is switched to a lifeboat: by sector 0 with boot code, by the header of a GPT, or by an MBR that firmware reads itself. */
 export type LifeboatWay =
   | {
@@ -333,19 +356,32 @@ export type Step =
       readonly id: string;
       /** The disk boots the lifeboat meanwhile: nothing that it needs is wiped. */
       readonly keepsTables?: true;
+      /** What lies before the partitions is left to `commit-image`. */
+      readonly loaders?: LoaderSectors;
       readonly payload: string;
       readonly sizeBytes: number;
       /** Less than `sizeBytes` where only used blocks are written. */
       readonly writtenBytes: number;
     }
-  | { readonly kind: 'verify-image'; readonly id: string; readonly payload: string }
+  | {
+      readonly kind: 'verify-image';
+      readonly id: string;
+      readonly payload: string;
+      /** As in `flash-image`. */
+      readonly loaders?: LoaderSectors;
+    }
   | {
       readonly kind: 'configure-image';
       readonly id: string;
       readonly files: readonly PlacedFile[];
       readonly logPath: string;
     }
-  | { readonly kind: 'commit-image'; readonly id: string; readonly payload: string }
+  | {
+      readonly kind: 'commit-image';
+      readonly id: string;
+      readonly payload: string;
+      readonly loaders?: LoaderSectors;
+    }
   | { readonly kind: 'write-file-systems'; readonly id: string }
   | { readonly kind: 'commit-table'; readonly id: string }
   | {
@@ -396,6 +432,8 @@ export interface Plan {
   readonly grade: Grade;
   /** Why it is no better; absent for A. */
   readonly gradeReason?: string;
+  /** For B. */
+  readonly window?: Pick<PowerWindow, 'bytes' | 'seconds'>;
   readonly memory: Budget;
   /** One for each file system that stage 1 writes to, named by a directory in it. */
   readonly spaces: readonly SpaceBudget[];

@@ -15,6 +15,8 @@ export interface FlashRequest {
   readonly emit: Emit;
   /** Only these chunks, by their number, for a repair; all where it is left out. */
   readonly chunks?: ReadonlySet<number>;
+  /** So many bytes at the image's start are not written; its commit sectors where it is left out. */
+  readonly withheldBytes?: number;
 }
 
 /**
@@ -22,10 +24,11 @@ export interface FlashRequest {
  * byte beyond the image or outside of its used blocks. A write that fails is tried again twice. Throws `write-failed` naming the
  * place, `wrong-image` where the source is not the image that was proven.
  */
-export async function flashImage({ source, host, image, target, emit, chunks: wanted }: FlashRequest): Promise<void> {
+export async function flashImage(request: FlashRequest): Promise<void> {
+  const { source, host, image, target, emit, chunks: wanted } = request;
   if (image.sizeBytes > target.sizeBytes)
     throw new MigrateError('no-space', `the image needs ${image.sizeBytes} bytes, the disk has ${target.sizeBytes}`);
-  const { endByte: withheldBytes } = commitRange(image.table);
+  const withheldBytes = request.withheldBytes ?? commitRange(image.table).endByte;
   const all = chunksOf(image);
   const chunks = wanted === undefined ? all : all.filter((_, index) => wanted.has(index));
   const text = wanted === undefined ? 'flashing' : 'repairing';
@@ -37,7 +40,7 @@ export async function flashImage({ source, host, image, target, emit, chunks: wa
     { chunks, chunkBytes },
     async (bytes, { startByte }) => {
       const skip = Math.max(0, Math.min(bytes.length, withheldBytes - startByte));
-      await writePersistently(target, bytes.subarray(skip), startByte + skip);
+      if (skip < bytes.length) await writePersistently(target, bytes.subarray(skip), startByte + skip);
       done += bytes.length;
       emit({ kind: 'progress', text, done, total, unit: 'bytes' });
     },
@@ -61,9 +64,13 @@ async function writePersistently(target: ByteWriter, bytes: Uint8Array, position
   await target.write(bytes, position);
 }
 
-/** The withheld first bytes of the image, taken from its start. */
-export async function readCommitBytes(source: ByteReader, image: ImageFacts, host?: Unzstd): Promise<Uint8Array> {
-  const { endByte } = commitRange(image.table);
+/** The withheld first bytes of the image, taken from its start: its commit sectors, or so many as are asked for. */
+export async function readCommitBytes(
+  source: ByteReader,
+  image: ImageFacts,
+  host?: Unzstd,
+  endByte: number = commitRange(image.table).endByte,
+): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
   for await (const bytes of readImageBytes(source, { ...image, host })) {

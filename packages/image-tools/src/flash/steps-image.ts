@@ -17,6 +17,7 @@ import {
 import { wipeOldTables, writeCommitSectors } from './commit-sectors.ts';
 import { flashImage, readCommitBytes } from './flash-image.ts';
 import { proveImage } from './prove-image.ts';
+import { replaceLoaders } from './replace-loaders.ts';
 import { verifyAndRepair } from './verify-image.ts';
 
 const prove: ReadingHandler<StepOf<'prove-image'>> = {
@@ -44,18 +45,20 @@ const prove: ReadingHandler<StepOf<'prove-image'>> = {
 };
 
 const flash: RedoableHandler<StepOf<'flash-image'>> = {
-  describe: ({ writtenBytes, sizeBytes, keepsTables }) => {
+  describe: ({ writtenBytes, sizeBytes, keepsTables, loaders }) => {
     const wipe = keepsTables === true ? '' : 'wipe the old partition table and ';
+    const left = loaders === undefined ? 'all but its first sectors' : 'all but what lies before its partitions';
     return writtenBytes === sizeBytes
-      ? `${wipe}write the image, ${mib(sizeBytes)} MiB, all but its first sectors`
-      : `${wipe}write ${mib(writtenBytes)} of the ${mib(sizeBytes)} MiB of the image, which are its used blocks, all but its first sectors`;
+      ? `${wipe}write the image, ${mib(sizeBytes)} MiB, ${left}`
+      : `${wipe}write ${mib(writtenBytes)} of the ${mib(sizeBytes)} MiB of the image, which are its used blocks, ${left}`;
   },
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
       const { host, emit } = context;
       const image = imageOf(context);
       if (step.keepsTables !== true) await wipeOldTables(target, image);
-      await flashImage({ source, host, image, target, emit });
+      const withheld = step.loaders === undefined ? {} : { withheldBytes: step.loaders.endByte };
+      await flashImage({ source, host, image, target, emit, ...withheld });
     }),
   redo: true,
 };
@@ -66,7 +69,7 @@ const verify: RedoableHandler<StepOf<'verify-image'>> = {
     withDisk(step, context, async ({ source, target }) => {
       const { host, emit } = context;
       const image = imageOf(context);
-      const commitBytes = await readCommitBytes(source, image, host);
+      const commitBytes = await readCommitBytes(source, image, host, step.loaders?.endByte);
       await verifyAndRepair({
         source,
         host,
@@ -81,11 +84,18 @@ const verify: RedoableHandler<StepOf<'verify-image'>> = {
 };
 
 const commit: RedoableHandler<StepOf<'commit-image'>> = {
-  describe: () => 'write the first sectors of the image: from here the new system boots',
+  describe: ({ loaders }) =>
+    loaders === undefined
+      ? 'write the first sectors of the image: from here the new system boots'
+      : `take the old boot loaders out of the way, and write what the image has before byte ${loaders.endByte}: from here the new system boots`,
   apply: (step, context) =>
     withDisk(step, context, async ({ source, target }) => {
       const { host } = context;
-      await writeCommitSectors(target, await readCommitBytes(source, imageOf(context), host), () => host.dropCaches());
+      const { loaders } = step;
+      const bytes = await readCommitBytes(source, imageOf(context), host, loaders?.endByte);
+      const dropCaches = (): Promise<void> => host.dropCaches();
+      if (loaders === undefined) await writeCommitSectors(target, bytes, dropCaches);
+      else await replaceLoaders(target, bytes, loaders, dropCaches);
     }),
   redo: true,
 };

@@ -31,8 +31,8 @@ export async function differingChunks({ target, image, commitBytes, emit }: Veri
   const differing: number[] = [];
   let done = 0;
   const handle = (bytes: Buffer | undefined, index: number): void => {
-    // The commit sectors lie in the first chunk.
-    if (index === 0) bytes?.set(commitBytes.subarray(0, bytes.length));
+    const startByte = chunks[index]?.startByte ?? 0;
+    if (bytes !== undefined) bytes.set(commitBytes.subarray(startByte, startByte + bytes.length));
     const isSame = bytes !== undefined && createHash('sha256').update(bytes).digest('hex') === image.chunkSha256[index];
     if (!isSame) differing.push(index);
     done += lengthOf(chunks[index]);
@@ -115,6 +115,6 @@ export async function verifyAndRepair(request: RepairRequest): Promise<void> {
     if (round > rounds)
       throw new MigrateError('verify-mismatch', `the disk does not keep what is written to it: ${text}`);
     emit({ kind: 'note', level: 'warn', text: `${text}; they are written again (${round} of ${rounds})` });
-    await flashImage({ ...request, chunks: new Set(differing) });
+    await flashImage({ ...request, chunks: new Set(differing), withheldBytes: request.commitBytes.length });
   }
 }

@@ -5,6 +5,7 @@ import {
   MigrateError,
   type Partition,
   type PartitionTable,
+  readExactly,
   readFileSystemSignature,
   readPartitionTable,
   windowOf,
@@ -23,7 +24,10 @@ import {
 export const imageSectorBytes = 512;
 
 export interface Inspection
-  extends Pick<ImageFacts, 'table' | 'kind' | 'labels' | 'deviceType' | 'version' | 'usedBlocks' | 'dataFreeBytes'> {
+  extends Pick<
+    ImageFacts,
+    'table' | 'kind' | 'labels' | 'deviceType' | 'version' | 'usedBlocks' | 'dataFreeBytes' | 'hasEmptyGap'
+  > {
   /** What the partition table counts in: 4096 only in a GPT for disks with such sectors. */
   readonly sectorBytes: 512 | 4096;
 }
@@ -49,6 +53,7 @@ export async function inspectImage(
   const table = await readPartitionTable(reader, sectorBytes, { readsBackup });
   if (table === undefined)
     throw new MigrateError('wrong-image', 'it has no partition table, so it is no image of a disk');
+  const hasEmptyGap = await isGapEmpty(reader, table);
   const found = new Map<number, string>();
   const uses: PartitionUse[] = [];
   let boot: BootFiles | undefined;
@@ -74,8 +79,24 @@ export async function inspectImage(
     labels,
     ...boot,
     ...(dataFreeBytes === undefined ? {} : { dataFreeBytes }),
+    ...(hasEmptyGap ? { hasEmptyGap } : {}),
     ...(useReaders === undefined ? {} : { usedBlocks: usedBlocksOf(table, uses, reader.sizeBytes) }),
   };
+}
+
+/** More is not looked at: images begin their first partition at 4 or 8 MiB. */
+const largestGapBytes = 16 * 1024 * 1024;
+const gapPieceBytes = 64 * 1024;
+
+/** Whether all is zero between an MBR and the first partition. */
+async function isGapEmpty(reader: ByteReader, table: PartitionTable): Promise<boolean> {
+  const endByte = Math.min(...table.partitions.map(({ startByte }) => startByte));
+  if (table.kind !== 'mbr' || endByte > largestGapBytes) return false;
+  for (let position = imageSectorBytes; position < endByte; position += gapPieceBytes) {
+    const bytes = await readExactly(reader, position, Math.min(gapPieceBytes, endByte - position));
+    if (bytes === undefined || bytes.some((byte) => byte !== 0)) return false;
+  }
+  return true;
 }
 
 /** What balenaOS calls its partitions; of a secure-boot image only the boot partitions are called balena. */
