@@ -27,7 +27,9 @@ const kernelHeadBytes = 64;
 export const rawLoaderBytes = [0, 0x20000, 0x40000] as const;
 export const rawUbootByte = 0x60000;
 /** The ROM's copies of the first loader take no more, each. */
-const rawLoaderSizeBytes = 0x20000;
+export const rawLoaderSizeBytes = 0x20000;
+/** Size and address (U-Boot: tools/gpheader.h). */
+const loaderHeaderBytes = 8;
 
 export type MediumKind = 'sd' | 'emmc';
 
@@ -113,6 +115,12 @@ export function ubootFile(facts: Facts, disk: Disk, path: string): UbootFile | u
   return { partition: found.partition.number, path: mount.target === '/' ? path : path.slice(mount.target.length) };
 }
 
+/** The same file as the running system names it; undefined where it does not see it. */
+export function runningPath(facts: Facts, disk: Disk, { partition, path }: UbootFile): string | undefined {
+  const mount = wholeMounts(facts, disk).find(({ number }) => number === partition)?.mount;
+  return mount === undefined ? undefined : pathBelow(facts, mount, path);
+}
+
 export function isReadableByUboot(fileSystem: string): boolean {
   return /^(ext[234]|vfat)$/.test(fileSystem);
 }
@@ -125,12 +133,18 @@ export function areasToRead(facts: Facts): readonly AreaPlace[] {
   return [
     ...mmcDisks(facts).flatMap((disk) => [
       ...rawLoaderBytes.map((startByte) => loaderPlace(disk, startByte)),
+      ...rawLoaderBytes.map((startByte) => loaderHeaderPlace(disk, startByte)),
       ubootPlace(disk),
     ]),
     ...(flag === undefined ? [] : [flag]),
     ...eepromPaths.map((path) => ({ path, startByte: 0, sizeBytes: eepromHeadBytes })),
     ...(kernel === undefined ? [] : [kernelPlace(kernel.path)]),
   ];
+}
+
+/** The header behind the table of contents that a first loader for raw MMC begins with: its size is a first loader's last word on it. */
+export function loaderHeaderPlace(disk: Disk, startByte: number): AreaPlace {
+  return { path: disk.path, startByte: startByte + sectorBytes, sizeBytes: loaderHeaderBytes };
 }
 
 export function loaderPlace(disk: Disk, startByte: number): AreaPlace {
@@ -169,6 +183,19 @@ export function areaAt(facts: Facts, place: AreaPlace): BootArea | undefined {
 
 export function areaBytes(area: BootArea): Uint8Array {
   return area.contents === undefined ? new Uint8Array(area.sizeBytes) : Buffer.from(area.contents, 'base64');
+}
+
+/** Where the entries of a partition table of MBR lie, and the mark of a bootable one. */
+const mbr = { firstEntry: 446, entryBytes: 16, active: 0x80 } as const;
+
+/** Numbers of the partitions that sector 0 marks as bootable. */
+export function activePartitions(sector: Uint8Array): readonly number[] {
+  return [1, 2, 3, 4].filter((number) => sector[mbr.firstEntry + (number - 1) * mbr.entryBytes] === mbr.active);
+}
+
+/** The table of contents that an image for raw MMC begins with (AM335x TRM, 26.1.11). */
+export function isFirstLoader(bytes: Uint8Array): boolean {
+  return Buffer.from(bytes).toString('latin1', 0x14, 0x1e) === 'CHSETTINGS';
 }
 
 export function bootFile(facts: Facts, path: string): BootFile | undefined {

@@ -92,21 +92,42 @@ export interface BootScript {
  */
 export function scriptText(script: BootScript): string {
   const [type, number] = [`\${${script.medium.type}}`, `\${${script.medium.number}}`];
-  const load = (file: UbootFile, address: string): string =>
-    `load ${type} ${number}:${file.partition} \${${address}} ${file.path}`;
   return [
     '# Made by migrate; removed by "migrate undo".',
     `bmread=${readFlag(script.flag, [type, number])}`,
     `bmwrite=${writeFlag(script.flag, [type, number])}`,
     `bmtake=run bmread && itest.l *\${loadaddr} == ${flagNumber} && mw.l \${loadaddr} 0 && run bmwrite && run bmproof`,
     `bmproof=mw.l \${loadaddr} 1 && run bmread && itest.l *\${loadaddr} == 0`,
-    `bmkernel=${load(script.kernel, 'loadaddr')}`,
-    `bmtree=${load(script.deviceTree, 'fdtaddr')}`,
-    `bminitrd=${load(script.initramfs, 'rdaddr')} && setenv bmsize \${filesize}`,
-    `bmargs=setenv bootargs '${quotable(script.commandLine)}'`,
-    `bmboot=run bmkernel && run bmtree && run bminitrd && run bmargs && bootz \${loadaddr} \${rdaddr}:\${bmsize} \${fdtaddr}`,
+    ...startLines(script),
     // Last, so that a file which is cut does nothing.
     'bmmain=if run bmtake; then echo Starting stage 2 of migrate; run bmboot; fi',
+    '',
+  ].join('\n');
+}
+
+/** Starts stage 2 as `bmboot`, which ends only where something is missing. */
+function startLines({ medium, kernel, deviceTree, initramfs, commandLine }: Omit<BootScript, 'flag'>): string[] {
+  const load = (file: UbootFile, address: string): string =>
+    `load \${${medium.type}} \${${medium.number}}:${file.partition} \${${address}} ${file.path}`;
+  return [
+    `bmkernel=${load(kernel, 'loadaddr')}`,
+    `bmtree=${load(deviceTree, 'fdtaddr')}`,
+    `bminitrd=${load(initramfs, 'rdaddr')} && setenv bmsize \${filesize}`,
+    `bmargs=setenv bootargs '${quotable(commandLine)}'`,
+    `bmboot=run bmkernel && run bmtree && run bminitrd && run bmargs && bootz \${loadaddr} \${rdaddr}:\${bmsize} \${fdtaddr}`,
+  ];
+}
+
+/** What starts the lifeboat that partition 1 is, every time: the text for what the board's flow reads there, and how it is read. */
+export function lifeboatEnvironment(script: Omit<BootScript, 'flag'>): string {
+  return [
+    '# Made by migrate.',
+    ...startLines(script),
+    // A medium may have been slow: the board starts again from its first loader on.
+    'bmmain=echo Starting the lifeboat of migrate; run bmboot; sleep 30; reset',
+    // Only where this is /uEnv.txt it is looked at.
+    `${hookName}=setenv bmdev mmc; test -n "\${devtype}" && setenv bmdev \${devtype}; run bmmain`,
+    `${commandName}=run ${hookName}`,
     '',
   ].join('\n');
 }

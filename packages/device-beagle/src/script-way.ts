@@ -2,7 +2,7 @@
 // looks on the partitions marked as bootable, else on partition 1, for extlinux.conf and then for scripts in /, and only after
 // that in /boot. So a new /boot.scr runs before /boot/extlinux/extlinux.conf, which is left alone.
 import { type Disk, error, type Facts, type Finding } from '@migrate/core';
-import { areaAt, areaBytes, bootFile, type FirstPartition, listed, loaderPlace, pathBelow } from './boot-medium.ts';
+import { activePartitions, areaAt, areaBytes, bootFile, type FirstPartition, listed, loaderPlace, pathBelow } from './boot-medium.ts';
 import { startScript } from './boot-script.ts';
 import { parseExtlinuxConf } from './extlinux-conf.ts';
 import type { HookWay } from './hook-way.ts';
@@ -47,16 +47,12 @@ export function scriptWay(
   return { kind: 'write', contents: { text, mode: 0o644, encoding: 'base64' } };
 }
 
-/** Where the entries of a partition table of MBR lie, and the mark of a bootable one. */
-const mbr = { firstEntry: 446, entryBytes: 16, active: 0x80 } as const;
-
 /** What speaks against partition 1 being the one on which U-Boot looks first. */
 function partitionObstacle(facts: Facts, disk: Disk): string | undefined {
   const area = areaAt(facts, loaderPlace(disk, 0));
   if (disk.table?.kind !== 'mbr' || area === undefined)
     return 'it is not known which of its partitions U-Boot looks at';
-  const bytes = areaBytes(area);
-  const active = [1, 2, 3, 4].filter((number) => bytes[mbr.firstEntry + (number - 1) * mbr.entryBytes] === mbr.active);
+  const active = activePartitions(areaBytes(area));
   if (active.length === 0 || active[0] === 1) return undefined;
   return `its partition ${active[0]} is marked as bootable, so U-Boot does not look at partition 1`;
 }

@@ -7,6 +7,7 @@ import {
   boardOf,
   bootMediumOf,
   firstPartitionOf,
+  isFirstLoader,
   loaderPlace,
   mediumKindOf,
   mediumTypePath,
@@ -134,11 +135,6 @@ function checkEmmc(facts: Facts, disk: Disk): Finding[] {
       'Migrate from the eMMC without a card, or wipe the loader of the eMMC if its system is no longer needed',
     ),
   ];
-}
-
-/** The table of contents that an image for raw MMC begins with (AM335x TRM, 26.1.11). */
-function isFirstLoader(bytes: Uint8Array): boolean {
-  return Buffer.from(bytes).toString('latin1', 0x14, 0x1e) === 'CHSETTINGS';
 }
 
 function checkFirstPartition(facts: Facts, { disk }: BootMedium): Finding[] {

@@ -1,4 +1,5 @@
 import { type BootManager, type Disk, error, type Facts, type Finding, MigrateError, type Step } from '@migrate/core';
+import { beagleLifeboat, loaderNames } from './beagle-lifeboat.ts';
 import {
   areasToRead,
   boardOf,
@@ -38,6 +39,7 @@ export const beagleUboot: BootManager = {
   restoreBoot: (facts) => [{ kind: 'confirm-uboot-flag-cleared', id: 'confirm-one-shot', flag: decided(facts).flag }],
   // The image brings its own loaders, and the ROM reads them from where the old ones were.
   bootTarget: () => [],
+  lifeboat: beagleLifeboat,
   // Raw copies of MLO and U-Boot lie before the first partition.
   bootsFromPartitions: () => false,
 };
@@ -67,7 +69,7 @@ function namesToList(facts: Facts): readonly string[] {
   if (board === undefined || disk === undefined) return flowPaths(facts);
   const first = firstPartitionOf(facts, disk);
   const ofFirst =
-    first === undefined ? [] : [fatKernelName, flagFileName].map((name) => `${first.mount.target}${name}`);
+    first === undefined ? [] : [fatKernelName, flagFileName, ...loaderNames].map((name) => `${first.mount.target}${name}`);
   return [
     ...flowPaths(facts),
     ...deviceTreePaths(facts, board, first),
