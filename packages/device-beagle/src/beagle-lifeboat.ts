@@ -29,7 +29,14 @@ import {
   runningPath,
   ubootPlace,
 } from './boot-medium.ts';
-import { type BootScript, directoryName, lifeboatEnvironment, scriptName, startScript } from './boot-script.ts';
+import {
+  type BootScript,
+  directoryName,
+  lifeboatEnvironment,
+  lifeboatScript,
+  scriptName,
+  startScript,
+} from './boot-script.ts';
 import { type BootDecision, decideBoot, isRefusal } from './boot-way.ts';
 import { startScriptPath } from './script-way.ts';
 import { firstEnvironment, flowOf } from './stock-flow.ts';
@@ -126,24 +133,24 @@ function bootFiles(
   const tree = runningPath(facts, medium.disk, deviceTree);
   if (tree === undefined) return 'the device tree is not to be seen on the running system';
   const inVolume = (path: string): BootScript['kernel'] => ({ partition: 1, path });
-  const text = lifeboatEnvironment({
+  const script = {
     medium: variables,
     kernel: inVolume(payload.kernelPath),
     deviceTree: inVolume(`/${deviceTreeName}`),
     initramfs: inVolume(`/${initramfsName}`),
     commandLine: payload.commandLine,
-  });
+  };
   const start: readonly LifeboatFile[] =
     flowOf(facts, medium.disk).kind === 'extlinux'
       ? [
-          { path: `${directoryName}/${scriptName}`, text },
+          { path: `${directoryName}/${scriptName}`, text: lifeboatScript(script) },
           {
             path: startScriptPath.slice(1),
             text: Buffer.from(startScript(`/${directoryName}/${scriptName}`)).toString('base64'),
             encoding: 'base64',
           },
         ]
-      : [{ path: firstEnvironment.slice(1), text }];
+      : [{ path: firstEnvironment.slice(1), text: lifeboatEnvironment(script) }];
   return [{ path: deviceTreeName, from: tree }, ...start];
 }
 

@@ -118,18 +118,21 @@ function startLines({ medium, kernel, deviceTree, initramfs, commandLine }: Omit
   ];
 }
 
-/** What starts the lifeboat that partition 1 is, every time: the text for what the board's flow reads there, and how it is read. */
-export function lifeboatEnvironment(script: Omit<BootScript, 'flag'>): string {
+/** Starts the lifeboat that partition 1 is, every time: the text that `startScript` loads. */
+export function lifeboatScript(script: Omit<BootScript, 'flag'>): string {
   return [
     '# Made by migrate.',
     ...startLines(script),
     // A medium may have been slow: the board starts again from its first loader on.
     'bmmain=echo Starting the lifeboat of migrate; run bmboot; sleep 30; reset',
-    // Only where this is /uEnv.txt it is looked at.
-    `${hookName}=setenv bmdev mmc; test -n "\${devtype}" && setenv bmdev \${devtype}; run bmmain`,
-    `${commandName}=run ${hookName}`,
     '',
   ].join('\n');
+}
+
+/** The same as /uEnv.txt, which is all that it takes there. */
+export function lifeboatEnvironment(script: Omit<BootScript, 'flag'>): string {
+  const hook = `${hookName}=setenv bmdev mmc; test -n "\${devtype}" && setenv bmdev \${devtype}; run bmmain`;
+  return `${lifeboatScript(script)}${hook}\n${commandName}=run ${hookName}\n`;
 }
 
 function readFlag(flag: UbootFlag, [type, number]: readonly [string, string]): string {

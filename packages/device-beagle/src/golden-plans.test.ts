@@ -2,8 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Facts, makePlan } from '@migrate/core';
-import { soundAssets, soundConfig } from '@migrate/core/testing';
+import { soundConfig } from '@migrate/core/testing';
 import { describe, expect, it } from 'vitest';
+import { lifeboatAssets } from './beagle-fixture.ts';
 import { beagles } from './beagles.ts';
 
 const machines = join(import.meta.dirname, '../../../fixtures/machines');
@@ -14,7 +15,7 @@ function planFor(directory: string) {
   return makePlan({
     config: soundConfig(),
     facts,
-    assets: soundAssets(deviceType),
+    assets: lifeboatAssets(deviceType),
     devices: beagles,
     toolVersion: '0.1.0',
   });

@@ -2,7 +2,16 @@
 // looks on the partitions marked as bootable, else on partition 1, for extlinux.conf and then for scripts in /, and only after
 // that in /boot. So a new /boot.scr runs before /boot/extlinux/extlinux.conf, which is left alone.
 import { type Disk, error, type Facts, type Finding } from '@migrate/core';
-import { activePartitions, areaAt, areaBytes, bootFile, type FirstPartition, listed, loaderPlace, pathBelow } from './boot-medium.ts';
+import {
+  activePartitions,
+  areaAt,
+  areaBytes,
+  bootFile,
+  type FirstPartition,
+  listed,
+  loaderPlace,
+  pathBelow,
+} from './boot-medium.ts';
 import { startScript } from './boot-script.ts';
 import { parseExtlinuxConf } from './extlinux-conf.ts';
 import type { HookWay } from './hook-way.ts';

@@ -69,7 +69,9 @@ function namesToList(facts: Facts): readonly string[] {
   if (board === undefined || disk === undefined) return flowPaths(facts);
   const first = firstPartitionOf(facts, disk);
   const ofFirst =
-    first === undefined ? [] : [fatKernelName, flagFileName, ...loaderNames].map((name) => `${first.mount.target}${name}`);
+    first === undefined
+      ? []
+      : [fatKernelName, flagFileName, ...loaderNames].map((name) => `${first.mount.target}${name}`);
   return [
     ...flowPaths(facts),
     ...deviceTreePaths(facts, board, first),

@@ -35,6 +35,8 @@ export function orderLifeboat({
 }: LifeboatOrdering): readonly Step[] {
   const packed = `${payloadDirectory}/${lifeboatPaths.payload}`;
   const files: readonly LifeboatFile[] = [
+    // First, since a ROM may not look further than the first entries of the root directory.
+    ...staging.boot.files,
     staging.boot.kernel ?? { path: lifeboatPaths.kernel, from: kernelPath },
     ...(staging.boot.initramfs === undefined
       ? [
@@ -42,7 +44,6 @@ export function orderLifeboat({
           { path: lifeboatPaths.payload, from: packed },
         ]
       : [{ path: staging.boot.initramfs, archives: [initramfsPath, packed] }]),
-    ...staging.boot.files,
   ];
   const data: readonly LifeboatFile[] = [
     ...filesOf(image).map((file) => ({ path: file.payload, from: file.path })),

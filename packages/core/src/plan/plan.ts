@@ -3,6 +3,7 @@ import type { TargetImage } from '../assets/image.ts';
 import type { SurveyedVolume } from '../backup/survey-backup.ts';
 import type { BootRestore, SectorChange, Stage2BootSettings } from '../initramfs/initramfs.ts';
 import type { LogDrive } from '../log/log-drive.ts';
+import type { AreaPlace } from '../machine/facts.ts';
 import type { NetworkChoice } from '../network/choose-profiles.ts';
 
 export const planVersion = 1;
@@ -99,14 +100,16 @@ export type LifeboatWay =
   | { readonly kind: 'partition'; readonly diskId: string };
 
 /**
- * A file for the lifeboat by its path there: copied, with a text of its own, or made of several initramfs archives. `fromDirectory`:
- * the plain files of a directory, those named or all, below `path` ("" is the root).
+ * A file for the lifeboat by its path there: copied, with contents of its own, or made of several initramfs archives. `fromDirectory`:
+ * the plain files of a directory, those named or all, below `path` ("" is the root). `area`: bytes of a disk outside of file systems.
  */
 export type LifeboatFile = { readonly path: string } & (
   | { readonly from: string }
-  | { readonly text: string }
+  /** `encoding`: what `text` is, where the file holds other bytes than text. */
+  | { readonly text: string; readonly encoding?: 'base64' }
   | { readonly archives: readonly string[] }
   | { readonly fromDirectory: string; readonly names?: readonly string[] }
+  | { readonly area: AreaPlace }
 );
 
 /** A partition that stage 1 makes, as it is found again: by where it was made, and by its label. */

@@ -1,5 +1,13 @@
 // Where the bytes of a lifeboat's files come from.
-import { type ByteReader, type Host, type LifeboatFile, MigrateError, readerOf } from '@migrate/core';
+import {
+  type AreaPlace,
+  type ByteReader,
+  type Host,
+  type LifeboatFile,
+  MigrateError,
+  readerOf,
+  windowOf,
+} from '@migrate/core';
 
 export interface LifeboatSource {
   /** Path in its volume, without a slash before it; for data a name. */
@@ -21,12 +29,21 @@ export async function lifeboatSources(host: Host, files: readonly LifeboatFile[]
 async function sourcesOf(host: Host, file: LifeboatFile): Promise<readonly LifeboatSource[]> {
   const { path } = file;
   if ('text' in file) {
-    const bytes = Buffer.from(file.text);
+    const bytes = Buffer.from(file.text, file.encoding);
     return [{ path, sizeBytes: bytes.length, open: async () => readerOf(bytes) }];
   }
+  if ('area' in file) return [areaSource(host, path, file.area)];
   if ('archives' in file) return [await joinedArchives(host, path, file.archives)];
   if ('fromDirectory' in file) return directorySources(host, file);
   return [await fileSource(host, path, file.from)];
+}
+
+function areaSource(host: Host, path: string, { path: disk, startByte, sizeBytes }: AreaPlace): LifeboatSource {
+  const open = async (): Promise<ByteReader> => {
+    const reader = await host.openRead(disk);
+    return { ...windowOf(reader, startByte, sizeBytes), close: () => reader.close() };
+  };
+  return { path, sizeBytes, open };
 }
 
 async function fileSource(host: Host, path: string, from: string): Promise<LifeboatSource> {
