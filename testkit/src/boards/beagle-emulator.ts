@@ -1,4 +1,5 @@
 // A Beagle on QEMU's "virt" machine: real U-Boot, the vendor's memory addresses, 512 MiB that Linux sees, an SD slot and eMMC.
+import { statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +20,8 @@ export interface BeagleOptions {
   readonly format?: 'raw' | 'qcow2';
   /** Media that take no writes; Linux does not see them. */
   readonly isReadOnly?: boolean;
+  /** A file, empty or one that is gone on with, for a log of what is written to the eMMC: see write-log.ts. */
+  readonly emmcLog?: string;
 }
 
 export interface EmulatedBeagle extends Machine {
@@ -26,6 +29,8 @@ export interface EmulatedBeagle extends Machine {
   paused(action: () => Promise<void>): Promise<void>;
   /** Types at the serial console. */
   type(text: string): void;
+  /** Pulls the plug, and puts it back when that is done. */
+  cutPower(meanwhile: () => Promise<void>): void;
 }
 
 const firmware = '/usr/lib/u-boot/qemu_arm/u-boot.bin';
@@ -42,8 +47,16 @@ export async function startEmulatedBeagle(options: BeagleOptions): Promise<Emula
   const shell = serialShell({ log, send: type });
   let isKilled = false;
 
+  let whileUnplugged: (() => Promise<void>) | undefined;
+  const isSwitchedOn = async (): Promise<boolean> => {
+    const end = await current.ended;
+    const action = whileUnplugged;
+    whileUnplugged = undefined;
+    await action?.();
+    return !isKilled && (end === 'restart' || action !== undefined);
+  };
   const life = async (): Promise<void> => {
-    while ((await current.ended) === 'restart' && !isKilled) {
+    while (await isSwitchedOn()) {
       shell.restarted();
       current = await start();
       if (isKilled) current.cutPower();
@@ -72,6 +85,10 @@ export async function startEmulatedBeagle(options: BeagleOptions): Promise<Emula
       isKilled = true;
       current.cutPower();
       await exited;
+    },
+    cutPower: (meanwhile) => {
+      whileUnplugged = meanwhile;
+      current.cutPower();
     },
     exited,
   };
@@ -102,12 +119,25 @@ function qemuArguments(options: BeagleOptions, directory: string): string[] {
 }
 
 /** An empty slot is a medium without contents for U-Boot, whose numbers would move otherwise, and no card for Linux. */
-function blockNode(path: string | undefined, index: number, { format, isReadOnly }: BeagleOptions): string[] {
+function blockNode(path: string | undefined, index: number, { format, isReadOnly, emmcLog }: BeagleOptions): string[] {
   if (path === undefined)
     return ['-blockdev', `driver=null-co,read-zeroes=on,read-only=on,size=65536,node-name=medium${index}`];
   const common = `read-only=${isReadOnly === true ? 'on' : 'off'},cache.no-flush=on`;
+  const log = index === 1 ? emmcLog : undefined;
+  const name = log === undefined ? `medium${index}` : `image${index}`;
   return [
     ...['-blockdev', `driver=file,filename=${path},node-name=file${index},${common}`],
-    ...['-blockdev', `driver=${format ?? 'qcow2'},file=file${index},node-name=medium${index},${common}`],
+    ...['-blockdev', `driver=${format ?? 'qcow2'},file=file${index},node-name=${name},${common}`],
+    ...(log === undefined ? [] : logNode(log, index)),
+  ];
+}
+
+/** The log counts each write when it is made, so that it can be gone on with when the power was cut. */
+function logNode(log: string, index: number): string[] {
+  const begins = statSync(log).size === 0 ? 'log-sector-size=512' : 'log-append=on';
+  const options = `log-super-update-interval=1,${begins}`;
+  return [
+    ...['-blockdev', `driver=file,filename=${log},node-name=log${index}`],
+    ...['-blockdev', `driver=blklogwrites,file=image${index},log=log${index},${options},node-name=medium${index}`],
   ];
 }

@@ -60,6 +60,8 @@ export function loader(): Buffer {
   bytes.writeUInt32LE(0x0c, 4);
   bytes.write('CHSETTINGS', 0x14, 'latin1');
   bytes.fill(0xff, 0x20, 0x40);
+  // How much follows this header (U-Boot: tools/gpheader.h).
+  bytes.writeUInt32LE(bytes.length - 0x208, 0x200);
   return bytes;
 }
 

@@ -1,5 +1,5 @@
 // The road on an emulated Beagle: everything lies on its disk beforehand.
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -17,8 +17,13 @@ export interface BeagleRoad extends Road {
   readonly machine: EmulatedBeagle;
   /** All that stage 1 may touch, as text: boot files, and the bytes before the first partition. */
   bootState(): Promise<string>;
-  /** The same road on a machine of its own, which starts with a copy of the disk as it is now and without the card beside it. */
-  fork(): Promise<BeagleRoad>;
+  /**
+   * The same road on a machine of its own, which starts with a copy of the disk as it is now and without the card beside it.
+   * `isRecorded`: all that is written to that copy is, for an eMMC.
+   */
+  fork(options?: { readonly isRecorded?: boolean }): Promise<BeagleRoad>;
+  /** The disk before, raw, and the log of all that was written to it since. */
+  readonly recorded?: { readonly base: string; readonly log: string };
   /** Sets U-Boot's flag again, which every start spends. */
   arm(): Promise<void>;
 }
@@ -54,10 +59,14 @@ export async function startBeagleRoad(
   const path = join(directory, 'disk.qcow2');
   await makeOldDisk({ layout, work, path });
 
-  const roadOnDisk = async (disk: string, card?: string): Promise<BeagleRoad> => {
+  const roadOnDisk = async (
+    disk: string,
+    { card, recorded }: { readonly card?: string; readonly recorded?: BeagleRoad['recorded'] } = {},
+  ): Promise<BeagleRoad> => {
     const firmware = romEnvironment(media[layout]);
     const machine = await startEmulatedBeagle({
       ...(card === undefined ? {} : { sd: card }),
+      ...(recorded === undefined ? {} : { emmcLog: recorded.log, format: 'raw' }),
       [layout]: disk,
       firmware,
     });
@@ -78,18 +87,28 @@ export async function startBeagleRoad(
       arm: async () => {
         await machine.runShell(`${flagOf[layout]} 2>/dev/null; sync`);
       },
-      fork: async () => {
+      ...(recorded === undefined ? {} : { recorded }),
+      fork: async ({ isRecorded = false } = {}) => {
         const copy = join(directory, 'copy.qcow2');
         await machine.runShell('sync');
         await machine.paused(async () => {
           await execa('cp', ['--sparse=always', disk, copy]);
         });
-        return roadOnDisk(copy);
+        return isRecorded ? recordedOn(copy) : roadOnDisk(copy);
       },
     };
   };
 
-  const road = await roadOnDisk(path, options.card);
+  const recordedOn = async (copy: string): Promise<BeagleRoad> => {
+    const [base, disk, log] = ['base.raw', 'disk.raw', 'writes.log'].map((name) => join(directory, name));
+    if (base === undefined || disk === undefined || log === undefined) throw new Error('there are three names');
+    await execa('qemu-img', ['convert', '-O', 'raw', copy, base]);
+    await execa('cp', ['--sparse=always', base, disk]);
+    await writeFile(log, '');
+    return roadOnDisk(disk, { recorded: { base, log } });
+  };
+
+  const road = await roadOnDisk(path, options.card === undefined ? {} : { card: options.card });
   await road.machine.waitForAgent();
   return {
     ...road,

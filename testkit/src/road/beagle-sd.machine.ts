@@ -15,7 +15,7 @@ describe('a BeagleBoard-xM whose card has a FAT with a uEnv.txt of its own', () 
     await road.machine.runShell('mkdir -p /etc/wpa_supplicant /etc/systemd/network');
     for (const [path, contents] of Object.entries(oldNetworks)) await road.machine.writeFile(path, contents);
     before = await road.bootState();
-    const config = configYaml({ extra: ['all_wifis: true'] });
+    const config = configYaml({ extra: ['all_wifis: true', 'staging: ram'] });
     await road.machine.writeFile(`${road.workDirectory}/balena-migrate.yml`, config);
     const { exitCode, stdout, stderr } = await road.migrate('--mode', 'immediate', '--yes');
     expect(exitCode, stdout + stderr).toBe(0);

@@ -38,7 +38,7 @@ interface MigratedSystem {
   /** The old system has the name that its distribution gives to every machine, which does not move. */
   readonly hasStockName?: boolean;
   /** How safe against power cuts the migration must be; not looked at where it is left out. */
-  readonly grade?: 'A' | 'C';
+  readonly grade?: 'A' | 'B' | 'C';
   /** Otherwise its name; "brownfield" where it is left out. */
   readonly hostname?: string;
   /** What the backup must have, where there is one. */
@@ -65,7 +65,7 @@ export async function migrateAndCheck(
   const hasData = system.firmware !== 'device-tree';
   const backup = await fillOldSystem(road.machine, { hasData });
   const { grade } = system;
-  const staging = grade === undefined ? [] : [grade === 'A' ? 'require_grade: A' : 'staging: ram'];
+  const staging = grade === undefined ? [] : [grade === 'C' ? 'staging: ram' : `require_grade: ${grade}`];
   await road.machine.writeFile(
     `${road.workDirectory}/balena-migrate.yml`,
     configYaml({
@@ -101,7 +101,7 @@ export async function checkMigrated(
   const { hostname = 'brownfield', grade } = given;
   for (const text of [/migrate: stage 2 init/, /point of no return/, /migration complete/])
     await machine.waitFor(text, { unless: failure, timeoutMs });
-  if (grade !== undefined) expect(machine.log().includes('make the firmware boot the lifeboat')).toBe(grade === 'A');
+  if (grade !== undefined) expect(machine.log().includes('make the firmware boot the lifeboat')).toBe(grade !== 'C');
   const found = await newSystem(machine);
   const givenConfig = given.configJson ?? configJson(deviceType);
   expect(found).toMatchObject({
