@@ -14,6 +14,8 @@ const fatTypes = [0x01, 0x04, 0x06, 0x0b, 0x0c, 0x0e];
 /** Of files whose contents U-Boot does not look at. */
 const largestTextBytes = 64 * 1024;
 const compareBytes = 1024 * 1024;
+/** `board_sector` of init. */
+const startsSector = 12;
 
 /** How a first loader looks for U-Boot. */
 export type FirstLoader =
@@ -67,6 +69,14 @@ export function beagleJudge(
       state.isTouched({ startByte: lifeboat.startByte + lifeboat.sizeBytes, endByte: migration.diskBytes });
     return isHurt ? 'bricked: the old system is damaged' : 'old';
   };
+  let boatOutcome: string | undefined;
+  /** The same whenever it is whole. */
+  const boat = async (state: JudgedState, sector: Buffer): Promise<string> => {
+    const hurt = await damageOf(lifeboat, state);
+    if (hurt !== undefined) return hurt;
+    boatOutcome ??= await outcomeOfBoat(state, migration, sector);
+    return boatOutcome;
+  };
   return async (state) => {
     const sector = await state.read(0, sectorBytes);
     const mlo = await findFirstLoader(state, sector);
@@ -81,7 +91,8 @@ export function beagleJudge(
     if (!beginsWith(uboot, oldLoaders.uboot)) return 'bricked: U-Boot is damaged';
     if (sector.equals(oldSector)) return oldDisk(state);
     if (isNewTable) return 'bricked: the old U-Boot starts on the new disk';
-    return boat(state, migration, sector);
+    if (firstPartition(sector).startByte !== lifeboat.startByte) return 'bricked: sector 0 is none of the three';
+    return boat(state, sector);
   };
 }
 
@@ -91,11 +102,13 @@ function beginsWith(bytes: Buffer, wanted: Buffer): boolean {
 }
 
 const loaderBytes = 0x20000;
+const largestUbootBytes = 8 * loaderBytes;
 
 async function findFirstLoader(state: JudgedState, sector: Buffer): Promise<Found | undefined> {
   for (const startByte of rawLoaderBytes) {
-    const bytes = await state.read(startByte, loaderBytes);
-    if (bytes.toString('latin1', 0x14, 0x1e) === 'CHSETTINGS') return { bytes, isRaw: true };
+    const head = await state.read(startByte, sectorBytes);
+    if (head.toString('latin1', 0x14, 0x1e) === 'CHSETTINGS')
+      return { bytes: await state.read(startByte, loaderBytes), isRaw: true };
   }
   const bytes = await readOnFirstPartition(state, sector, 'MLO');
   return bytes === undefined ? undefined : { bytes, isRaw: false };
@@ -105,9 +118,8 @@ async function findUboot(
   state: JudgedState,
   { sector, kind, isRaw }: { sector: Buffer; kind: FirstLoader; isRaw: boolean },
 ): Promise<Buffer | undefined> {
-  const raw = await state.read(rawUbootByte, 8 * loaderBytes);
-  const hasRaw = ubootMagics.includes(raw.readUInt32BE(0));
-  if (kind === 'as the ROM' ? isRaw : hasRaw) return hasRaw ? raw : undefined;
+  const hasRaw = ubootMagics.includes((await state.read(rawUbootByte, sectorBytes)).readUInt32BE(0));
+  if (kind === 'as the ROM' ? isRaw : hasRaw) return hasRaw ? state.read(rawUbootByte, largestUbootBytes) : undefined;
   return kind === 'raw only' ? undefined : readOnFirstPartition(state, sector, 'u-boot.img');
 }
 
@@ -152,19 +164,31 @@ async function readOnFirstPartition(state: JudgedState, sector: Buffer, name: st
   }
 }
 
-/** The old U-Boot looks at a partition 1 that is neither the old nor the new one. */
-async function boat(state: JudgedState, migration: JudgedMigration, sector: Buffer): Promise<string> {
-  const { lifeboat, age, deviceTree } = migration;
-  const partition = firstPartition(sector);
-  if (partition.startByte !== lifeboat.startByte) return 'bricked: sector 0 is none of the three';
-  for (const { path, startByte, sizeBytes, sha256 } of lifeboat.pieces) {
+/** What of the lifeboat is not what stage 1 wrote. */
+async function damageOf(
+  { startByte: boatByte, pieces }: LifeboatRecord,
+  state: JudgedState,
+): Promise<string | undefined> {
+  const startsByte = boatByte + startsSector * sectorBytes;
+  for (const { path, startByte, sizeBytes, sha256 } of pieces) {
     if (!state.isTouched({ startByte, endByte: startByte + sizeBytes })) continue;
-    const digest = createHash('sha256')
-      .update(await state.read(startByte, sizeBytes))
-      .digest('hex');
-    if (digest !== sha256) return `bricked: ${path ?? 'the file system'} of the lifeboat is damaged`;
+    const bytes = await state.read(startByte, sizeBytes);
+    // Init counts its starts there.
+    if (startByte <= startsByte && startsByte < startByte + sizeBytes)
+      bytes.fill(0, startsByte - startByte, startsByte - startByte + sectorBytes);
+    if (createHash('sha256').update(bytes).digest('hex') !== sha256)
+      return `bricked: ${path ?? 'the file system'} of the lifeboat is damaged`;
   }
-  const fat = await openFat(readerOn(state, partition));
+  return undefined;
+}
+
+/** The old U-Boot looks at a lifeboat that is whole. */
+async function outcomeOfBoat(
+  state: JudgedState,
+  { age, deviceTree }: JudgedMigration,
+  sector: Buffer,
+): Promise<string> {
+  const fat = await openFat(readerOn(state, firstPartition(sector)));
   const files = new Map<string, Uint8Array>();
   const collect = async (directory: string): Promise<void> => {
     for (const { text, kind, sizeBytes } of await fat.list(directory === '' ? '/' : directory)) {

@@ -67,11 +67,11 @@ export async function migrateBoard(name: string, options: BoardOptions = {}): Pr
   disk.set(packed, imageByte);
   const inPlace = { path: 'image', startByte: imageByte, sizeBytes: packed.length, sha256: digestOf(packed) };
   const lifeboat: LifeboatRecord = { planId: 'plan', startByte: boatByte, ...volume, pieces: [...pieces, inPlace] };
-  const base = Buffer.from(disk);
+  const oldSector = Buffer.from(disk.subarray(0, sectorBytes));
   const log = await flash(disk, { image, lifeboat, loaders: loadersFor(boot, options) });
   const migration: JudgedMigration = {
     diskBytes,
-    oldSector: base.subarray(0, sectorBytes),
+    oldSector,
     newSector: raw.subarray(0, sectorBytes),
     ...{ oldLoaders, newLoaders, lifeboat },
     ranges: writtenRanges(image).map((range) => ({ ...range, startByte: Math.max(range.startByte, gapBytes) })),
@@ -82,7 +82,7 @@ export async function migrateBoard(name: string, options: BoardOptions = {}): Pr
   return {
     boot,
     judge: async (firstLoader) => {
-      const { counts, windowBytes } = await examine(log, base, beagleJudge(migration, firstLoader));
+      const { counts, windowBytes } = await examine(log, disk, beagleJudge(migration, firstLoader));
       windows.set(firstLoader, windowBytes);
       return counts;
     },
@@ -240,24 +240,34 @@ async function bootFiles(
 
 interface Log {
   readonly entries: readonly LoggedWrite[];
-  /** By `dataByte`. */
-  readonly data: readonly Buffer[];
+  /** By `dataByte`: what was written, and what was there before. */
+  readonly data: readonly { readonly after: Buffer; readonly before: Buffer }[];
 }
 
-/** Carries out the steps after the point of no return but for the configuration, which does not write where it matters here. */
+/** As it was before the first entry. */
+function takeBack(disk: Buffer, { entries, data }: Log): void {
+  for (const { kind, startByte, dataByte } of [...entries].reverse())
+    if (kind === 'write') disk.set(data[dataByte]?.before ?? [], startByte);
+}
+
+/**
+ * Carries out the steps after the point of no return but for the configuration, which does not write where it matters here. The disk
+ * is then as it was.
+ */
 async function flash(
   bytes: Buffer,
   { image, lifeboat, loaders }: { image: ImageFacts; lifeboat: LifeboatRecord; loaders: Pick<LifeboatBoot, 'loaders'> },
 ): Promise<Log> {
   const entries: LoggedWrite[] = [];
-  const data: Buffer[] = [];
+  const data: Log['data'][number][] = [];
   const note = (kind: LoggedWrite['kind'], startByte: number, sizeBytes: number): void => {
     entries.push({ kind, startByte, sizeBytes, isForced: false, dataByte: data.length - 1 });
   };
   const disk: ByteWriter = {
     ...readerOf(bytes),
     write: async (source, startByte) => {
-      data.push(Buffer.from(source));
+      const before = Buffer.from(bytes.subarray(startByte, startByte + source.length));
+      data.push({ after: Buffer.from(source), before });
       note('write', startByte, source.length);
       bytes.set(source, startByte);
     },
@@ -278,30 +288,32 @@ async function flash(
   const context: StepContext = { host, plan, emit: () => {}, log: () => new Uint8Array(), targetPath, lifeboat };
   for (const step of stage2.slice(stage2.findIndex(({ id }) => id === pointOfNoReturn)))
     if (step.kind !== 'configure-image') await handlerOf(stepHandlers, step).apply(step, context);
+  takeBack(bytes, { entries, data });
   return { entries, data };
 }
 
 /** Looks at every state of the log; throws where one outside of the window is bricked. */
 async function examine(
-  { entries, data }: Log,
-  base: Buffer,
+  log: Log,
+  disk: Buffer,
   judge: (state: JudgedState) => Promise<string>,
 ): Promise<{ readonly counts: Readonly<Record<string, number>>; readonly windowBytes: number }> {
+  const { entries, data } = log;
   const counts: Record<string, number> = {};
-  const current = Buffer.from(base);
   let applied = 0;
   const bad: { readonly state: CrashState; readonly end?: number }[] = [];
   const good: number[] = [];
   for (const state of crashStates(entries, { unitBytes: sectorBytes })) {
     for (const entry of entries.slice(applied, state.complete))
-      if (entry.kind === 'write') current.set(data[entry.dataByte] ?? [], entry.startByte);
+      if (entry.kind === 'write') disk.set(data[entry.dataByte]?.after ?? [], entry.startByte);
     applied = Math.max(applied, state.complete);
-    const said = await judge(viewOf(state, { current, entries, data }));
+    const said = await judge(viewOf(state, { ...log, disk }));
     counts[said] = (counts[said] ?? 0) + 1;
     const end = /: the first \d+ of/.test(state.name) ? { end: state.complete + state.arrived.length } : {};
     if (said.startsWith('bricked')) bad.push({ state, ...end });
     else if (end.end !== undefined) good.push(end.end);
   }
+  takeBack(disk, { entries: entries.slice(0, applied), data });
   if (bad.length === 0) return { counts, windowBytes: 0 };
   const ends = bad.flatMap(({ end }) => end ?? []);
   const first = Math.min(...ends) - 1;
@@ -314,16 +326,16 @@ async function examine(
 
 function viewOf(
   { arrived, complete }: CrashState,
-  { current, entries, data }: Log & { readonly current: Buffer },
+  { disk, entries, data }: Log & { readonly disk: Buffer },
 ): JudgedState {
   return {
     read: async (startByte, sizeBytes) => {
-      const bytes = Buffer.from(current.subarray(startByte, startByte + sizeBytes));
+      const bytes = Buffer.from(disk.subarray(startByte, startByte + sizeBytes));
       for (const { entry, sizeBytes: written } of arrived) {
         const from = Math.max(startByte, entry.startByte);
         const to = Math.min(startByte + bytes.length, entry.startByte + written);
         if (from < to && entry.kind === 'write')
-          data[entry.dataByte]?.copy(bytes, from - startByte, from - entry.startByte, to - entry.startByte);
+          data[entry.dataByte]?.after.copy(bytes, from - startByte, from - entry.startByte, to - entry.startByte);
       }
       return bytes;
     },

@@ -1,12 +1,40 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { judgeRecorded } from '../boards/beagle-recorded.ts';
 import { makeSmallDisk } from '../boards/uboot-disk.ts';
 import { type BeagleRoad, fallsBack, startBeagleRoad } from './beagle-road.ts';
-import { configYaml, oldNetworks } from './road.ts';
+import { configYaml, failure, oldNetworks } from './road.ts';
 import { checkMigrated } from './road-test.ts';
+
+const timeoutMs = 600_000;
+/** First sectors of raw loader and U-Boot. */
+const oldLoaders = [0x20000, 0x60000];
+
+async function clearSectors(disk: string, startBytes: readonly number[]): Promise<void> {
+  const file = await open(disk, 'r+');
+  for (const startByte of startBytes) await file.write(Buffer.alloc(512), 0, 512, startByte);
+  await file.close();
+}
+
+/** Wherever the power had been cut, the board would have started; with a first loader that does not go on to FAT, but for the window. */
+async function expectSafe({ recorded, image, disk, machine }: BeagleRoad): Promise<void> {
+  if (recorded === undefined) throw new Error('nothing was recorded');
+  const planId = /stage 2, plan ([0-9a-f]+)/.exec(machine.log())?.[1] ?? '';
+  const cuts = { ...recorded, after: disk, image: image.raw, planId };
+  for (const firstLoader of ['raw, then FAT', 'raw only'] as const) {
+    const counts = await judgeRecorded(cuts, firstLoader);
+    console.log(`a BeagleBone Black, cut in stage 2, first loader: ${firstLoader}: ${JSON.stringify(counts)}`);
+    const bricked = Object.entries(counts).filter(([said]) => said.startsWith('bricked'));
+    // Between clearing U-Boot and the commit nothing is written.
+    expect(bricked).toEqual(firstLoader === 'raw only' ? [['bricked: the first loader finds no U-Boot', 1]] : []);
+    expect(counts.lifeboat).toBeGreaterThan(100);
+    expect(counts.new).toBeGreaterThan(0);
+    expect(counts.old).toBeGreaterThan(0);
+  }
+}
 
 const cardDirectory = '/run/card';
 const cardFile = `${cardDirectory}/uEnv.txt`;
@@ -61,23 +89,39 @@ describe('a BeagleBone Black whose eMMC is one ext4, with an empty card in its s
 
   describe('once it is armed', () => {
     beforeAll(async () => {
-      const config = configYaml({ extra: ['all_wifis: true'] });
+      const config = configYaml({ extra: ['all_wifis: true', 'require_grade: B'] });
       await road.machine.writeFile(`${road.workDirectory}/balena-migrate.yml`, config);
       const { exitCode, stdout, stderr } = await road.migrate('--mode', 'immediate', '--yes');
       expect(exitCode, stdout + stderr).toBe(0);
     });
 
-    it('becomes balenaOS, started once by a sector before the first partition', async () => {
-      const copy = await road.fork();
+    it('becomes balenaOS though its power is cut twice: the lifeboat starts by the old loaders, and by its own', async () => {
+      const copy = await road.fork({ isRecorded: true });
+      const { machine, disk } = copy;
       try {
+        await machine.waitFor(/flashing.* [3-9]\d ?%/, { unless: failure, timeoutMs });
+        machine.cutPower(async () => {});
+        await machine.waitFor(/started from the lifeboat on \S+, the 1\. time/, { unless: failure, timeoutMs });
+        // As the disk is in the middle of the commit.
+        machine.cutPower(() => clearSectors(disk, oldLoaders));
         await checkMigrated(copy, {
           deviceType: 'beaglebone-black',
           firmware: 'device-tree',
           hasStockName: true,
+          grade: 'B',
         });
-        const log = copy.machine.log();
+        const log = machine.log();
         console.log(/peak memory of stage 2.*/.exec(log)?.[0]);
-        expect(log).toMatch(/ROM: raw loader of 1.*Starting stage 2.*ROM: MLO of 1.*BALENA-U-BOOT on 1/s);
+        const byOldLoaders = /ROM: raw loader of 1/.source;
+        const lifeboat = /Starting the lifeboat of migrate/.source;
+        const starts = [
+          ...[byOldLoaders, /Starting stage 2 of migrate/.source],
+          ...[byOldLoaders, lifeboat],
+          ...[/ROM: MLO of 1/.source, lifeboat, /the 2\. time/.source],
+          ...[/ROM: MLO of 1/.source, /BALENA-U-BOOT on 1/.source],
+        ];
+        expect(log).toMatch(new RegExp(starts.join('.*'), 's'));
+        await expectSafe(copy);
       } finally {
         await copy.close();
       }
@@ -88,12 +132,12 @@ describe('a BeagleBone Black whose eMMC is one ext4, with an empty card in its s
       await fallsBack(road, { spoil, mend: `mv /root/kept ${deviceTree}`, sign: /Starting stage 2 of migrate/ });
     });
 
-    it('starts the old system when the image has changed, and undo leaves no trace', async () => {
-      const image = `${road.workDirectory}/balena.img.gz`;
-      const spoil = `printf X | dd of=${image} bs=1 seek=1000000 conv=notrunc`;
-      await fallsBack(road, { spoil, mend: 'true', sign: /has changed since stage 1/ });
+    it('starts the old system when the lifeboat is not whole, and undo leaves no trace', async () => {
+      const place = '$(tr -dc 0-9 </var/lib/balena-migrate/payload/lifeboat.json)';
+      const spoil = `printf X | dd of=/dev/mmcblk1 bs=1 seek=$((${place} + 33000000)) conv=notrunc`;
+      await fallsBack(road, { spoil, mend: 'true', sign: /does not hold at byte/ });
       const { stdout } = await road.migrate('status', '--json');
-      const reason = expect.stringContaining('has changed since stage 1');
+      const reason = expect.stringContaining('does not hold at byte');
       expect(JSON.parse(stdout)).toMatchObject({ state: 'fell-back', reason });
       const undone = await road.migrate('undo');
       expect(undone.exitCode, undone.stderr).toBe(0);

@@ -1,5 +1,5 @@
 // The end of a flash where firmware takes boot loaders from before the partitions, whatever the partition table says.
-import { type ByteWriter, type LoaderSectors, MigrateError } from '@migrate/core';
+import { alignedBuffers, type ByteWriter, type LoaderSectors, MigrateError } from '@migrate/core';
 import { imageSectorBytes } from '../inspect/inspect-image.ts';
 
 const noSector = new Uint8Array(imageSectorBytes);
@@ -16,21 +16,31 @@ export async function replaceLoaders(
   { cleared, last }: LoaderSectors,
   dropCaches: () => Promise<void> = async () => {},
 ): Promise<void> {
-  const others = betweenSectors(withheld.length, last);
-  const isUsed = others.some(([startByte, endByte]) =>
-    withheld.subarray(startByte, endByte).some((byte) => byte !== 0),
-  );
+  const [wanted = Buffer.alloc(0), found = Buffer.alloc(0)] = alignedBuffers(2, withheld.length);
+  wanted.set(withheld);
+  const others = betweenSectors(wanted.length, last);
+  const isUsed = others.some(([startByte, endByte]) => wanted.subarray(startByte, endByte).some((byte) => byte !== 0));
   const writeOthers = async (): Promise<void> => {
-    for (const [startByte, endByte] of others) await target.write(withheld.subarray(startByte, endByte), startByte);
+    for (const [startByte, endByte] of others) await target.write(wanted.subarray(startByte, endByte), startByte);
     await target.flush();
-    await expectKept(target, withheld, others, dropCaches);
+  };
+  const expectKept = async (spans: readonly Span[]): Promise<void> => {
+    await dropCaches();
+    await target.read(found, 0);
+    for (const [startByte, endByte] of spans) {
+      if (found.subarray(startByte, endByte).compare(wanted.subarray(startByte, endByte)) !== 0)
+        throw new MigrateError('verify-mismatch', `the disk did not keep what was written from byte ${startByte} on`);
+    }
   };
   for (const startByte of cleared) await writeSector(target, noSector, startByte);
-  if (isUsed) await writeOthers();
+  if (isUsed) {
+    await writeOthers();
+    await expectKept(others);
+  }
   for (const startByte of last)
-    await writeSector(target, withheld.subarray(startByte, startByte + imageSectorBytes), startByte);
+    await writeSector(target, wanted.subarray(startByte, startByte + imageSectorBytes), startByte);
   if (!isUsed) await writeOthers();
-  await expectKept(target, withheld, [[0, withheld.length]], dropCaches);
+  await expectKept([[0, wanted.length]]);
 }
 
 type Span = readonly [startByte: number, endByte: number];
@@ -49,19 +59,4 @@ function betweenSectors(endByte: number, sectors: readonly number[]): readonly S
 async function writeSector(target: ByteWriter, bytes: Uint8Array, startByte: number): Promise<void> {
   await target.write(bytes, startByte);
   await target.flush();
-}
-
-async function expectKept(
-  target: ByteWriter,
-  expected: Uint8Array,
-  spans: readonly Span[],
-  dropCaches: () => Promise<void>,
-): Promise<void> {
-  await dropCaches();
-  const found = Buffer.alloc(expected.length);
-  await target.read(found, 0);
-  for (const [startByte, endByte] of spans) {
-    if (found.subarray(startByte, endByte).compare(expected.subarray(startByte, endByte)) !== 0)
-      throw new MigrateError('verify-mismatch', `the disk did not keep what was written from byte ${startByte} on`);
-  }
 }

@@ -1,5 +1,6 @@
 // Steps of both stages around the lifeboat.
 import {
+  alignedBuffers,
   type Host,
   type LifeboatRecord,
   MigrateError,
@@ -146,7 +147,7 @@ async function writeSector(context: StepContext, { startByte, bytes }: SectorWri
 async function wipe(context: StepContext, { pieces }: LifeboatRecord, paths: readonly string[]): Promise<void> {
   const disk = await context.host.openDisk(required(context.targetPath, 'target disk'));
   try {
-    const zeros = new Uint8Array(wipeChunkBytes);
+    const [zeros = Buffer.alloc(wipeChunkBytes)] = alignedBuffers(1, wipeChunkBytes);
     for (const { path, startByte, sizeBytes } of pieces) {
       if (path === undefined || !paths.includes(path)) continue;
       for (let done = 0; done < sizeBytes; done += zeros.length)
