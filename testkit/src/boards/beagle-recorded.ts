@@ -1,5 +1,5 @@
-// A recorded migration of an emulated Beagle's eMMC, cut at each of its writes. An SD card of QEMU 7.2 has no cache: what was
-// written is there, in order, so that the states are those between two writes, and those in which one was torn.
+// A recorded migration of an emulated Beagle's eMMC, cut between its writes. An SD card of QEMU 7.2 writes sector by sector and has no
+// cache: what was written is there, in order.
 import { type FileHandle, open } from 'node:fs/promises';
 import { createNodeHost, readLifeboatRecord, writtenRanges } from '@migrate/core';
 import { openFat, proveImage } from '@migrate/image-tools';
@@ -9,6 +9,11 @@ import { beagleJudge, type FirstLoader, type JudgedMigration, type JudgedState, 
 
 const sectorBytes = 512;
 const [rawLoaderByte, rawUbootByte] = [0x20000, 0x60000];
+/** Sectors of which each write is looked at; of all others every so many-th. */
+const decisiveBytes = [0, rawLoaderByte, 0x40000, rawUbootByte];
+const sampleEvery = 199;
+/** All that lies before the partitions is written by then. */
+const writesAfterCommit = 9000;
 
 export interface RecordedBeagle {
   /** The disk before, and when the new system had run; raw. */
@@ -20,42 +25,52 @@ export interface RecordedBeagle {
   readonly planId: string;
 }
 
-/** Counts what the board starts after each cut, from the switch to the lifeboat on. */
+/** For each first loader, counts what the board starts after a cut, from the switch to the lifeboat to some time behind the commit. */
 export async function judgeRecorded(
   recorded: RecordedBeagle,
-  firstLoader: FirstLoader,
-): Promise<Readonly<Record<string, number>>> {
+  firstLoaders: readonly FirstLoader[],
+): Promise<readonly Readonly<Record<string, number>>[]> {
   const writes = await openWriteLog(recorded.log);
   const work = `${recorded.log}.state`;
   await execa('cp', ['--sparse=always', recorded.base, work]);
   const [file, after] = [await open(work, 'r+'), await open(recorded.after)];
   try {
     const { switchedAt, boatByte } = await findSwitch(writes);
-    const judge = beagleJudge(await migrationOf(recorded, { after, boatByte }), firstLoader);
-    const counts: Record<string, number> = {};
-    const touched: { readonly startByte: number; readonly endByte: number }[] = [];
+    const migration = await migrationOf(recorded, { after, boatByte });
+    const judged = firstLoaders.map((firstLoader) => ({
+      judge: beagleJudge(migration, firstLoader),
+      counts: {} as Record<string, number>,
+    }));
+    const touched: { readonly startByte: number; endByte: number }[] = [];
     const state: JudgedState = {
       read: (startByte, sizeBytes) => readAt(file, startByte, sizeBytes),
       isTouched: ({ startByte, endByte }) =>
         touched.some((range) => range.startByte < endByte && startByte < range.endByte),
     };
-    const count = async (): Promise<void> => {
-      const said = await judge(state);
-      counts[said] = (counts[said] ?? 0) + 1;
+    let committedAt = Number.POSITIVE_INFINITY;
+    const count = async (index: number): Promise<void> => {
+      for (const { judge, counts } of judged) {
+        const said = await judge(state);
+        counts[said] = (counts[said] ?? 0) + 1;
+        if (said === 'new') committedAt = Math.min(committedAt, index);
+      }
     };
     for (const [index, entry] of writes.entries.entries()) {
-      if (index === switchedAt) await count();
+      if (index > committedAt + writesAfterCommit) break;
+      if (index === switchedAt) await count(index);
       if (entry.sizeBytes === 0) continue;
-      const data = await writes.data(entry, 0, entry.sizeBytes);
-      const half = Math.floor(entry.sizeBytes / sectorBytes / 2) * sectorBytes;
-      const { startByte } = entry;
-      if (index >= switchedAt) touched.push({ startByte, endByte: startByte + entry.sizeBytes });
-      await file.write(data, 0, half, startByte);
-      if (index >= switchedAt && half > 0) await count();
-      await file.write(data, half, entry.sizeBytes - half, startByte + half);
-      if (index >= switchedAt) await count();
+      const { startByte, sizeBytes } = entry;
+      const endByte = startByte + sizeBytes;
+      await file.write(await writes.data(entry, 0, sizeBytes), 0, sizeBytes, startByte);
+      if (index < switchedAt) continue;
+      const [last] = touched.slice(-1);
+      if (last?.endByte === startByte) last.endByte = endByte;
+      else touched.push({ startByte, endByte });
+      const isDecisive = decisiveBytes.some((place) => startByte <= place && place < endByte);
+      const isSampled = index < committedAt && (index - switchedAt) % sampleEvery === 0;
+      if (isDecisive || isSampled) await count(index);
     }
-    return counts;
+    return judged.map(({ counts }) => counts);
   } finally {
     await file.close();
     await after.close();

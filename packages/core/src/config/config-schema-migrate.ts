@@ -253,7 +253,7 @@ export const migrateSection = {
       type: ['string', 'null'],
       enum: ['A', 'B', 'C', null],
       description:
-        'The least safety against power cuts while the disk is flashed that is accepted: `A`, no moment at which the machine would not boot; `B`, a short one; `C`, while flashing. Less is refused.',
+        'The least safety against power cuts while the disk is flashed that is accepted: `A`, no moment at which the machine would not boot; `B`, one whose bytes and seconds the plan names (Beagle boards with boot loaders before their partitions); `C`, while flashing. Less is refused.',
       examples: ['A'],
     },
     windows_boot: {

@@ -122,7 +122,7 @@ export function checkGrade({ migrate }: Config, staging: Staging): readonly Find
     error(
       'grade-too-low',
       isWithout ? 'migrate.staging' : 'migrate.require_grade',
-      `a power cut while ${window === undefined ? 'the disk is flashed' : windowText(window)} would leave the machine unbootable (grade ${grade}): ${gradeReasonOf(staging) ?? ''}`,
+      `a power cut while ${window === undefined ? 'the disk is flashed' : windowText(window)} ${window === undefined ? 'would' : 'may'} leave the machine unbootable (grade ${grade}): ${gradeReasonOf(staging) ?? ''}`,
       staging.kind === 'ram'
         ? 'Remove what stands against a lifeboat, or allow the risk by removing the setting'
         : 'Allow the risk by another setting',
@@ -147,9 +147,9 @@ export function powerWindowOf(staging: Staging): Pick<PowerWindow, 'bytes' | 'se
   return { bytes, seconds };
 }
 
-/** "1024 bytes are written, about 1 s". */
+/** "1024 bytes are written (about 2 s)". */
 export function windowText({ bytes, seconds }: Pick<PowerWindow, 'bytes' | 'seconds'>): string {
-  return `${bytes} bytes are written, about ${seconds} s`;
+  return `${bytes} bytes are written (about ${seconds} s)`;
 }
 
 /** GUID of the partition that a lifeboat of this image on this disk is. */
