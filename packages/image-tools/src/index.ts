@@ -35,6 +35,7 @@ export { parseExtents } from './lifeboat/file-extents.ts';
 export * from './lifeboat/lifeboat-contents.ts';
 export * from './lifeboat/make-lifeboat.ts';
 export * from './lifeboat/steps-lifeboat.ts';
+export type { LifeboatSource } from './lifeboat/write-lifeboat.ts';
 export * from './map/make-used-map.ts';
 export * from './map/use-readers.ts';
 export * from './map/used-blocks.ts';

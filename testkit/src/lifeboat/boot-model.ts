@@ -5,17 +5,18 @@ import { open } from 'node:fs/promises';
 import { crc32, createNodeHost, writtenRanges } from '@migrate/core';
 import { proveImage } from '@migrate/image-tools';
 import type { DiskState } from '../crash/disk-states.ts';
+import { lateOldSystem } from './late-old-system.ts';
 import type { RecordedMigration } from './recorded-migration.ts';
 
 const sectorBytes = 512;
 /** Of a chunk that is compared at once. */
 const compareBytes = 1024 * 1024;
 
-/** Returns "old", "lifeboat" or "new", or "bricked: …" with what is missing. */
+/** Returns "old", "stage 2 again", "lifeboat" or "new", or "bricked: …" with what is missing. */
 export type BootModel = (state: DiskState) => Promise<string>;
 
 export async function bootModel(migration: RecordedMigration): Promise<BootModel> {
-  const { shape, lifeboat, image, base, after } = migration;
+  const { shape, lifeboat, image, base, after, rearming } = migration;
   const [before, final] = [await open(base), await open(after)];
   const { size: diskBytes } = await before.stat();
   const sectorOf = async (file: typeof before, startByte: number): Promise<Buffer> => {
@@ -32,7 +33,9 @@ export async function bootModel(migration: RecordedMigration): Promise<BootModel
   const switched = Buffer.from(lifeboat.switch.bytes, 'base64');
   const switchedBackup = Buffer.from(lifeboat.backup?.bytes ?? '', 'base64');
 
-  const old = (state: DiskState): string => {
+  const late = rearming === undefined ? undefined : lateOldSystem(rearming, { lifeboat, diskBytes });
+  const old = async (state: DiskState): Promise<string> => {
+    if (late !== undefined) return late(state);
     // But for the sectors that are looked at above: GRUB behind an MBR, and the entries of a GPT, belong to it.
     const from = (shape === 'uefi' ? 2 : 1) * sectorBytes;
     const isHurt =

@@ -113,10 +113,10 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
   });
 }
 
-/** Copies the disk in the first state of stage 2 that is wanted. */
-async function copyState(
+/** Copies the disk in the first state that is wanted, of those from the switch to the lifeboat on where nothing else is said. */
+export async function copyState(
   { base, log, stage2From, directory }: RecordedMigration,
-  { to, isWanted }: { to: string; isWanted: (state: CrashState) => boolean },
+  { to, isWanted, from = stage2From }: { to: string; isWanted: (state: CrashState) => boolean; from?: number },
 ): Promise<void> {
   const work = join(directory, 'copy.state');
   let isFound = false;
@@ -125,7 +125,7 @@ async function copyState(
     isFound = true;
     return true;
   };
-  await examineStates({ base, log, work, unitBytes: 512, from: stage2From, chooses }, (state) =>
+  await examineStates({ base, log, work, unitBytes: 512, from, chooses }, (state) =>
     state.materialise(async (path) => {
       await execa('cp', ['--sparse=always', path, to]);
       return 'copied';

@@ -1,5 +1,5 @@
 import type { Assets, RuntimeAsset } from '../assets/assets.ts';
-import { isArchived, type TargetImage } from '../assets/image.ts';
+import { imagePayloads, isArchived, type TargetImage } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import { checkRemoteLog } from '../log/check-remote-log.ts';
 import { logDrive } from '../log/log-drive.ts';
@@ -15,13 +15,16 @@ import { checkMachine, targetDisk } from './check-machine.ts';
 import { checkNetwork } from './check-network.ts';
 import { checkRuntime } from './check-runtime.ts';
 import { checkSettings } from './check-settings.ts';
-import { checkGrade, chooseStaging, gradeOf, lifeboatDirectory, type Staging } from './choose-staging.ts';
+import { checkGrade, chooseStaging, gradeOf, lifeboatDirectory, packedBytes, type Staging } from './choose-staging.ts';
 import { type Finding, refuses } from './finding.ts';
 import { filesDirectory, layOutPayload, logAddressName, placeAt, placeNamed } from './lay-out-payload.ts';
 import { orderSteps } from './order-steps.ts';
 import { identifyPlan, type Plan, planVersion } from './plan.ts';
 import { stateDirectory } from './state-directory.ts';
 import { identifyDisk } from './target-disk.ts';
+
+/** Most that boot loaders for a lifeboat take. */
+const loadersBytes = 4 * 1024 * 1024;
 
 export interface PlanRequest {
   readonly config: Config;
@@ -84,14 +87,17 @@ export function makePlan(request: PlanRequest): PlanResult {
       return 'code' in place || place.uuid !== state.uuid ? undefined : place.pathInFileSystem;
     },
     // The lifeboat takes it from where it lies.
-    leavesOutImage: staging.kind === 'lifeboat',
+    leavesOutImage: staging.kind === 'lifeboat' && staging.late === undefined,
   });
+  const isImage = imagePayloads(image);
+  const late = staging.kind === 'lifeboat' ? staging.late : undefined;
   const backupBytes = assets.backup?.archiveBytes ?? 0;
   const memory = memoryBudget({
     facts,
     image,
     runtime,
-    payload: layout.payload,
+    // What goes into a lifeboat takes no memory.
+    payload: late === undefined ? layout.payload : layout.payload.filter(({ name }) => !isImage.has(name)),
     backupBytes,
     staging: staging.kind,
   });
@@ -106,7 +112,7 @@ export function makePlan(request: PlanRequest): PlanResult {
           state,
           boot,
           backupBytes,
-          lifeboatBytes: staging.kind === 'lifeboat' ? staging.sizeBytes : 0,
+          ...lifeboatSpace(staging, runtime),
         });
   const data = assets.backup === undefined ? undefined : dataBudgets(assets.backup, { image, disk });
   findings.push(
@@ -139,6 +145,7 @@ export function makePlan(request: PlanRequest): PlanResult {
     image,
     grade: gradeOf(staging),
     ...(staging.kind === 'ram' ? { gradeReason: staging.why } : {}),
+    ...(late === undefined ? {} : { lateLifeboatReason: late.why }),
     memory: memory.budget,
     spaces: space?.budgets ?? [],
     ...(data === undefined ? {} : { dataSpaces: data.budgets }),
@@ -162,6 +169,17 @@ export function makePlan(request: PlanRequest): PlanResult {
     ...steps,
   });
   return { plan, findings };
+}
+
+/** Room that stage 1 needs for a lifeboat, or for what stage 2 makes one of. */
+function lifeboatSpace(
+  staging: Staging,
+  runtime: RuntimeAsset,
+): { readonly lifeboatBytes: number; readonly packedBytes: number } {
+  if (staging.kind === 'ram') return { lifeboatBytes: 0, packedBytes: 0 };
+  return staging.late === undefined
+    ? { lifeboatBytes: staging.sizeBytes, packedBytes: 0 }
+    : { lifeboatBytes: 0, packedBytes: packedBytes(runtime) + loadersBytes };
 }
 
 /** The programs that make file systems are left out where none is made, and what only stage 1 needs: every byte takes RAM in stage 2. */

@@ -1,46 +1,20 @@
 // Makes a lifeboat on the living system: reserves its place through the file system, fills it there, and reads it back from the
 // disk itself.
-import { createHash } from 'node:crypto';
-import {
-  type ByteReader,
-  type ByteWriter,
-  doing,
-  type Emit,
-  type Host,
-  type LifeboatPiece,
-  type LifeboatRecord,
-  lifeboatRecordStart,
-  serializeLifeboatRecord,
-} from '@migrate/core';
-import { eachChunk } from './each-chunk.ts';
-import { type LifeboatContents, type LifeboatRequest, layOutLifeboat, regionAlignBytes } from './lifeboat-contents.ts';
+import type { Host, LifeboatRecord } from '@migrate/core';
+import { regionAlignBytes } from './lifeboat-contents.ts';
 import { proveLifeboat } from './prove-lifeboat.ts';
-import { looseAlignBytes, type Region, type RegionPrograms, reserveRegion } from './reserve-region.ts';
+import { type RegionPrograms, reserveRegion } from './reserve-region.ts';
+import { layOutSources, looseBytesOf, type WriteLifeboatRequest, writeLifeboat } from './write-lifeboat.ts';
 
-export interface LifeboatSource {
-  /** Path in its volume, without a slash before it; for data a name. */
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly open: () => Promise<ByteReader>;
-}
-
-export interface MakeLifeboatRequest {
+export interface MakeLifeboatRequest extends Omit<WriteLifeboatRequest, 'file' | 'region'> {
   readonly host: Host;
-  readonly emit: Emit;
   /** The file that holds its place in the file system; it must not exist. */
   readonly path: string;
-  /** The disk that it will be booted from, and where the file system begins on it. */
+  /** The disk that it will be booted from. */
   readonly diskPath: string;
-  readonly planId: string;
-  readonly fileSystemStartByte: number;
   /** The lifeboat lies behind this byte of the disk. */
   readonly fromByte: number;
   readonly reserveBytes: number;
-  /** In its volume. */
-  readonly files: readonly LifeboatSource[];
-  /** For stage 2 alone, outside of the volume. */
-  readonly data: readonly LifeboatSource[];
-  readonly layout: Omit<LifeboatRequest, 'files'>;
   readonly programs: RegionPrograms;
 }
 
@@ -49,26 +23,19 @@ export interface MakeLifeboatRequest {
  * has no room for it, its volume in one piece, `verify-mismatch` where the disk holds something else. The file is the caller's to remove.
  */
 export async function makeLifeboat(request: MakeLifeboatRequest): Promise<LifeboatRecord> {
-  const { host, path, files, data, layout, fileSystemStartByte, fromByte, diskPath, planId } = request;
-  const contents = layOutLifeboat({ ...layout, files });
+  const { host, path, data, fileSystemStartByte, fromByte, diskPath, planId } = request;
   const region = await reserveRegion({
     ...request,
-    sizeBytes: contents.sizeBytes,
-    looseBytes: data.reduce((sum, { sizeBytes }) => sum + aligned(sizeBytes), 0),
+    sizeBytes: layOutSources(request).sizeBytes,
+    looseBytes: looseBytesOf(data),
     fromByte: Math.max(0, fromByte - fileSystemStartByte),
     // Partitions begin at multiples of it, but for very old ones.
     alignBytes: regionAlignBytes,
   });
-  const startByte = fileSystemStartByte + region.whole.startByte;
   const file = await host.openWrite(path);
+  let startByte: number;
   try {
-    await doing(`writing the lifeboat ${path}`, 'write-failed', async () => {
-      const pieces = await fill(file, request, { contents, region, startByte });
-      const { sizeBytes } = contents;
-      const record: LifeboatRecord = { planId, startByte, sizeBytes, ...contents.wayRecord(startByte), pieces };
-      await file.write(serializeLifeboatRecord(record), region.whole.fileByte + lifeboatRecordStart);
-    });
-    await file.flush();
+    ({ startByte } = await writeLifeboat({ ...request, file, region }));
   } finally {
     await file.close();
   }
@@ -79,81 +46,4 @@ export async function makeLifeboat(request: MakeLifeboatRequest): Promise<Lifebo
   } finally {
     await disk.close();
   }
-}
-
-/** Where a part of a source goes. */
-interface Place {
-  readonly inFile: number;
-  readonly onDisk: number;
-  readonly sizeBytes: number;
-}
-
-async function fill(
-  file: ByteWriter,
-  { files, data, fileSystemStartByte, emit }: MakeLifeboatRequest,
-  { contents, region, startByte }: { contents: LifeboatContents; region: Region; startByte: number },
-): Promise<readonly LifeboatPiece[]> {
-  const written: LifeboatPiece[] = [];
-  for (const piece of contents.pieces(startByte)) {
-    await file.write(piece.bytes, region.whole.fileByte + piece.startByte);
-    const sha256 = createHash('sha256').update(piece.bytes).digest('hex');
-    written.push({ startByte: startByte + piece.startByte, sizeBytes: piece.bytes.length, sha256 });
-  }
-  const total = [...files, ...data].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  let done = 0;
-  const write = async ({ path, sizeBytes, open }: LifeboatSource, places: readonly Place[]): Promise<void> => {
-    const source = await open();
-    try {
-      let begin = 0;
-      for (const place of places) {
-        const hash = createHash('sha256');
-        await eachChunk(
-          source,
-          place.sizeBytes,
-          async (bytes, position) => {
-            hash.update(bytes);
-            await file.write(bytes, place.inFile + position);
-            done += bytes.length;
-            emit({ kind: 'progress', text: 'writing the lifeboat', done, total, unit: 'bytes' });
-          },
-          begin,
-        );
-        begin += place.sizeBytes;
-        written.push({ path, startByte: place.onDisk, sizeBytes: place.sizeBytes, sha256: hash.digest('hex') });
-      }
-      if (begin !== sizeBytes) throw new Error(`${path} has ${sizeBytes} bytes, places for it ${begin}`);
-    } finally {
-      await source.close();
-    }
-  };
-  for (const source of files) {
-    const start = contents.startOf(source.path);
-    const { sizeBytes } = source;
-    await write(source, [{ inFile: region.whole.fileByte + start, onDisk: startByte + start, sizeBytes }]);
-  }
-  const take = placesIn(region, fileSystemStartByte);
-  for (const source of data) await write(source, take(source.sizeBytes));
-  return written;
-}
-
-function aligned(bytes: number): number {
-  return Math.ceil(bytes / looseAlignBytes) * looseAlignBytes;
-}
-
-/** Gives out the loose pieces, one file after the other; no two share a block, for one may be wiped. */
-function placesIn({ loose }: Region, fileSystemStartByte: number): (sizeBytes: number) => readonly Place[] {
-  let taken = 0;
-  return (sizeBytes) => {
-    const places: Place[] = [];
-    let before = 0;
-    for (const piece of loose) {
-      const from = Math.max(taken, before);
-      const to = Math.min(taken + sizeBytes, before + piece.sizeBytes);
-      const onDisk = fileSystemStartByte + piece.startByte + from - before;
-      if (to > from) places.push({ inFile: piece.fileByte + from - before, onDisk, sizeBytes: to - from });
-      before += piece.sizeBytes;
-    }
-    taken += aligned(sizeBytes);
-    return places;
-  };
 }

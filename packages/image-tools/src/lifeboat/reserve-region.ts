@@ -35,7 +35,7 @@ const longestMs = 600_000;
 /** A multiple of the blocks of all file systems that are used on such devices. */
 export const looseAlignBytes = 4096;
 /** As many as the record has room for. */
-const mostLoosePieces = 16;
+export const mostLoosePieces = 16;
 
 /**
  * Makes the file and returns where the pieces lie in it and in the file system. The file is as if empty elsewhere. Throws
@@ -77,12 +77,16 @@ async function grow(request: RegionRequest): Promise<{ region: Region; allocated
     const place = ['--offset', String(allocatedBytes), '--length', String(stepBytes)];
     await runProgram(host, programs.fallocate, [...place, path]);
     allocatedBytes += stepBytes;
-    const region = choose(await extentsOf(request), request);
+    const region = chooseRegion(await extentsOf(request), request);
     if (region !== undefined) return { region, allocatedBytes };
   }
 }
 
-function choose(extents: readonly Extent[], request: RegionRequest): Region | undefined {
+/** The pieces among what is there; undefined where there are none. */
+export function chooseRegion(
+  extents: readonly Extent[],
+  request: Pick<RegionRequest, 'sizeBytes' | 'looseBytes' | 'fromByte' | 'alignBytes'>,
+): Region | undefined {
   const whole = findRun(extents, request);
   if (whole === undefined) return undefined;
   const loose = findPieces(extents, {

@@ -6,11 +6,9 @@ import {
   messageOf,
   type ReadingHandler,
   type RedoableHandler,
-  readerOf,
   refuseExisting,
   removeUefiBootEntry,
   required,
-  type SectorWrite,
   type StepContext,
   type StepHandlers,
   type StepOf,
@@ -18,11 +16,12 @@ import {
 } from '@migrate/core';
 import { wipeDiskEnd } from '../flash/commit-sectors.ts';
 import type { LifeboatWay } from './lifeboat-contents.ts';
-import { type LifeboatSource, makeLifeboat } from './make-lifeboat.ts';
+import { makeLifeboat } from './make-lifeboat.ts';
 import { proveLifeboat } from './prove-lifeboat.ts';
+import { lateLifeboatSteps } from './steps-late-lifeboat.ts';
+import { type LifeboatSource, textSource, volumeTime } from './write-lifeboat.ts';
+import { writeSector } from './write-sector.ts';
 
-/** The same on every machine: nothing in a lifeboat depends on when it was made. */
-const volumeTime = new Date(0);
 const wipeChunkBytes = 1024 * 1024;
 
 const make: UndoableHandler<StepOf<'make-lifeboat'>> = {
@@ -77,7 +76,11 @@ const switchTo: RedoableHandler<StepOf<'switch-to-lifeboat'>> = {
   apply: async (_step, context) => {
     const record = required(context.lifeboat, 'lifeboat');
     // Until the first one is durable, the old backup header is what firmware falls back upon.
-    for (const sector of [record.switch, record.backup]) if (sector !== undefined) await writeSector(context, sector);
+    const disk = { host: context.host, diskPath: required(context.targetPath, 'target disk') };
+    for (const sector of [record.switch, record.backup]) {
+      if (sector === undefined) continue;
+      await writeSector(disk, { startByte: sector.startByte, bytes: Buffer.from(sector.bytes, 'base64') });
+    }
   },
   redo: true,
 };
@@ -107,8 +110,9 @@ const leave: RedoableHandler<StepOf<'leave-lifeboat'>> = {
 
 export const lifeboatSteps: Pick<
   StepHandlers,
-  'make-lifeboat' | 'prove-lifeboat' | 'switch-to-lifeboat' | 'leave-lifeboat'
+  'make-lifeboat' | 'prove-lifeboat' | 'switch-to-lifeboat' | 'leave-lifeboat' | keyof typeof lateLifeboatSteps
 > = {
+  ...lateLifeboatSteps,
   'make-lifeboat': make,
   'prove-lifeboat': prove,
   'switch-to-lifeboat': switchTo,
@@ -126,31 +130,10 @@ async function wayOf(
 
 async function sourceOf(host: Host, file: StepOf<'make-lifeboat'>['files'][number]): Promise<LifeboatSource> {
   const { path } = file;
-  if ('text' in file) {
-    const bytes = Buffer.from(file.text);
-    return { path, sizeBytes: bytes.length, open: async () => readerOf(bytes) };
-  }
+  if ('text' in file) return { path, ...textSource(file.text) };
   const status = await host.status(file.from);
   if (status?.kind !== 'file') throw new MigrateError('not-found', `${file.from} is no file`);
   return { path, sizeBytes: status.sizeBytes, open: () => host.openRead(file.from) };
-}
-
-/** Writes one sector, durable, and reads it back. */
-async function writeSector(context: StepContext, { startByte, bytes }: SectorWrite): Promise<void> {
-  const { host } = context;
-  const sector = Buffer.from(bytes, 'base64');
-  const disk = await host.openDisk(required(context.targetPath, 'target disk'));
-  try {
-    await disk.write(sector, startByte);
-    await disk.flush();
-    await host.dropCaches();
-    const found = Buffer.alloc(sector.length);
-    await disk.read(found, startByte);
-    if (!found.equals(sector))
-      throw new MigrateError('verify-mismatch', `the disk did not keep the sector at byte ${startByte}`);
-  } finally {
-    await disk.close();
-  }
 }
 
 async function wipe(context: StepContext, { pieces }: LifeboatRecord, paths: readonly string[]): Promise<void> {
