@@ -15,7 +15,7 @@ import { rangesOf, runsReader } from './file-contents.ts';
 import { damagedInode, deviceNumberOf, type Inode, modifiedNsOf, ownerOf, readInode, rootInode } from './inode.ts';
 import { inlineContents, isInline, readTarget, runsOfLatest } from './inode-contents.ts';
 import { type KeptPaths, keptInodes } from './kept-inodes.ts';
-import { readReplaceableRanges } from './replaceable-ranges.ts';
+import { type ReplaceableRequest, readReplaceableRanges } from './replaceable-ranges.ts';
 import { readUsedRanges } from './used-ranges.ts';
 
 /** An ext2, ext3 or ext4 file system. What it cannot read it refuses with `unsupported`, naming the feature. */
@@ -44,7 +44,9 @@ export interface Ext4Volume extends FileTree {
    * What may be overwritten where nothing is needed any more but the structure of the file system and some files, which can then still
    * be read: see readReplaceableRanges.
    */
-  replaceableRanges(request: { readonly keeps: KeptPaths } & ByteRange): Promise<readonly ByteRange[]>;
+  replaceableRanges(
+    request: { readonly keeps: KeptPaths } & Omit<ReplaceableRequest, 'keeps'>,
+  ): Promise<readonly ByteRange[]>;
 }
 
 /** A part of a file in one run. */

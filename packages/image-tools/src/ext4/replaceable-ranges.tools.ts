@@ -2,7 +2,18 @@
 // nothing of it but other contents.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,8 +24,10 @@ import { type Ext4Volume, openExt4 } from './ext4-reader.ts';
 import type { KeptPaths } from './kept-inodes.ts';
 
 let work: string;
+let tree: string;
 beforeAll(() => {
   work = mkdtempSync(join(tmpdir(), 'replaceable-'));
+  tree = makeTree();
 });
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
@@ -42,7 +55,7 @@ function makeTree(): string {
     writeFileSync(join(tree, path), randomBytes(size));
   for (let index = 0; index < 400; index += 1)
     writeFileSync(
-      join(tree, 'data/many', `a file with a long name so that the directory has blocks ${index}`),
+      join(tree, 'data/many', `a file whose name is long, so that the directory has blocks ${index}`),
       `${index}`.repeat(900),
     );
   symlinkSync('../usr/menu-picture', join(tree, 'boot/picture'));
@@ -52,19 +65,10 @@ function makeTree(): string {
   symlinkSync('x'.repeat(300), join(tree, 'data/long-link'));
   linkSync(join(tree, 'boot/grub/grub.cfg'), join(tree, 'data/hard-link'));
   // Many pieces: a map of blocks with nodes of its own.
-  const sparse = join(tree, 'data/sparse');
-  writeFileSync(sparse, '');
-  truncateSync(sparse, 8_000_000);
-  for (let index = 0; index < 100; index += 1)
-    execFileSync('dd', [
-      'if=/dev/urandom',
-      `of=${sparse}`,
-      'bs=4096',
-      'count=1',
-      `seek=${index * 7}`,
-      'conv=notrunc',
-      'status=none',
-    ]);
+  const sparse = openSync(join(tree, 'data/sparse'), 'w');
+  for (let index = 0; index < 100; index += 1) writeSync(sparse, randomBytes(4096), 0, 4096, index * 7 * 4096);
+  ftruncateSync(sparse, 8_000_000);
+  closeSync(sparse);
   return tree;
 }
 
@@ -82,7 +86,7 @@ const shapes: Record<string, readonly string[]> = {
 async function rangesIn(image: string, range: ByteRange): Promise<readonly ByteRange[]> {
   const reader = await createNodeHost().openRead(image);
   try {
-    return await (await openExt4(reader)).replaceableRanges({ keeps, ...range });
+    return await (await openExt4(reader)).replaceableRanges({ keeps, leastBytes: 0, ...range });
   } finally {
     await reader.close();
   }
@@ -139,11 +143,11 @@ describe.each(Object.entries(shapes))('%s, all of whose other blocks are overwri
   let soundness: ReturnType<typeof fsck>;
   beforeAll(async () => {
     image = join(mkdtempSync(join(work, 'image-')), 'image');
-    makeExt4(image, sizeKib, [...options, '-d', makeTree()]);
+    makeExt4(image, sizeKib, [...options, '-d', tree]);
     // Free room in pieces, and blocks that are allocated without having been written.
     const removed = Array.from(
       { length: 200 },
-      (__, index) => `rm "/data/many/a file with a long name so that the directory has blocks ${index * 2}"`,
+      (__, index) => `rm "/data/many/a file whose name is long, so that the directory has blocks ${index * 2}"`,
     );
     debugfs(image, removed);
     const preallocates = options.includes('ext4') && !options.includes('inline_data');

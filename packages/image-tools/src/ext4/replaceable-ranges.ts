@@ -31,6 +31,8 @@ const use = {
 } as const;
 
 export interface ReplaceableRequest extends ByteRange {
+  /** Shorter ranges are left out: they may be very many. */
+  readonly leastBytes: number;
   /** Inodes whose contents are kept. Those of all that is no file are kept anyway. */
   readonly keeps: ReadonlySet<number>;
 }
@@ -41,7 +43,7 @@ export interface ReplaceableRequest extends ByteRange {
  */
 export async function readReplaceableRanges(
   source: Ext4Source,
-  { startByte, endByte, keeps }: ReplaceableRequest,
+  { startByte, endByte, leastBytes, keeps }: ReplaceableRequest,
 ): Promise<readonly ByteRange[]> {
   const { superblock } = source;
   const unknown = superblock.features.find((feature) => !understood.has(feature));
@@ -51,11 +53,9 @@ export async function readReplaceableRanges(
   const end = Math.min(first + maximumBlocks, blockCount, Math.floor(endByte / blockBytes));
   if (end <= first) return [];
   const blocks = new Uint8Array(end - first).fill(use.free);
-  for (const range of await readUsedRanges(source)) {
-    const from = Math.max(first, Math.floor(range.startByte / blockBytes));
-    const to = Math.min(end, Math.ceil(range.endByte / blockBytes));
-    if (from < to) blocks.fill(use.unknown, from - first, to - first);
-  }
+  const within = { startByte: first * blockBytes, endByte: end * blockBytes };
+  for (const range of await readUsedRanges(source, within))
+    blocks.fill(use.unknown, range.startByte / blockBytes - first, range.endByte / blockBytes - first);
   const claim = (inode: number, from: number, count: number, as: number): void => {
     for (let block = Math.max(from, first); block < Math.min(from + count, end); block += 1) {
       const known = blocks[block - first];
@@ -79,7 +79,7 @@ export async function readReplaceableRanges(
     for (const { diskBlock, blocks: count } of await readBlockRuns(watched, inode, { withUnwritten: true }))
       claim(inode.number, diskBlock, count, isReplaceable ? use.replaceable : use.kept);
   }
-  return rangesOf(blocks).map((range) => ({
+  return rangesOf(blocks, Math.ceil(leastBytes / blockBytes)).map((range) => ({
     startByte: (first + range.start) * blockBytes,
     endByte: (first + range.end) * blockBytes,
   }));
@@ -116,13 +116,14 @@ function isPlainFile({ superblock }: Ext4Source, { number, kind, flags }: Inode)
   return kind === 'file' && (flags & inodeFlags.attributeValue) === 0 && !superblock.systemInodes.includes(number);
 }
 
-function rangesOf(blocks: Uint8Array): readonly { readonly start: number; readonly end: number }[] {
+function rangesOf(blocks: Uint8Array, least: number): readonly { readonly start: number; readonly end: number }[] {
   const ranges: { start: number; end: number }[] = [];
-  for (let block = 0; block < blocks.length; block += 1) {
-    if (blocks[block] !== use.free && blocks[block] !== use.replaceable) continue;
-    const last = ranges.at(-1);
-    if (last?.end === block) last.end = block + 1;
-    else ranges.push({ start: block, end: block + 1 });
+  const isOpen = (block: number): boolean => blocks[block] === use.free || blocks[block] === use.replaceable;
+  for (let start = 0; start < blocks.length; ) {
+    let end = start;
+    while (end < blocks.length && isOpen(end)) end += 1;
+    if (end > start && end - start >= least) ranges.push({ start, end });
+    start = end + 1;
   }
   return ranges;
 }

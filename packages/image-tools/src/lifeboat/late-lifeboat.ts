@@ -26,6 +26,8 @@ import {
 
 type Description = StepOf<'find-lifeboat-place'>;
 
+/** Shorter pieces are not worth the memory that a list of them may take. */
+const leastPieceBytes = 256 * 1024;
 /** Boot loaders are small. */
 const loaderLimitBytes = 4 * 1024 * 1024;
 
@@ -113,6 +115,7 @@ async function regionIn(
     keeps,
     startByte: Math.max(0, fromByte - begin),
     endByte: toByte - begin,
+    leastBytes: leastPieceBytes,
   });
   const sizeBytes = layOutSources({ ...sources, layout }).sizeBytes;
   const looseBytes = looseBytesOf(sources.data);

@@ -1,6 +1,7 @@
 // Steps of stage 2 that make a lifeboat where stage 1 could not.
 import {
   MigrateError,
+  parseGrubEnvironment,
   type ReadingHandler,
   type RedoableHandler,
   readExactly,
@@ -48,12 +49,12 @@ const rearm: RedoableHandler<StepOf<'rearm-grub'>> = {
       const before =
         entry.sizeBytes > environmentLimitBytes ? undefined : await readExactly(volume.open(entry), 0, entry.sizeBytes);
       if (before === undefined) throw new MigrateError('read-failed', `${pathInFileSystem} cannot be read`);
-      const text = setGrubVariable(before.toString('latin1'), name, { value, path: pathInFileSystem });
+      const block = before.toString('latin1');
+      if (parseGrubEnvironment(block, pathInFileSystem).get(name) === value) return;
+      const text = setGrubVariable(block, name, { value, path: pathInFileSystem });
       const after = Buffer.from(text, 'latin1');
-      const changed = sectorsThatDiffer(before, after);
-      const [sector] = changed;
-      if (sector === undefined) return;
-      if (changed.length > 1)
+      const [sector, ...others] = sectorsThatDiffer(before, after);
+      if (sector === undefined || others.length > 0)
         throw new MigrateError('unsupported', `${name} does not fit into one sector of ${pathInFileSystem}`);
       const fileByte = sector * sectorBytes;
       const place = (await volume.placesOf(entry)).find(
