@@ -71,7 +71,7 @@ async function grow(request: RegionRequest): Promise<{ region: Region; allocated
     if (availableBytes < stepBytes + reserveBytes) {
       throw new MigrateError(
         'no-space',
-        `behind byte ${fromByte} the file system has not ${sizeBytes} free bytes in one piece and ${looseBytes} in at most ${mostLoosePieces}`,
+        `behind byte ${fromByte} the file system has not ${sizeBytes} free bytes in one piece and ${looseBytes} in at most ${mostLoosePieces}; set migrate.staging to late-lifeboat, or to ram`,
       );
     }
     const place = ['--offset', String(allocatedBytes), '--length', String(stepBytes)];
