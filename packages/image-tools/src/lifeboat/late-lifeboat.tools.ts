@@ -24,7 +24,7 @@ import { lateLifeboatSteps } from './steps-late-lifeboat.ts';
 
 const mebibyte = 1024 * 1024;
 const partitionStart = mebibyte;
-const partitionBytes = 200 * mebibyte;
+const partitionBytes = 150 * mebibyte;
 const diskBytes = partitionStart + partitionBytes;
 const image = randomBytes(9_000_001);
 const environmentPath = '/boot/grub/grubenv';
@@ -46,7 +46,7 @@ beforeAll(() => {
     'state/image': image,
   };
   // So full that no run of free blocks is left for it.
-  for (let index = 0; index < 16; index += 1) files[`data/${index}`] = randomBytes(9_000_000);
+  for (let index = 0; index < 12; index += 1) files[`data/${index}`] = randomBytes(9_000_000);
   for (const [path, bytes] of Object.entries(files)) writeFileSync(join(tree, path), bytes);
   disk = join(work, 'disk');
   const partition = join(work, 'partition');
@@ -59,7 +59,7 @@ const description: StepOf<'find-lifeboat-place'> = {
   kind: 'find-lifeboat-place',
   id: 'find-lifeboat-place',
   fileSystem: { startByte: partitionStart, sizeBytes: partitionBytes },
-  fromByte: 64 * mebibyte,
+  fromByte: 48 * mebibyte,
   toByte: diskBytes,
   serial: 'BA1E-0A05',
   way: { kind: 'mbr', bootImage: '/state/boot.img', coreImage: '/state/core.img', diskId: 'b0b0b0b0' },
@@ -117,7 +117,7 @@ describe('a lifeboat over a file system without room for it', () => {
     execFileSync('e2fsck', ['-fn', after], { stdio: 'pipe' });
     for (const path of ['/boot/kernel', '/boot/initramfs', environmentPath, '/state/image', '/state/core.img'])
       expect(fileIn(after, path).equals(fileIn(before, path)), path).toBe(true);
-    const hurt = Array.from({ length: 16 }, (_, index) => `/data/${index}`).filter(
+    const hurt = Array.from({ length: 12 }, (_, index) => `/data/${index}`).filter(
       (path) => !fileIn(after, path).equals(fileIn(before, path)),
     );
     expect(hurt).not.toEqual([]);
@@ -157,7 +157,7 @@ describe('a lifeboat over a file system without room for it', () => {
       { data: [{ path: 'image', from: '/boot/kernel', sha256: 'a'.repeat(64) }] },
       'verify-mismatch',
     ],
-    ['nothing behind the image has room', { fromByte: 180 * mebibyte }, 'no-space'],
+    ['nothing behind the image has room', { fromByte: 130 * mebibyte }, 'no-space'],
     ['everything is to be kept', { keeps: { required: ['/'], optional: [] } }, 'no-space'],
     ['what is to be kept is missing', { keeps: { required: ['/boot', '/nowhere'], optional: [] } }, 'not-found'],
     ['a part of it is missing', { files: [{ path: 'vmlinuz', from: '/boot/nothing' }] }, 'not-found'],
