@@ -134,9 +134,9 @@ cd /srv/filler
 for number in $(seq 40); do
   head -c 1000000 /dev/urandom >written-$number
   fallocate -l 9M reserved-$number || break
-  [ $(df --output=avail -k / | tail -n 1) -gt 360000 ] || break
+  [ $(df --output=avail -k / | tail -n 1) -gt 290000 ] || break
 done
-rest=$(($(df --output=avail -k / | tail -n 1) - 300000))
+rest=$(($(df --output=avail -k / | tail -n 1) - 230000))
 [ $rest -le 0 ] || fallocate -l "\${rest}k" reserved
 sync`;
 
