@@ -284,6 +284,11 @@ const reasons: readonly (readonly [string, Changes, RegExp])[] = [
     /has less than \d+ MiB free for a lifeboat .*, and stage 2 cannot make one: xfs does not tell/,
   ],
   [
+    'it is full, and the machine has UEFI',
+    { facts: { places: fullPlaces, firmware: uefi, disks: [gptDisk] } },
+    /stage 2 cannot make one: with UEFI it is not proven/,
+  ],
+  [
     'it is full, and the environment block too',
     { facts: { places: fullPlaces, bootFiles: bootFilesWith(`saved_entry=${'x'.repeat(450)}\n`) } },
     /stage 2 cannot make one: \S+grubenv has too many variables/,
