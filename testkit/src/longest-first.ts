@@ -6,6 +6,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const longest = [
   'lifeboat-uefi.machine.ts',
   'lifeboat-bios.machine.ts',
+  'late-lifeboat.machine.ts',
   'pi-3-tryboot.machine.ts',
   'pi-2-config-sector.machine.ts',
   'fallback.machine.ts',

@@ -28,6 +28,8 @@ work_kib=65536
 gconv=''
 # Where on its disk the lifeboat begins that this was started from, in bytes.
 lifeboat_start=''
+# Set where the old boot path has started stage 2 again: it had begun to make a lifeboat over files of the old system.
+again=''
 
 # boot.conf, written by stage 1, replaces these.
 PAYLOAD_UUID='' PAYLOAD_FILE_SYSTEM='' PAYLOAD_PATH='' TIMEOUT_SECONDS=600 PLAN_ID='' FAIL_MODE=reboot LIFEBOAT_UUID=''
@@ -82,7 +84,7 @@ offer_shell() {
 
 give_up() {
   say "FAILED: $1"
-  [ ! -e "$point" ] || restart 'the lifeboat starts again'
+  [ ! -e "$point" ] || restart 'stage 2 starts again'
   offer_shell
   restart 'nothing was changed, the old system starts again'
 }
@@ -246,6 +248,20 @@ board() {
   [ "$starts" -le "$board_limit" ] || wait_for_help "the lifeboat started $starts times"
 }
 
+# The old boot path's own menu says so, with a letter for each start.
+is_started_again() {
+  grep -q ' migrate\.starts=x' /proc/cmdline
+}
+
+# Files of the old system are damaged: it must neither start nor be written to, and stage 2 not start over for ever.
+start_again() {
+  : >"$point"
+  again=yes
+  starts=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^migrate\.starts=\(x*\).*$/\1/p')
+  say "the lifeboat was not complete; started again, the ${#starts}. time"
+  [ "${#starts}" -le "$board_limit" ] || wait_for_help "stage 2 started ${#starts} times without a lifeboat"
+}
+
 available_kib() {
   # MemAvailable is there since Linux 3.14. In an initramfs, "Cached" is not free.
   awk '$1 == "MemAvailable:" { found = $2 } $1 == "MemFree:" { free = $2 } END { print found ? found : free }' /proc/meminfo
@@ -254,8 +270,8 @@ available_kib() {
 load_payload() {
   find_device "$PAYLOAD_UUID" || give_up "no disk holds the file system $PAYLOAD_UUID; known are: $(awk 'NR > 2 { print $4 }' /proc/partitions | tr '\n' ' ')"
   say "the payload is on $device"
-  # Read-only for us; a journal left dirty is replayed, as the old system would do it.
-  mount -t "$PAYLOAD_FILE_SYSTEM" -o ro "$device" "$old" || {
+  # Read-only for us; a journal left dirty is replayed, as the old system would do it, but never once stage 2 writes past it.
+  mount -t "$PAYLOAD_FILE_SYSTEM" -o "ro${again:+,noload}" "$device" "$old" || {
     dmesg | tail -n 5
     give_up "$device cannot be mounted as $PAYLOAD_FILE_SYSTEM"
   }
@@ -285,7 +301,7 @@ lacks_getrandom() {
 run_stage2() {
   set -- --expose-gc --single-threaded-gc --max-semi-space-size=1 --max-old-space-size=64 "$payload/app/stage2.js" \
     --plan "$payload/plan.json" --old-root "$old" --old-root-device "$device" \
-    ${lifeboat_start:+--lifeboat-start "$lifeboat_start"} "$@"
+    ${lifeboat_start:+--lifeboat-start "$lifeboat_start"} ${again:+--started-again} "$@"
   set -- "$payload/runtime/node" "$@"
   if [ -f "$payload/runtime/getentropy.so" ] && lacks_getrandom; then
     set -- --preload "$payload/runtime/getentropy.so" "$@"
@@ -315,7 +331,7 @@ main() {
   while [ "$status" -ne 0 ]; do
     [ -e "$point" ] || give_up "stage 2 ended with status $status before the point of no return"
     if [ "$attempt" -ge "$resume_limit" ]; then
-      [ -z "$LIFEBOAT_UUID" ] || restart "stage 2 ended with status $status, also when started again; the lifeboat starts"
+      [ -z "$LIFEBOAT_UUID" ] || restart "stage 2 ended with status $status, also when started again; it starts from the disk"
       wait_for_help "stage 2 ended with status $status, also when started again"
     fi
     attempt=$((attempt + 1))
@@ -343,6 +359,7 @@ start_watchdogs
 if is_boarded; then
   board
 else
+  ! is_started_again || start_again
   restore_boot
   load_payload
 fi

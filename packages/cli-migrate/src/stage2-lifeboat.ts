@@ -18,44 +18,57 @@ export interface LifeboatSearch {
   readonly targetPath: string;
 }
 
-/** The lifeboat of the plan, if it has one and stage 2 is not yet to make it; throws `verify-mismatch` where it is not what stage 1 made. */
+/** The lifeboat of the plan, if it has one by now; throws `verify-mismatch` where it is not what was made. */
 export async function findLifeboat(
   host: Host,
   plan: Plan,
   { oldRoot, boardedAt, ramDirectory, targetPath }: LifeboatSearch,
 ): Promise<LifeboatRecord | undefined> {
-  const isMadeHere = plan.stage2.some(({ kind }) => kind === 'fill-lifeboat');
-  if (!isMadeHere && !plan.stage1.some(({ kind }) => kind === 'make-lifeboat')) return undefined;
   const kept = `${ramDirectory}/${lifeboatPlaceName}`;
+  if (isMadeInStage2(plan)) {
+    if (boardedAt === undefined && (await host.status(kept)) === undefined) return undefined;
+  } else if (!plan.stage1.some(({ kind }) => kind === 'make-lifeboat')) return undefined;
   const paths = [kept, `${oldRoot}${plan.stateDirectoryInFileSystem}/payload/${lifeboatPlaceName}`];
   const startByte = boardedAt ?? (await readPlace(host, paths));
-  if (startByte === undefined) {
-    if (isMadeHere) return undefined;
-    throw new MigrateError('not-found', 'the payload does not say where the lifeboat lies');
-  }
   const disk = await host.openRead(targetPath);
   try {
     const record = await readLifeboatRecord(disk, { startByte, planId: plan.id });
-    // For a stage 2 that is started again when the old file system is gone.
-    await host.writeDurable(kept, Buffer.from(JSON.stringify({ startByte })), { mode: 0o600 });
+    await rememberPlace(host, ramDirectory, startByte);
     return record;
   } finally {
     await disk.close();
   }
 }
 
-async function readPlace(host: Host, paths: readonly string[]): Promise<number | undefined> {
+/** For a stage 2 that is started again when the old file system is gone. */
+export async function rememberPlace(host: Host, ramDirectory: string, startByte: number): Promise<void> {
+  const bytes = Buffer.from(JSON.stringify({ startByte }));
+  await host.writeDurable(`${ramDirectory}/${lifeboatPlaceName}`, bytes, { mode: 0o600 });
+}
+
+function isMadeInStage2({ stage2 }: Plan): boolean {
+  return stage2.some(({ kind }) => kind === 'find-lifeboat-place' || kind === 'fill-lifeboat');
+}
+
+async function readPlace(host: Host, paths: readonly string[]): Promise<number> {
   for (const path of paths) {
     const text = await host.readText(path);
     if (text === undefined) continue;
     const { startByte } = JSON.parse(text) as { startByte?: unknown };
     if (typeof startByte === 'number' && Number.isSafeInteger(startByte)) return startByte;
   }
-  return undefined;
+  throw new MigrateError('not-found', 'the payload does not say where the lifeboat lies');
 }
 
-/** Those after the point of no return, with the small files that they need. */
-export function stepsOnBoard({ stage2, pointOfNoReturn }: Plan): readonly Step[] {
-  const first = stage2.findIndex(({ id }) => id === pointOfNoReturn);
+/** From the switch on, with the small files that the steps need. */
+export function stepsOnBoard({ stage2 }: Plan): readonly Step[] {
+  const first = stage2.findIndex(({ kind }) => kind === 'switch-to-lifeboat');
   return stage2.filter(({ kind }, index) => kind === 'load-payload' || index >= first);
+}
+
+/** Of a stage 2 that was cut while it made a lifeboat: what is needed of those before, and all from the point of no return on. */
+export function stepsStartedAgain({ stage2, pointOfNoReturn }: Plan): readonly Step[] {
+  const first = stage2.findIndex(({ id }) => id === pointOfNoReturn);
+  const again: readonly Step['kind'][] = ['load-payload', 'load-backup', 'release-target'];
+  return stage2.filter(({ kind }, index) => again.includes(kind) || index >= first);
 }

@@ -17,6 +17,7 @@ import {
   planVersion,
   type Report,
   type Reporter,
+  type Step,
   serializeReport,
   stage2LogName,
   stage2ResultName,
@@ -24,7 +25,7 @@ import {
 } from '@migrate/core';
 import { createBundleHost } from './bundle.ts';
 import { type LogDriveWriter, writeLogToDrive } from './log-drive-writer.ts';
-import { findLifeboat, stepsOnBoard } from './stage2-lifeboat.ts';
+import { findLifeboat, rememberPlace, stepsOnBoard, stepsStartedAgain } from './stage2-lifeboat.ts';
 import { createStage2Log, type Stage2Log } from './stage2-log.ts';
 import { sendStage2Log } from './stage2-network.ts';
 import { stepHandlers } from './step-handlers.ts';
@@ -45,6 +46,8 @@ interface Stage2Arguments {
   readonly oldRoot: string;
   readonly oldRootDevice: string;
   readonly isResumed: boolean;
+  /** The old boot path has started it past the point of no return: it was cut while it made a lifeboat over files of the old system. */
+  readonly isStartedAgain: boolean;
   /** Where on its disk the lifeboat begins that stage 2 was started from, in bytes; absent where the old system started it. */
   readonly boardedAt?: number;
 }
@@ -107,7 +110,7 @@ async function migrate(host: Host, plan: Plan, run: Run): Promise<number> {
   }
   await logKernelMessages(host, log);
   log.emit({ kind: 'note', level: 'error', text: `stage 2 failed (${outcome.kind}): ${outcome.cause.message}` });
-  if (outcome.kind !== 'failed-after-point-of-no-return' && run.args.boardedAt === undefined) {
+  if (outcome.kind !== 'failed-after-point-of-no-return' && isOldSystemWhole(run.args)) {
     // The marker may be there already where the step behind it could not even begin.
     await host.removeFile(pointOfNoReturnMarker);
     const { message } = outcome.cause;
@@ -120,10 +123,11 @@ async function carryOut(host: Host, plan: Plan, { args, log, reporter }: Run): P
   try {
     const target = await findTarget(host, plan, args);
     log.emit({ kind: 'note', level: 'info', text: `the target disk is ${target.path}` });
-    const lifeboat = await findLifeboat(host, plan, { ...args, ramDirectory, targetPath: target.path });
-    if (!args.isResumed) await new Promise((resolve) => setTimeout(resolve, plan.delaySeconds * 1000));
+    let lifeboat = await findLifeboat(host, plan, { ...args, ramDirectory, targetPath: target.path });
+    if (!args.isResumed && isOldSystemWhole(args))
+      await new Promise((resolve) => setTimeout(resolve, plan.delaySeconds * 1000));
     return await execute({
-      steps: args.boardedAt === undefined ? plan.stage2 : stepsOnBoard(plan),
+      steps: stepsOf(plan, args),
       handlers: stepHandlers,
       context: {
         host,
@@ -135,7 +139,14 @@ async function carryOut(host: Host, plan: Plan, { args, log, reporter }: Run): P
         targetPath: target.path,
         ramDirectory,
         oldRoot: args.oldRoot,
-        ...(lifeboat === undefined ? {} : { lifeboat }),
+        get lifeboat() {
+          return lifeboat;
+        },
+        keepLifeboat: async (record) => {
+          lifeboat = record;
+          // Before, it is no more than a plan of one.
+          if (record.pieces.length > 0) await rememberPlace(host, ramDirectory, record.startByte);
+        },
         ...(args.boardedAt === undefined ? {} : { boardedFiles }),
         log: log.bytes,
         report: () => serializeReport(reporter.report({ result: 'migrated', plan })),
@@ -148,22 +159,31 @@ async function carryOut(host: Host, plan: Plan, { args, log, reporter }: Run): P
     });
   } catch (thrown) {
     if (!(thrown instanceof MigrateError)) throw thrown;
-    return { kind: args.isResumed ? 'failed-after-point-of-no-return' : 'undone', cause: thrown };
+    return {
+      kind: args.isResumed || !isOldSystemWhole(args) ? 'failed-after-point-of-no-return' : 'undone',
+      cause: thrown,
+    };
   }
 }
 
+function stepsOf(plan: Plan, { boardedAt, isStartedAgain }: Stage2Arguments): readonly Step[] {
+  if (boardedAt !== undefined) return stepsOnBoard(plan);
+  return isStartedAgain ? stepsStartedAgain(plan) : plan.stage2;
+}
+
+/** Whether nothing of the old system was overwritten when this run of stage 2 was started; nothing is known of a run before in RAM. */
+function isOldSystemWhole({ boardedAt, isStartedAgain }: Stage2Arguments): boolean {
+  return boardedAt === undefined && !isStartedAgain;
+}
+
 /** The drivers may need a moment after their modules are loaded. */
-async function findTarget(
-  host: Host,
-  plan: Plan,
-  { isResumed, boardedAt, oldRootDevice }: Stage2Arguments,
-): Promise<Disk> {
+async function findTarget(host: Host, plan: Plan, args: Stage2Arguments): Promise<Disk> {
   for (let round = 1; ; round += 1) {
     try {
       const disks = await inspectDisks(host);
       // The disk that stage 2 was started from, whatever other disks look like.
-      const own = disks.filter(({ partitions }) => partitions.some(({ path }) => path === oldRootDevice));
-      return findDisk(boardedAt === undefined ? disks : own, plan.target, { ignoreTable: isResumed });
+      const own = disks.filter(({ partitions }) => partitions.some(({ path }) => path === args.oldRootDevice));
+      return findDisk(isOldSystemWhole(args) ? disks : own, plan.target, { ignoreTable: args.isResumed });
     } catch (thrown) {
       if (round >= 10) throw thrown;
       await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -234,6 +254,7 @@ function parseArguments(argv: readonly string[]): Stage2Arguments {
       'old-root-device': { type: 'string' },
       resume: { type: 'boolean', default: false },
       'lifeboat-start': { type: 'string' },
+      'started-again': { type: 'boolean', default: false },
     },
   });
   const { plan, resume } = values;
@@ -246,6 +267,7 @@ function parseArguments(argv: readonly string[]): Stage2Arguments {
     oldRoot: values['old-root'],
     oldRootDevice: values['old-root-device'],
     isResumed: resume,
+    isStartedAgain: values['started-again'],
     ...(start === undefined ? {} : { boardedAt: Number(start) }),
   };
 }

@@ -8,6 +8,7 @@ import {
   uefiTarget,
   warning,
 } from '@migrate/core';
+import { startedAlways, startsAlways } from './grub-always.ts';
 import { checkGrub } from './grub-checks.ts';
 import { grubLifeboat } from './grub-lifeboat.ts';
 import { type BootPlace, directoryOf, grubDirectories, grubPath, menuFile, placeOf, stubPaths } from './grub-places.ts';
@@ -28,6 +29,7 @@ export const grub: BootManager = {
   checkTarget,
   bootDirectory: () => '/boot/balena-migrate',
   bootOnce,
+  startsAlways,
   restoreBoot,
   bootTarget,
   lifeboat: grubLifeboat,
@@ -54,15 +56,19 @@ function bootOnce(payload: Parameters<BootManager['bootOnce']>[0], facts: Facts)
   const kernel = grubPath(facts, payload.kernelPath);
   const initramfs = grubPath(facts, payload.initramfsPath);
   const modules = new Set([kernel.place, initramfs.place].flatMap(grubModules));
+  const start = (addedWords: string): readonly string[] => [
+    ...[...modules].map((module) => `  insmod ${module}`),
+    `  search --no-floppy --fs-uuid --set=root ${kernel.uuid}`,
+    `  linux ${[kernel.path, ...payload.commandLine].map(quoteForGrub).join(' ')}${addedWords}`,
+    ...(initramfs.uuid === kernel.uuid ? [] : [`  search --no-floppy --fs-uuid --set=root ${initramfs.uuid}`]),
+    `  initrd ${quoteForGrub(initramfs.path)}`,
+  ];
   const text = [
     `# Made by migrate; removed by "migrate undo".`,
     `menuentry 'balena migrate' --unrestricted --id ${quoteForGrub(payload.entryId)} {`,
-    ...[...modules].map((module) => `  insmod ${module}`),
-    `  search --no-floppy --fs-uuid --set=root ${kernel.uuid}`,
-    `  linux ${[kernel.path, ...payload.commandLine].map(quoteForGrub).join(' ')}`,
-    ...(initramfs.uuid === kernel.uuid ? [] : [`  search --no-floppy --fs-uuid --set=root ${initramfs.uuid}`]),
-    `  initrd ${quoteForGrub(initramfs.path)}`,
+    ...start(''),
     '}',
+    ...(payload.mayStartAlways === true ? startedAlways(payload.entryId, start) : []),
     '',
   ].join('\n');
   return [

@@ -129,6 +129,146 @@ describe('a PC with room behind the image', () => {
   });
 });
 
+/** Of the root file system, with room for what stage 1 prepares and no more. */
+const fullPlaces = pcFacts().places.map((place) => ({ ...place, availableBytes: 210 * mebibyte }));
+const bootFilesWith = (variables: string): Facts['bootFiles'] =>
+  pcFacts().bootFiles.map((file) =>
+    file.path.endsWith('grubenv')
+      ? { ...file, text: `# GRUB Environment Block\n${variables}`.padEnd(1024, '#') }
+      : file,
+  );
+const tightDisk: Disk = {
+  ...pcDisk,
+  partitions: pcDisk.partitions.map((partition) => ({ ...partition, sizeBytes: 560 * mebibyte })),
+};
+const diskWithBoot: Disk = {
+  ...pcDisk,
+  partitions: pcDisk.partitions.flatMap((partition) => [
+    {
+      ...partition,
+      name: 'sda2',
+      path: '/dev/sda2',
+      device: '8:2',
+      number: 2,
+      sizeBytes: 500 * mebibyte,
+      fileSystem: { type: 'ext4', uuid: '22222222-2222-3333-4444-555555555555', label: 'boot' },
+    },
+    { ...partition, startByte: 501 * mebibyte, sizeBytes: 3595 * mebibyte },
+  ]),
+};
+const mountsWithBoot: Facts['mounts'] = pcFacts().mounts.flatMap((mount) => [
+  mount,
+  { ...mount, device: '8:2', source: '/dev/sda2', target: '/boot' },
+]);
+
+describe('a PC whose old file system is full', () => {
+  const plan = (changes: Changes = {}): Plan =>
+    made(planOf({ ...changes, facts: { places: fullPlaces, ...changes.facts } }));
+
+  it('gets grade A, for stage 2 makes the lifeboat, and the plan says why', () => {
+    const { grade, gradeReason, lateLifeboatReason } = plan();
+    expect([grade, gradeReason]).toEqual(['A', undefined]);
+    expect(lateLifeboatReason).toMatch(/has less than \d+ MiB free for a lifeboat/);
+  });
+
+  it('so does one whose operator asks for it', () => {
+    expect(made(planOf({ migrate: { staging: 'late-lifeboat' } })).lateLifeboatReason).toBe(
+      'migrate.staging asks for it',
+    );
+  });
+
+  it('has all that it is made from before it is armed', () => {
+    const stage1 = ids(plan().stage1);
+    expect(stage1.slice(stage1.indexOf('write-plan'))).toEqual([
+      'write-plan',
+      'build-initramfs',
+      'pack-payload',
+      'copy-loaders',
+      'write-grub-entry',
+      'arm-grub',
+    ]);
+  });
+
+  it('has everything proven before the old system is given up, and the lifeboat whole before the switch', () => {
+    const { stage2, pointOfNoReturn } = plan();
+    expect(pointOfNoReturn).toBe('rearm-grub');
+    expect(ids(stage2)).toEqual([
+      'confirm-one-shot',
+      'load-payload',
+      'prove-image',
+      'release-target',
+      'find-lifeboat-place',
+      'rearm-grub',
+      'write-lifeboat',
+      'switch-to-lifeboat',
+      'flash-image',
+      'verify-image',
+      'configure-image',
+      'commit-image',
+      'leave-lifeboat',
+    ]);
+  });
+
+  it('takes the image from where it lies, and needs no memory for it', () => {
+    const { stage2, memory } = plan({ assets: { image: pcImage({ fileBytes: 900 * mebibyte }) } });
+    expect(stage2.find(({ kind }) => kind === 'prove-image')).toMatchObject({ pathInFileSystem: '/root/image.img.gz' });
+    const load = stage2.find((step) => step.kind === 'load-payload');
+    expect(load?.files.map(({ name }) => name)).not.toContain('image');
+    expect(memory.needed.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThan(500 * mebibyte);
+  });
+
+  it('keeps what boots it, the payload, the image and what the menu names', () => {
+    const font = { path: '/boot/grub/grub.cfg', sizeBytes: 1, mode: 0o600 };
+    const bootFiles = pcFacts().bootFiles.map((file) =>
+      file.path === font.path ? { ...file, text: `${file.text}loadfont "/usr/share/grub/unicode.pf2"\n` } : file,
+    );
+    const find = plan({ facts: { bootFiles } }).stage2.find((step) => step.kind === 'find-lifeboat-place');
+    expect(find?.keeps.required).toEqual([
+      '/var/lib/balena-migrate',
+      '/root/image.img.gz',
+      '/boot/vmlinuz-6.1.0-50-amd64',
+      '/boot/balena-migrate/stage2.img',
+      '/boot',
+    ]);
+    expect(find?.keeps.optional).toContain('/usr/share/grub/unicode.pf2');
+  });
+
+  it('starts stage 2 by its menu before all else once the variable is set, and counts', () => {
+    const entry = plan().stage1.find((step) => step.kind === 'write-file');
+    const rearm = plan().stage2.find((step) => step.kind === 'rearm-grub');
+    const always = entry?.text.slice(entry.text.indexOf('}\n') + 2);
+    expect(always).toMatchInlineSnapshot(`
+      "if [ "\${migrate_always}" = 'balena-migrate-aaaaaaaaaaaa' ]; then
+        if [ "\${migrate_starts}" != xxxx ]; then
+          set migrate_starts="x\${migrate_starts}"
+          save_env migrate_starts
+        fi
+        insmod part_msdos
+        insmod ext2
+        search --no-floppy --fs-uuid --set=root 11111111-2222-3333-4444-555555555555
+        linux '/boot/vmlinuz-6.1.0-50-amd64' 'rdinit=/migrate/init' 'rootfstype=ramfs' 'panic=10' 'console=tty0' 'console=ttyS0,115200' migrate.starts="\${migrate_starts}"
+        initrd '/boot/balena-migrate/stage2.img'
+        boot
+        sleep 30
+        reboot
+      fi
+      "
+    `);
+    expect(always).toContain(`"\${${rearm?.name}}" = '${rearm?.value}'`);
+    const early = made(planOf()).stage1.find((step) => step.kind === 'write-file');
+    expect(early?.text).not.toContain('migrate_always');
+  });
+
+  it('rehearses without giving the old system up', () => {
+    const { runtime } = pcAssets();
+    const config = { ...pcConfig(), debug: { noFlash: true } };
+    const assets = pcAssets({ runtime: { directory: '/opt/migrate', files: [...(runtime?.files ?? []), loader] } });
+    const facts = pcFacts({ places: fullPlaces });
+    const { stage2 } = made(makePlan({ config, facts, assets, devices: [pc], toolVersion: '1.0.0' }));
+    expect(ids(stage2).at(-1)).toBe('find-lifeboat-place');
+  });
+});
+
 const otherDisk: Disk = { ...pcDisk, name: 'sdb', path: '/dev/sdb', device: '8:16', partitions: [], serial: 'DISK2' };
 const smallPartition: Disk = {
   ...pcDisk,
@@ -149,9 +289,29 @@ const reasons: readonly (readonly [string, Changes, RegExp])[] = [
     /has less than the \d+ MiB of a lifeboat/,
   ],
   [
-    'the file system is full',
-    { facts: { places: pcFacts().places.map((place) => ({ ...place, availableBytes: 210 * mebibyte })) } },
-    /has less than \d+ MiB free for a lifeboat/,
+    'the file system is full, and no ext4',
+    { facts: { places: fullPlaces, mounts: pcFacts().mounts.map((mount) => ({ ...mount, fileSystem: 'xfs' })) } },
+    /has less than \d+ MiB free for a lifeboat .*, and stage 2 cannot make one: xfs does not tell/,
+  ],
+  [
+    'it is full, and the machine has UEFI',
+    { facts: { places: fullPlaces, firmware: uefi, disks: [gptDisk] } },
+    /stage 2 cannot make one: with UEFI it is not proven/,
+  ],
+  [
+    'it is full, and the environment block too',
+    { facts: { places: fullPlaces, bootFiles: bootFilesWith(`saved_entry=${'x'.repeat(450)}\n`) } },
+    /stage 2 cannot make one: \S+grubenv has too many variables/,
+  ],
+  [
+    'it is full, and /boot lies on a file system of its own',
+    { facts: { places: fullPlaces, disks: [diskWithBoot], mounts: mountsWithBoot } },
+    /stage 2 cannot make one: .boot lies on a file system of its own/,
+  ],
+  [
+    'it is full, and what has to stay may fill what lies behind the image',
+    { facts: { places: fullPlaces, disks: [tightDisk] } },
+    /of a lifeboat and of all that must stay/,
   ],
   ['UEFI starts from an MBR', { facts: { firmware: uefi } }, /on UEFI both the disk and the image need a GPT/],
   [

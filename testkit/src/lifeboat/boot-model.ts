@@ -5,6 +5,7 @@ import { open } from 'node:fs/promises';
 import { crc32, createNodeHost, writtenRanges } from '@migrate/core';
 import { proveImage } from '@migrate/image-tools';
 import type { DiskState } from '../crash/disk-states.ts';
+import { lateOldSystem } from './late-old-system.ts';
 import type { RecordedStage2 } from './recorded-migration.ts';
 
 const sectorBytes = 512;
@@ -13,11 +14,11 @@ export const startsSector = 12;
 /** Of a chunk that is compared at once. */
 const compareBytes = 1024 * 1024;
 
-/** Returns "old", "lifeboat" or "new", or "bricked: …" with what is missing. */
+/** Returns "old", "stage 2 again", "lifeboat" or "new", or "bricked: …" with what is missing. */
 export type BootModel = (state: DiskState) => Promise<string>;
 
 export async function bootModel(recorded: RecordedStage2): Promise<BootModel> {
-  const { way, lifeboat, image, base, after } = recorded;
+  const { way, lifeboat, image, base, after, rearming } = recorded;
   const [before, final] = [await open(base), await open(after)];
   const { size: diskBytes } = await before.stat();
   const sectorOf = async (file: typeof before, startByte: number): Promise<Buffer> => {
@@ -34,7 +35,9 @@ export async function bootModel(recorded: RecordedStage2): Promise<BootModel> {
   const switched = Buffer.from(lifeboat.switch.bytes, 'base64');
   const switchedBackup = Buffer.from(lifeboat.backup?.bytes ?? '', 'base64');
 
-  const old = (state: DiskState): string => {
+  const late = rearming === undefined ? undefined : lateOldSystem(rearming, { lifeboat, diskBytes });
+  const old = async (state: DiskState): Promise<string> => {
+    if (late !== undefined) return late(state);
     // But for the sectors that are looked at above: GRUB behind an MBR, and the entries of a GPT, belong to it.
     const from = (way === 'gpt' ? 2 : 1) * sectorBytes;
     const isHurt =

@@ -44,10 +44,10 @@ export async function judgeStage2(recorded: RecordedStage2 & WriteLogOptions): P
   return { judged, counts, bricked };
 }
 
-/** Copies the disk in the first state of stage 2 that is wanted. */
+/** Copies the disk in the first state that is wanted, of those from the switch to the lifeboat on where nothing else is said. */
 export async function copyState(
   { base, log, stage2From, directory }: RecordedStage2,
-  { to, isWanted }: { to: string; isWanted: (state: CrashState) => boolean },
+  { to, isWanted, from = stage2From }: { to: string; isWanted: (state: CrashState) => boolean; from?: number },
 ): Promise<void> {
   const work = join(directory, 'copy.state');
   let isFound = false;
@@ -56,7 +56,7 @@ export async function copyState(
     isFound = true;
     return true;
   };
-  await examineStates({ base, log, work, unitBytes: 512, from: stage2From, chooses }, (state) =>
+  await examineStates({ base, log, work, unitBytes: 512, from, chooses }, (state) =>
     state.materialise(async (path) => {
       await execa('cp', ['--sparse=always', path, to]);
       return 'copied';

@@ -40,8 +40,11 @@ export interface CutRun {
   readonly log: string;
 }
 
-/** Switches a copy on, cuts its power so many milliseconds after each start, and then lets it come to rest. */
-export async function runWithCuts(armed: ArmedMachine, cutsMs: readonly number[]): Promise<CutRun> {
+/** So many milliseconds after a start, or after the console has shown something. */
+export type Cut = number | { readonly after: RegExp; readonly milliseconds: number };
+
+/** Switches a copy on, cuts its power once after each start, and then lets it come to rest. */
+export async function runWithCuts(armed: ArmedMachine, cuts: readonly Cut[]): Promise<CutRun> {
   const directory = await mkdtemp(`${armed.disk}.copy-`);
   const disk = join(directory, 'disk.qcow2');
   const uefiVariables = join(directory, 'variables.fd');
@@ -58,10 +61,10 @@ export async function runWithCuts(armed: ArmedMachine, cutsMs: readonly number[]
         ...(armed.firmware === 'uefi' ? { uefiVariables, bootsByVariables: true } : {}),
       });
       try {
-        const cutMs = cutsMs[done];
-        if (cutMs === undefined || (await rests(machine, cutMs)))
+        const cut = cuts[done];
+        if (cut === undefined || (await rests(machine, cut)))
           return { end: await endOf(machine), cuts: done, log: log + machine.log() };
-        log += `${machine.log()}\n--- power cut ${done + 1}, after ${Math.round(cutMs)} ms\n`;
+        log += `${machine.log()}\n--- power cut ${done + 1}, ${momentOf(cut)}\n`;
       } catch (thrown) {
         const why = thrown instanceof Error ? thrown.message : String(thrown);
         throw new Error(`${why}\nafter\n${`${log}${machine.log()}`.slice(-6000)}`);
@@ -75,9 +78,15 @@ export async function runWithCuts(armed: ArmedMachine, cutsMs: readonly number[]
 }
 
 /** Whether the machine has come to rest by then. */
-async function rests(machine: Pc, milliseconds: number): Promise<boolean> {
+async function rests(machine: Pc, cut: Cut): Promise<boolean> {
+  if (typeof cut !== 'number') await shown(machine, cut.after);
+  const milliseconds = typeof cut === 'number' ? cut : cut.milliseconds;
   await new Promise((resolve) => setTimeout(resolve, milliseconds));
   return rested.test(machine.log());
+}
+
+function momentOf(cut: Cut): string {
+  return typeof cut === 'number' ? `after ${Math.round(cut)} ms` : `${cut.milliseconds} ms after ${cut.after}`;
 }
 
 async function endOf(machine: Pc): Promise<End> {

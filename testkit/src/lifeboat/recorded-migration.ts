@@ -3,7 +3,13 @@ import { copyFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createNodeHost, type LifeboatRecord, type LifeboatWay, readLifeboatRecord } from '@migrate/core';
+import {
+  type ByteRange,
+  createNodeHost,
+  type LifeboatRecord,
+  type LifeboatWay,
+  readLifeboatRecord,
+} from '@migrate/core';
 import { execa } from 'execa';
 import { type BalenaImage, balenaImage } from '../balena-image.ts';
 import { openWriteLog, type WriteLogOptions } from '../crash/write-log.ts';
@@ -28,6 +34,8 @@ export interface RecordedStage2 {
   /** Number of that one. GRUB may have written its environment block since the last flush. */
   readonly switchedAt: number;
   readonly lifeboat: LifeboatRecord;
+  /** Where stage 2 made the lifeboat over files of the old system. */
+  readonly rearming?: Rearming;
   /** For whoever works with it. */
   readonly directory: string;
 }
@@ -50,9 +58,23 @@ export interface RecordOptions {
   readonly deviceType: string;
   readonly memoryMib: number;
   readonly payloadMib: number;
+  /** The old file system is so full that stage 2 has to make the lifeboat. */
+  readonly isFull?: true;
+}
+
+/** When and where stage 2 took the old system out of service, before it made a lifeboat over it. */
+export interface Rearming {
+  /** Number of entries of the log that were durable before the write that did. */
+  readonly from: number;
+  readonly at: number;
+  /** What it wrote, and in it the first sector of GRUB's environment block. */
+  readonly environment: ByteRange;
+  readonly startByte: number;
 }
 
 const sectorBytes = 512;
+/** The page cache may make more of a sector. */
+const environmentWriteBytes = 64 * 1024;
 
 /** Migrates; what the new system and its disk say is checked. */
 export async function recordMigration(options: RecordOptions): Promise<RecordedMigration> {
@@ -94,6 +116,7 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
     await oldSystemUp(machine);
     await mountShare(machine);
     await takeShare(machine);
+    if (options.isFull === true) await machine.runShell(filling);
     const stage1From = await entriesOf(log);
     const road = roadOn({
       ...{ machine, image, disk: after, share, console: '/dev/ttyS0', isWired: true, architecture: 'x64' },
@@ -102,7 +125,9 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
     await migrateAndCheck(road, { deviceType, firmware, grade: 'A' });
     const way = shape === 'uefi' ? 'gpt' : 'mbr';
     const switched = await findSwitch({ log, after, way, stage1From, said: machine.log() });
+    const rearming = options.isFull === true ? await findRearming(log, stage1From) : undefined;
     return {
+      ...(rearming === undefined ? {} : { rearming }),
       ...{ way, shape, image, base, after, variables, variablesAtSwitch, log, directory },
       ...{ stage1From, ...switched },
       stage2Ms: watch.stage2Ms(),
@@ -110,6 +135,37 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
     };
   } finally {
     await machine.kill();
+  }
+}
+
+/** Room for stage 1 stays; what is only reserved lies between what is written. */
+const filling = `set -e
+mkdir /srv/filler
+cd /srv/filler
+for number in $(seq 40); do
+  head -c 1000000 /dev/urandom >written-$number
+  fallocate -l 9M reserved-$number || break
+  [ $(df --output=avail -k / | tail -n 1) -gt 290000 ] || break
+done
+rest=$(($(df --output=avail -k / | tail -n 1) - 230000))
+[ $rest -le 0 ] || fallocate -l "\${rest}k" reserved
+sync`;
+
+async function findRearming(log: string, stage1From: number): Promise<Rearming> {
+  const writes = await openWriteLog(log);
+  try {
+    for (const [index, entry] of writes.entries.entries()) {
+      if (index < stage1From || entry.kind !== 'write' || entry.sizeBytes > environmentWriteBytes) continue;
+      const bytes = await writes.data(entry, 0, entry.sizeBytes);
+      const place = bytes.indexOf('# GRUB Environment Block\n');
+      if (place < 0 || !bytes.includes('\nmigrate_always=')) continue;
+      const flushed = writes.entries.findLastIndex(({ kind }, number) => kind === 'flush' && number < index);
+      const environment = { startByte: entry.startByte, endByte: entry.startByte + entry.sizeBytes };
+      return { from: flushed + 1, at: index, environment, startByte: entry.startByte + place };
+    }
+    throw new Error('no write made GRUB start stage 2 every time');
+  } finally {
+    await writes.close();
   }
 }
 

@@ -69,6 +69,11 @@ export function filesOf(image: TargetImage): readonly (AssetFile & { readonly pa
   return partitionNames.map((name) => ({ payload: archivePayload(name), ...image.archives[name] }));
 }
 
+/** Names of its files among the payload files. */
+export function imagePayloads(image: TargetImage): ReadonlySet<string> {
+  return new Set(filesOf(image).map(({ payload }) => payload));
+}
+
 /** What tells this image from all others, lower-case hex. */
 export function digestOf(image: TargetImage): string {
   if (!isArchived(image)) return image.fileSha256;

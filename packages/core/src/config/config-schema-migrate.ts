@@ -243,10 +243,10 @@ export const migrateSection = {
     },
     staging: {
       type: ['string', 'null'],
-      enum: ['auto', 'ram', 'lifeboat', null],
+      enum: ['auto', 'ram', 'lifeboat', 'late-lifeboat', null],
       default: 'auto',
       description:
-        'Where the image lies while the disk is flashed. `lifeboat`: on the disk itself, behind what the image writes, bootable on its own, so that a power cut at any moment leaves a machine that boots; `ram`: in RAM only; `auto`: in a lifeboat wherever one can be made. The plan says which, and why.',
+        'Where the image lies while the disk is flashed. `lifeboat`: on the disk itself, behind what the image writes, bootable on its own, so that a power cut at any moment leaves a machine that boots; `ram`: in RAM only; `late-lifeboat`: the same, but made by stage 2 over files of the old system, for a disk that is full or whose free room is in pieces; `auto`: in a lifeboat wherever one can be made. The plan says which, and why.',
       examples: ['lifeboat'],
     },
     require_grade: {

@@ -162,7 +162,7 @@ export interface Config {
     readonly forceFlashDevice?: string;
     readonly delaySeconds: number;
     /** Where the image lies while the disk is flashed; `auto`: in a lifeboat where that can be had. */
-    readonly staging: 'auto' | 'ram' | 'lifeboat';
+    readonly staging: 'auto' | 'ram' | 'lifeboat' | 'late-lifeboat';
     /** The least that is accepted. */
     readonly requireGrade?: 'A' | 'B' | 'C';
     readonly watchdogs: readonly WatchdogSetting[];

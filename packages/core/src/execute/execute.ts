@@ -17,8 +17,10 @@ export interface StepContext {
   readonly ramDirectory?: string;
   /** Where stage 2 found the payload's file system mounted. */
   readonly oldRoot?: string;
-  /** Stage 2 with a lifeboat: what it holds need not be in RAM. Set by `fill-lifeboat` where stage 2 makes it. */
-  lifeboat?: LifeboatRecord;
+  /** Stage 2 with a lifeboat: what it holds need not be in RAM. */
+  readonly lifeboat?: LifeboatRecord | undefined;
+  /** Takes it where stage 2 makes it; `lifeboat` is that one from then on. */
+  readonly keepLifeboat?: (record: LifeboatRecord) => Promise<void>;
   /** Directory with the payload's small files, where stage 2 was started from the lifeboat and has no old system any more. */
   readonly boardedFiles?: string;
   /** What `write-secret` writes; only stage 1 has it. */

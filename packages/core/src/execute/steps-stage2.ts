@@ -27,13 +27,18 @@ const loadPayload: ReadingHandler<StepOf<'load-payload'>> = {
 };
 
 const loadBackup: ReadingHandler<StepOf<'load-backup'>> = {
-  describe: () => 'copy the backup to RAM and check it',
+  describe: ({ staysInPlace }) => (staysInPlace ? 'check the backup' : 'copy the backup to RAM and check it'),
   apply: async (step, context) => {
     const { host, plan, emit } = context;
     const sealPath = `${required(context.oldRoot, 'old root')}${step.sealInFileSystem}`;
     const { sizeBytes, sha256 } = await readSeal(host, sealPath, { planId: plan.id, limitBytes: step.limitBytes });
-    await loadFile({ name: step.name, pathInFileSystem: step.pathInFileSystem, sizeBytes, sha256 }, context, (done) =>
-      emit({ kind: 'progress', text: 'copying the backup', done, total: sizeBytes, unit: 'bytes' }),
+    const file = { name: step.name, pathInFileSystem: step.pathInFileSystem, sizeBytes, sha256 };
+    const text = step.staysInPlace ? 'checking the backup' : 'copying the backup';
+    await loadFile(
+      file,
+      context,
+      (done) => emit({ kind: 'progress', text, done, total: sizeBytes, unit: 'bytes' }),
+      step.staysInPlace,
     );
   },
   undo: 'nothing-to-undo',
@@ -63,9 +68,13 @@ export function payloadPath(context: StepContext, name: string): string {
   return `${required(context.ramDirectory, 'RAM directory')}/${name}`;
 }
 
-/** A payload file for reading, in RAM or where it lies in the lifeboat on the target disk. */
-export async function openPayload(context: StepContext, name: string): Promise<ByteReader> {
-  const { host, lifeboat } = context;
+/**
+ * A payload file for reading, in RAM or where it lies in the lifeboat on the target disk; or where it still lies on the old file
+ * system, from whose root the path is.
+ */
+export async function openPayload(context: StepContext, name: string, pathInFileSystem?: string): Promise<ByteReader> {
+  const { host, lifeboat, oldRoot } = context;
+  if (pathInFileSystem !== undefined) return host.openRead(`${required(oldRoot, 'old root')}${pathInFileSystem}`);
   const pieces = lifeboat === undefined ? [] : piecesOfFile(lifeboat, name);
   if (pieces.length === 0) return host.openRead(payloadPath(context, name));
   const disk = await host.openRead(required(context.targetPath, 'target disk'));
@@ -83,6 +92,7 @@ async function loadFile(
   file: PayloadFile,
   context: StepContext,
   onProgress: (doneBytes: number) => void,
+  isOnlyChecked = false,
 ): Promise<void> {
   const { host } = context;
   const from =
@@ -90,9 +100,9 @@ async function loadFile(
       ? `${required(context.oldRoot, 'old root')}${file.pathInFileSystem}`
       : `${context.boardedFiles}/${file.name}`;
   const to = payloadPath(context, file.name);
-  await host.writeDurable(to, new Uint8Array(), { mode: 0o600 });
+  if (!isOnlyChecked) await host.writeDurable(to, new Uint8Array(), { mode: 0o600 });
   const source = await host.openRead(from);
-  const target = await host.openWrite(to);
+  const target = isOnlyChecked ? undefined : await host.openWrite(to);
   try {
     const hash = createHash('sha256');
     const chunk = new Uint8Array(copyChunkBytes);
@@ -101,7 +111,7 @@ async function loadFile(
       const count = await source.read(chunk, position);
       if (count === 0) break;
       hash.update(chunk.subarray(0, count));
-      await target.write(chunk.subarray(0, count), position);
+      await target?.write(chunk.subarray(0, count), position);
       position += count;
       onProgress(position);
     }
@@ -114,7 +124,7 @@ async function loadFile(
     }
   } finally {
     await source.close();
-    await target.close();
+    await target?.close();
   }
 }
 

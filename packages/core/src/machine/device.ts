@@ -1,7 +1,7 @@
 import type { TargetImage } from '../assets/image.ts';
 import type { BootRestore } from '../initramfs/initramfs.ts';
 import type { Finding } from '../plan/finding.ts';
-import type { LifeboatFile, LifeboatWay, LoaderSectors, PowerWindow, Step } from '../plan/plan.ts';
+import type { LifeboatFile, LifeboatWay, LoaderSectors, PowerWindow, Step, StepOf } from '../plan/plan.ts';
 import type { Architecture, AreaPlace, Disk, Facts } from './facts.ts';
 
 /** A board or class of machines that can be migrated: plain data and pure functions. */
@@ -21,6 +21,8 @@ export interface BootPayload {
   readonly kernelPath: string;
   readonly initramfsPath: string;
   readonly commandLine: readonly string[];
+  /** Stage 2 may ask for being started every time from then on: see `startsAlways`. */
+  readonly mayStartAlways?: boolean;
 }
 
 /** What starts stage 2 from a lifeboat; paths are its own, from its root. */
@@ -31,6 +33,16 @@ export interface LifeboatPayload {
   readonly commandLine: readonly string[];
   /** Where the bundle keeps boot loaders. */
   readonly loaderDirectory: string;
+}
+
+/** How the old boot path is made to start stage 2 every time, for a lifeboat that stage 2 makes. */
+export interface StartsAlways {
+  /** Stage-2 step, the first behind the point of no return; the file system is filled in. */
+  readonly step: Omit<StepOf<'rearm-grub'>, 'fileSystem'>;
+  /** What the boot path needs of the payload's file system, beside kernel and initramfs: paths from its root. */
+  readonly keeps: StepOf<'find-lifeboat-place'>['keeps'];
+  /** A path of the running system from the root of that file system; undefined where it lies on another one. */
+  pathInFileSystem(path: string): string | undefined;
 }
 
 /** How firmware is made to start a lifeboat, and what of it is the boot loader's. */
@@ -87,6 +99,14 @@ export interface BootManager {
     payload: LifeboatPayload,
     machine: { readonly facts: Facts; readonly disk: Disk; readonly image: TargetImage },
   ): LifeboatBoot | string;
+  /**
+   * How it starts stage 2 every time, once stage 2 asks for it, with the payload on that file system; or why it cannot. Absent where no
+   * way is known.
+   */
+  startsAlways?(
+    payload: { readonly entryId: string; readonly fileSystemUuid: string },
+    facts: Facts,
+  ): StartsAlways | string;
   /** Whether the new system boots by what lies in its partitions alone, without boot code elsewhere on the disk. */
   bootsFromPartitions(facts: Facts): boolean;
 }

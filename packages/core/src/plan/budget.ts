@@ -85,6 +85,7 @@ export function spaceBudgets({
   boot,
   backupBytes,
   lifeboatBytes,
+  packedBytes,
 }: {
   facts: Facts;
   runtime: RuntimeAsset;
@@ -92,8 +93,10 @@ export function spaceBudgets({
   state: Place;
   boot: Place;
   backupBytes: number;
-  /** 0 without one. */
+  /** 0 without one, or where stage 2 makes it. */
   lifeboatBytes: number;
+  /** Most bytes of what stage 2 makes one of, beside the image; 0 where it makes none. */
+  packedBytes: number;
 }): { readonly budgets: readonly SpaceBudget[]; readonly findings: readonly Finding[] } {
   const initramfs: BudgetItem = { what: 'initramfs (at most)', bytes: initramfsBytes(facts, runtime) };
   const isOne = state.mountTarget === boot.mountTarget;
@@ -104,6 +107,7 @@ export function spaceBudgets({
       { what: 'files copied for stage 2', bytes: sum(copied.map((file) => file.sizeBytes)) },
       ...backupItem(backupBytes),
       ...(lifeboatBytes === 0 ? [] : [{ what: 'lifeboat (at most)', bytes: lifeboatBytes }]),
+      ...(packedBytes === 0 ? [] : [{ what: 'stage 2 packed for a lifeboat (at most)', bytes: packedBytes }]),
       ...(isOne ? [initramfs] : []),
       { what: 'left free for the running system', bytes: spaceReserveBytes },
     ],

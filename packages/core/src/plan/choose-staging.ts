@@ -1,9 +1,9 @@
 // Where the image lies while the disk is flashed: in a lifeboat on the disk itself, which boots at any moment, or in RAM.
 import { createHash } from 'node:crypto';
 import type { Assets, RuntimeAsset } from '../assets/assets.ts';
-import { digestOf, isArchived, type TargetImage } from '../assets/image.ts';
+import { digestOf, filesOf, isArchived, type TargetImage } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
-import type { BootManager, LifeboatBoot } from '../machine/device.ts';
+import type { BootManager, LifeboatBoot, StartsAlways } from '../machine/device.ts';
 import type { Disk, Facts } from '../machine/facts.ts';
 import { initramfsBytes, spaceReserveBytes } from './budget.ts';
 import { error, type PlacedPath } from './check-machine.ts';
@@ -18,6 +18,8 @@ export const lifeboatDirectory = 'runtime/lifeboat';
 const reservingFileSystems = new Set(['ext4', 'xfs']);
 /** Tables and slack of its FAT, and what is small. */
 export const volumeOverheadBytes = 40 * mebibyte;
+/** Structure of an old file system behind the image, and the boot path's files: an estimate, stage 2 finds out. */
+const structureBytes = 192 * mebibyte;
 /** Left alone at the disk's end, where the backup GPT lies. */
 const diskEndBytes = mebibyte;
 /** What gzip makes of the runtime, with room: measured 0.40. */
@@ -33,6 +35,17 @@ export interface LifeboatStaging {
   readonly fromByte: number;
   /** Serial number of its file system, as /dev/disk/by-uuid writes it. */
   readonly serial: string;
+  /** Stage 2 makes it; absent: stage 1 does. */
+  readonly late?: LateLifeboat;
+}
+
+/** A lifeboat over files of the old system, which must not start again from then on. */
+export interface LateLifeboat {
+  /** Why stage 1 does not make it. */
+  readonly why: string;
+  readonly startsAlways: StartsAlways;
+  readonly fileSystemBytes: number;
+  readonly toByte: number;
 }
 
 export type Staging = LifeboatStaging | { readonly kind: 'ram'; readonly why: string };
@@ -68,14 +81,16 @@ export function chooseStaging(request: StagingRequest): Staging {
   const boot = bootOfLifeboat(manager.lifeboat, request);
   if (typeof boot === 'string') return ram(boot);
   const sizeBytes = lifeboatBytes(request, image.fileBytes) + (boot.filesBytes ?? 0);
-  const room = Math.min(state.partition.startByte + state.partition.sizeBytes, disk.sizeBytes - diskEndBytes);
-  if (room - Math.max(image.sizeBytes, state.partition.startByte) < sizeBytes) {
+  const toByte = Math.min(state.partition.startByte + state.partition.sizeBytes, disk.sizeBytes - diskEndBytes);
+  const roomBytes = toByte - Math.max(image.sizeBytes, state.partition.startByte);
+  if (roomBytes < sizeBytes) {
     return ram(
       `behind the ${mib(image.sizeBytes)} MiB of the image ${state.partition.path} has less than the ${mib(sizeBytes)} MiB of a lifeboat`,
     );
   }
-  if (state.availableBytes < sizeBytes + spaceReserveBytes)
-    return ram(`${state.partition.path} has less than ${mib(sizeBytes + spaceReserveBytes)} MiB free for a lifeboat`);
+  const why = whyLate(request, sizeBytes);
+  const late = why === undefined ? undefined : lateLifeboat(request, { sizeBytes, roomBytes, toByte, why });
+  if (typeof late === 'string') return ram(late);
   return {
     kind: 'lifeboat',
     boot,
@@ -84,7 +99,45 @@ export function chooseStaging(request: StagingRequest): Staging {
     fileSystemStartByte: state.partition.startByte,
     fromByte: image.sizeBytes,
     serial: serialOf(image, disk),
+    ...(late === undefined ? {} : { late }),
   };
+}
+
+/** Why stage 1 cannot make it or is not to; undefined where it makes it. */
+function whyLate({ config, facts, assets, runtime, state }: StagingRequest, sizeBytes: number): string | undefined {
+  if (config.migrate.staging === 'late-lifeboat') return 'migrate.staging asks for it';
+  // All that it is made from lies beside it.
+  const besideBytes = totalOf(runtime) + initramfsBytes(facts, runtime) + (assets.backup?.archiveBytes ?? 0);
+  const neededBytes = sizeBytes + besideBytes + spaceReserveBytes;
+  if (state.availableBytes >= neededBytes) return undefined;
+  return `${state.partition.path} has less than ${mib(neededBytes)} MiB free for a lifeboat and what it is made from`;
+}
+
+function lateLifeboat(
+  { facts, assets, image, runtime, state, manager }: StagingRequest,
+  { sizeBytes, roomBytes, toByte, why }: { sizeBytes: number; roomBytes: number; toByte: number; why: string },
+): LateLifeboat | string {
+  const not = (reason: string): string => `${why}, and stage 2 cannot make one: ${reason}`;
+  if (state.mount.fileSystem !== 'ext4')
+    return not(`${state.mount.fileSystem} does not tell it which blocks nobody needs`);
+  if (manager.startsAlways === undefined)
+    return not(`no way is known by which ${manager.kind} starts stage 2 every time`);
+  const startsAlways = manager.startsAlways({ entryId: entryIdOf(image), fileSystemUuid: state.uuid }, facts);
+  if (typeof startsAlways === 'string') return not(startsAlways);
+  const imageBytes = filesOf(image).reduce((sum, file) => sum + file.sizeBytes, 0);
+  // At worst all that has to stay lies there too.
+  const stayBytes = imageBytes + (assets.backup?.archiveBytes ?? 0) + 2 * totalOf(runtime) + structureBytes;
+  if (roomBytes < sizeBytes + stayBytes) {
+    return not(
+      `behind the ${mib(image.sizeBytes)} MiB of the image ${state.partition.path} has less than the ${mib(sizeBytes + stayBytes)} MiB of a lifeboat and of all that must stay`,
+    );
+  }
+  return { why, startsAlways, fileSystemBytes: state.partition.sizeBytes, toByte };
+}
+
+/** Of the entry by which the old boot manager starts stage 2: named by the image, so that an earlier migration's is never taken for it. */
+export function entryIdOf(image: TargetImage): string {
+  return `balena-migrate-${digestOf(image).slice(0, 12)}`;
 }
 
 /** How the firmware would be made to start a lifeboat on that disk, or why it cannot be. */
@@ -115,7 +168,8 @@ export function checkGrade({ migrate }: Config, staging: Staging): readonly Find
   const grade = gradeOf(staging);
   // The letters are in their order.
   const isTooLow = migrate.requireGrade !== undefined && grade > migrate.requireGrade;
-  const isWithout = migrate.staging === 'lifeboat' && staging.kind === 'ram';
+  const asksForLifeboat = migrate.staging === 'lifeboat' || migrate.staging === 'late-lifeboat';
+  const isWithout = asksForLifeboat && staging.kind === 'ram';
   if (!isTooLow && !isWithout) return [];
   const window = powerWindowOf(staging);
   return [
@@ -177,13 +231,18 @@ function lifeboatBytes({ facts, assets, runtime }: StagingRequest, imageFileByte
 
 /** Most bytes that the volume of a lifeboat takes; `volumeOverheadBytes` of them are not for its large files. */
 export function lifeboatVolumeBytes(facts: Facts, runtime: RuntimeAsset): number {
-  const runtimeBytes = runtime.files.reduce((sum, file) => sum + file.sizeBytes, 0);
   return (
-    (facts.kernel.image?.sizeBytes ?? 0) +
-    initramfsBytes(facts, runtime) +
-    Math.ceil(runtimeBytes * packedRatio) +
-    volumeOverheadBytes
+    (facts.kernel.image?.sizeBytes ?? 0) + initramfsBytes(facts, runtime) + packedBytes(runtime) + volumeOverheadBytes
   );
+}
+
+/** What packing the runtime for a lifeboat takes, in bytes. */
+export function packedBytes(runtime: RuntimeAsset): number {
+  return Math.ceil(totalOf(runtime) * packedRatio);
+}
+
+function totalOf(runtime: RuntimeAsset): number {
+  return runtime.files.reduce((sum, file) => sum + file.sizeBytes, 0);
 }
 
 function mib(bytes: number): number {

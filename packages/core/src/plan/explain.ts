@@ -21,7 +21,7 @@ export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; han
       'Stage 1, on the running system (undone exactly if anything fails, or by "migrate undo")',
       ...numbered(plan.stage1, handlers),
     ],
-    [plan.grade === 'C' ? 'Stage 2, in RAM' : 'Stage 2, with a lifeboat on the disk', ...stage2Lines(plan, handlers)],
+    [stage2Title(plan), ...stage2Lines(plan, handlers)],
     ...backupSection(plan),
     ...(disk === undefined ? [] : [['Disk before', ...diskBefore(disk)]]),
     plan.pointOfNoReturn === undefined
@@ -33,6 +33,12 @@ export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; han
     ['If the power is cut', ...powerCuts(plan)],
   ];
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
+}
+
+function stage2Title({ gradeReason, lateLifeboatReason }: Plan): string {
+  if (gradeReason !== undefined) return 'Stage 2, in RAM';
+  if (lateLifeboatReason === undefined) return 'Stage 2, with a lifeboat on the disk';
+  return `Stage 2, with a lifeboat on the disk that stage 2 makes over files of the old system (${lateLifeboatReason})`;
 }
 
 function imageText(image: TargetImage): string {
@@ -126,11 +132,16 @@ function powerCuts(plan: Plan): string[] {
   const safe = [
     '  in stage 1                      the old system boots; "migrate undo" removes what was prepared',
     '  between arming and stage 2      stage 2 starts once',
-    '  in stage 2, before flashing     the old system boots; nothing of it was changed',
+    `  in stage 2, before ${plan.lateLifeboatReason === undefined ? 'flashing     ' : 'the lifeboat '}the old system boots; nothing of it was changed`,
   ];
   if (plan.pointOfNoReturn === undefined) return safe;
   return [
     ...safe,
+    ...(plan.lateLifeboatReason === undefined
+      ? []
+      : [
+          `  while the lifeboat is made      stage 2 boots again from the old boot path and starts over (grade ${plan.grade}); the old system does not boot any more`,
+        ]),
     plan.grade === 'C'
       ? `  while flashing and configuring  the machine does not boot (grade C: the image is in RAM only)${isArchived(plan.image) ? '' : `; ${mib(writtenBytes(plan.image))} MiB are written in that time`}`
       : `  while flashing and configuring  stage 2 boots again from the lifeboat and starts over (grade ${plan.grade})`,

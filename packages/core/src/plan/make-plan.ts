@@ -1,5 +1,5 @@
 import type { Assets, RuntimeAsset } from '../assets/assets.ts';
-import { isArchived, type TargetImage } from '../assets/image.ts';
+import { imagePayloads, isArchived, type TargetImage } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import { checkRemoteLog } from '../log/check-remote-log.ts';
 import { logDrive } from '../log/log-drive.ts';
@@ -21,6 +21,7 @@ import {
   gradeOf,
   gradeReasonOf,
   lifeboatDirectory,
+  packedBytes,
   powerWindowOf,
   type Staging,
 } from './choose-staging.ts';
@@ -30,6 +31,9 @@ import { orderSteps } from './order-steps.ts';
 import { identifyPlan, type Plan, planVersion } from './plan.ts';
 import { stateDirectory } from './state-directory.ts';
 import { identifyDisk } from './target-disk.ts';
+
+/** Most that boot loaders for a lifeboat take. */
+const loadersBytes = 4 * 1024 * 1024;
 
 export interface PlanRequest {
   readonly config: Config;
@@ -92,14 +96,17 @@ export function makePlan(request: PlanRequest): PlanResult {
       return 'code' in place || place.uuid !== state.uuid ? undefined : place.pathInFileSystem;
     },
     // The lifeboat takes it from where it lies.
-    leavesOutImage: staging.kind === 'lifeboat',
+    leavesOutImage: staging.kind === 'lifeboat' && staging.late === undefined,
   });
+  const isImage = imagePayloads(image);
+  const late = staging.kind === 'lifeboat' ? staging.late : undefined;
   const backupBytes = assets.backup?.archiveBytes ?? 0;
   const memory = memoryBudget({
     facts,
     image,
     runtime,
-    payload: layout.payload,
+    // What goes into a lifeboat takes no memory.
+    payload: late === undefined ? layout.payload : layout.payload.filter(({ name }) => !isImage.has(name)),
     backupBytes,
     staging: staging.kind,
   });
@@ -114,7 +121,7 @@ export function makePlan(request: PlanRequest): PlanResult {
           state,
           boot,
           backupBytes,
-          lifeboatBytes: staging.kind === 'lifeboat' ? staging.sizeBytes : 0,
+          ...lifeboatSpace(staging, runtime),
         });
   const data = assets.backup === undefined ? undefined : dataBudgets(assets.backup, { image, disk });
   findings.push(
@@ -149,6 +156,7 @@ export function makePlan(request: PlanRequest): PlanResult {
     grade: gradeOf(staging),
     ...(gradeReason === undefined ? {} : { gradeReason }),
     ...(window === undefined ? {} : { window }),
+    ...(late === undefined ? {} : { lateLifeboatReason: late.why }),
     memory: memory.budget,
     spaces: space?.budgets ?? [],
     ...(data === undefined ? {} : { dataSpaces: data.budgets }),
@@ -172,6 +180,17 @@ export function makePlan(request: PlanRequest): PlanResult {
     ...steps,
   });
   return { plan, findings };
+}
+
+/** Room that stage 1 needs for a lifeboat, or for what stage 2 makes one of. */
+function lifeboatSpace(
+  staging: Staging,
+  runtime: RuntimeAsset,
+): { readonly lifeboatBytes: number; readonly packedBytes: number } {
+  if (staging.kind === 'ram') return { lifeboatBytes: 0, packedBytes: 0 };
+  return staging.late === undefined
+    ? { lifeboatBytes: staging.sizeBytes, packedBytes: 0 }
+    : { lifeboatBytes: 0, packedBytes: packedBytes(runtime) + loadersBytes };
 }
 
 /** The programs that make file systems are left out where none is made, and what only stage 1 needs: every byte takes RAM in stage 2. */

@@ -1,9 +1,9 @@
 // The steps of both stages that a lifeboat adds.
 import { filesOf, type TargetImage } from '../assets/image.ts';
 import { spaceReserveBytes } from './budget.ts';
-import { type LifeboatStaging, lifeboatDirectory, lifeboatPaths } from './choose-staging.ts';
+import { type LateLifeboat, type LifeboatStaging, lifeboatDirectory, lifeboatPaths } from './choose-staging.ts';
 import { backupName, filesDirectory } from './lay-out-payload.ts';
-import type { LifeboatFile, Step } from './plan.ts';
+import type { LifeboatFile, LifeboatWay, PayloadFile, PlainLifeboatFile, Step } from './plan.ts';
 import { stateDirectory } from './state-directory.ts';
 
 const payloadDirectory = `${stateDirectory}/payload`;
@@ -11,6 +11,10 @@ const payloadDirectory = `${stateDirectory}/payload`;
 export const payloadInInitramfs = 'migrate/payload';
 /** In the payload directory: where on the disk the lifeboat begins. */
 export const lifeboatPlaceName = 'lifeboat.json';
+const packedPath = `${payloadDirectory}/${lifeboatPaths.payload}`;
+/** In the payload directory: boot loaders for a lifeboat that stage 2 makes. */
+const loaderName = 'lifeboat';
+const loaderDirectory = `${payloadDirectory}/${loaderName}`;
 
 export interface LifeboatOrdering {
   readonly staging: LifeboatStaging;
@@ -24,16 +28,8 @@ export interface LifeboatOrdering {
 }
 
 /** Before arming, when all that goes into it is there. */
-export function orderLifeboat({
-  staging,
-  initramfsPath,
-  kernelPath,
-  payload,
-  image,
-  hasBackup,
-  bundleDirectory,
-}: LifeboatOrdering): readonly Step[] {
-  const packed = `${payloadDirectory}/${lifeboatPaths.payload}`;
+export function orderLifeboat(ordering: LifeboatOrdering): readonly Step[] {
+  const { staging, initramfsPath, kernelPath, image, hasBackup, bundleDirectory } = ordering;
   const files: readonly LifeboatFile[] = [
     // First, since a ROM may not look further than the first entries of the root directory.
     ...staging.boot.files,
@@ -41,9 +37,9 @@ export function orderLifeboat({
     ...(staging.boot.initramfs === undefined
       ? [
           { path: lifeboatPaths.initramfs, from: initramfsPath },
-          { path: lifeboatPaths.payload, from: packed },
+          { path: lifeboatPaths.payload, from: packedPath },
         ]
-      : [{ path: staging.boot.initramfs, archives: [initramfsPath, packed] }]),
+      : [{ path: staging.boot.initramfs, archives: [initramfsPath, packedPath] }]),
   ];
   const data: readonly LifeboatFile[] = [
     ...filesOf(image).map((file) => ({ path: file.payload, from: file.path })),
@@ -57,16 +53,7 @@ export function orderLifeboat({
     `${bundleDirectory}/${lifeboatDirectory}/${name}`,
   ];
   return [
-    {
-      kind: 'pack-payload',
-      id: 'pack-payload',
-      path: packed,
-      files: payload.map(({ path, mode }) => ({
-        from: path,
-        to: `${payloadInInitramfs}${path.slice(payloadDirectory.length)}`,
-        mode,
-      })),
-    },
+    packPayload(ordering),
     {
       kind: 'make-lifeboat',
       id: 'make-lifeboat',
@@ -82,6 +69,110 @@ export function orderLifeboat({
       programs: { fallocate: program('fallocate'), filefrag: program('filefrag') },
     },
   ];
+}
+
+/** What stage 2 needs beside the image, for a lifeboat that is made now or later. */
+export function packPayload({ payload }: Pick<LifeboatOrdering, 'payload'>): Step {
+  return {
+    kind: 'pack-payload',
+    id: 'pack-payload',
+    path: packedPath,
+    files: payload.map(({ path, mode }) => ({
+      from: path,
+      to: `${payloadInInitramfs}${path.slice(payloadDirectory.length)}`,
+      mode,
+    })),
+  };
+}
+
+/** Boot loaders for a lifeboat that stage 2 makes, which finds nothing of the bundle but what lies in the payload directory. */
+export function lateLoaders({
+  way,
+  boot,
+  late,
+}: LifeboatStaging): readonly { readonly from: string; readonly to: string }[] {
+  if (late === undefined) return [];
+  const paths = [
+    ...(way.kind === 'mbr' ? [way.bootImage, way.coreImage] : []),
+    ...boot.files.flatMap((file) => ('from' in file ? [file.from] : [])),
+  ];
+  return paths.map((from) => ({ from, to: `${loaderDirectory}/${baseName(from)}` }));
+}
+
+export interface LateOrdering {
+  readonly staging: LifeboatStaging;
+  readonly late: LateLifeboat;
+  readonly kernelPath: string;
+  readonly initramfsPath: string;
+  /** The state directory in its file system. */
+  readonly statePath: string;
+  /** The files of the image, where they lie in that file system. */
+  readonly images: readonly PayloadFile[];
+  readonly hasBackup: boolean;
+}
+
+/** Where stage 2 makes a lifeboat, and the step after which the old system does not start again. */
+export function orderLateLifeboat({ staging, late, statePath, images, hasBackup, ...boot }: LateOrdering): {
+  readonly find: Step;
+  readonly rearm: Step;
+} {
+  const { startsAlways, fileSystemBytes, toByte } = late;
+  const fileSystem = { startByte: staging.fileSystemStartByte, sizeBytes: fileSystemBytes };
+  const payload = `${statePath}/payload`;
+  const found = (path: string): string => {
+    const place = startsAlways.pathInFileSystem(path);
+    if (place === undefined) throw new Error(`${path} does not lie where the lifeboat is made from`);
+    return place;
+  };
+  const loader = (path: string): string => `${payload}/${loaderName}/${baseName(path)}`;
+  const [kernel, initramfs] = [found(boot.kernelPath), found(boot.initramfsPath)];
+  const { way } = staging;
+  const placedWay: LifeboatWay =
+    way.kind === 'mbr' ? { ...way, bootImage: loader(way.bootImage), coreImage: loader(way.coreImage) } : way;
+  const { required, optional } = startsAlways.keeps;
+  return {
+    find: {
+      kind: 'find-lifeboat-place',
+      id: 'find-lifeboat-place',
+      fileSystem,
+      fromByte: staging.fromByte,
+      toByte,
+      serial: staging.serial,
+      way: placedWay,
+      files: [
+        { path: lifeboatPaths.kernel, from: kernel },
+        { path: lifeboatPaths.initramfs, from: initramfs },
+        { path: lifeboatPaths.payload, from: `${payload}/${lifeboatPaths.payload}` },
+        ...staging.boot.files.map((file) => besidePayload(file, loader)),
+      ],
+      data: [
+        ...images.map(({ name, pathInFileSystem, sha256 }) => ({ path: name, from: pathInFileSystem, sha256 })),
+        ...(hasBackup ? [{ path: backupName, from: `${payload}/files/${backupName}` }] : []),
+      ],
+      keeps: {
+        required: [
+          statePath,
+          ...images.map(({ pathInFileSystem }) => pathInFileSystem),
+          kernel,
+          initramfs,
+          ...required,
+        ],
+        optional,
+      },
+    },
+    rearm: { ...startsAlways.step, fileSystem },
+  };
+}
+
+/** A file of the bundle, where a copy of it lies then. */
+function besidePayload(file: LifeboatFile, loader: (path: string) => string): PlainLifeboatFile {
+  if ('from' in file) return { ...file, from: loader(file.from) };
+  if ('text' in file) return file;
+  throw new Error(`${file.path} is no file that stage 2 can place`);
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
 }
 
 /** UEFI: the entry by which the firmware finds it; before that of the new system, which goes before it in the boot order. */

@@ -1,14 +1,14 @@
 import type { Assets, RuntimeAsset } from '../assets/assets.ts';
-import { digestOf, type TargetImage } from '../assets/image.ts';
+import { imagePayloads, type TargetImage } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import type { WatchdogDuty } from '../initramfs/initramfs.ts';
 import type { BootManager } from '../machine/device.ts';
 import type { Facts } from '../machine/facts.ts';
 import { networkChoice } from '../network/choose-profiles.ts';
 import type { PlacedPath } from './check-machine.ts';
-import type { Staging } from './choose-staging.ts';
+import { entryIdOf, type Staging } from './choose-staging.ts';
 import { backupName, filesDirectory, logAddressName, type PayloadLayout, sealName } from './lay-out-payload.ts';
-import { orderLifeboat } from './order-lifeboat.ts';
+import { type LifeboatOrdering, lateLoaders, orderLifeboat, packPayload } from './order-lifeboat.ts';
 import type { CopiedFile, Step } from './plan.ts';
 import { stage2CommandLine } from './stage2-command-line.ts';
 import { stateDirectory } from './state-directory.ts';
@@ -31,6 +31,11 @@ export interface Ordering {
   readonly staging: Staging;
 }
 
+/** Of stage 2, where the boot manager reads it. */
+export function initramfsPathOf(manager: BootManager, facts: Facts): string {
+  return `${manager.bootDirectory(facts)}/stage2.img`;
+}
+
 /** All that stage 2 needs is durable before the boot manager is told of it; arming is the last step. */
 export function orderStage1({
   config,
@@ -47,7 +52,7 @@ export function orderStage1({
 }: Ordering): readonly Step[] {
   const payloadDirectory = `${stateDirectory}/payload`;
   const bootDirectory = manager.bootDirectory(facts);
-  const initramfsPath = `${bootDirectory}/stage2.img`;
+  const initramfsPath = initramfsPathOf(manager, facts);
   const restore = manager.restoreAtOnce?.(facts);
   const runtimeFiles: CopiedFile[] = runtime.files.map((file) => ({
     from: `${runtime.directory}/${file.path}`,
@@ -55,18 +60,24 @@ export function orderStage1({
     mode: file.isExecutable ? 0o700 : 0o600,
     sizeBytes: file.sizeBytes,
   }));
+  const late = staging.kind === 'lifeboat' ? staging.late : undefined;
+  const loaders: CopiedFile[] = (staging.kind === 'ram' ? [] : lateLoaders(staging)).map((file) => ({
+    ...file,
+    mode: 0o600,
+    sizeBytes: sizeInBundle(assets, file.from),
+  }));
   const directories = [
     payloadDirectory,
     ...parentsBelow(payloadDirectory, [
       ...runtimeFiles,
+      ...loaders,
       ...layout.copied,
       ...layout.written,
       { to: `${filesDirectory}/` },
     ]),
     bootDirectory,
   ];
-  // Named by the image, so that an entry of an earlier migration is never taken for this one.
-  const entryId = `balena-migrate-${digestOf(image).slice(0, 12)}`;
+  const isImage = imagePayloads(image);
   return [
     ...directories.map((path): Step => ({ kind: 'make-directory', id: `make ${path}`, path, mode: 0o700 })),
     { kind: 'copy-files', id: 'copy-runtime', files: runtimeFiles },
@@ -117,14 +128,16 @@ export function orderStage1({
     },
     ...(staging.kind === 'ram'
       ? []
-      : orderLifeboat({
+      : lifeboatSteps({
           staging,
           initramfsPath,
           kernelPath: facts.kernel.image?.path ?? '',
           // All that stage 2 reads beside the image and the backup, which lie in the lifeboat as they are.
           payload: [
             ...runtimeFiles.map(({ to, mode }) => ({ path: to, mode })),
-            ...layout.payload.map(({ name }) => ({ path: `${filesDirectory}/${name}`, mode: 0o600 })),
+            ...layout.payload
+              .filter(({ name }) => !isImage.has(name))
+              .map(({ name }) => ({ path: `${filesDirectory}/${name}`, mode: 0o600 })),
             ...(sendsInStage2 ? [{ path: `${payloadDirectory}/${logAddressName}`, mode: 0o600 }] : []),
             { path: `${payloadDirectory}/plan.json`, mode: 0o600 },
           ],
@@ -132,16 +145,27 @@ export function orderStage1({
           hasBackup: assets.backup !== undefined,
           bundleDirectory: runtime.directory,
         })),
+    ...(loaders.length === 0 ? [] : [{ kind: 'copy-files', id: 'copy-loaders', files: loaders } satisfies Step]),
     ...manager.bootOnce(
       {
-        entryId,
+        entryId: entryIdOf(image),
         kernelPath: facts.kernel.image?.path ?? '',
         initramfsPath,
         commandLine: stage2CommandLine(facts.kernel.commandLine, config.migrate.kernelOptions),
+        ...(late === undefined ? {} : { mayStartAlways: true }),
       },
       facts,
     ),
   ];
+}
+
+/** Before arming: a lifeboat, or what stage 2 makes one of. */
+function lifeboatSteps(ordering: LifeboatOrdering): readonly Step[] {
+  return ordering.staging.late === undefined ? orderLifeboat(ordering) : [packPayload(ordering)];
+}
+
+function sizeInBundle({ runtime }: Assets, path: string): number {
+  return runtime?.files.find((file) => `${runtime.directory}/${file.path}` === path)?.sizeBytes ?? 0;
 }
 
 /** What is made of this system's own files. The backup comes last, to be as fresh as it can. */

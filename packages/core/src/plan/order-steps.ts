@@ -1,12 +1,21 @@
-import { filesOf, type ImageFacts, isArchived, type TargetImage, writtenBytes } from '../assets/image.ts';
+import {
+  filesOf,
+  type ImageFacts,
+  imagePayloads,
+  isArchived,
+  type TargetImage,
+  writtenBytes,
+} from '../assets/image.ts';
 import { backupName, type PayloadLayout, sealName } from './lay-out-payload.ts';
-import { leaveLifeboat, lifeboatEntry } from './order-lifeboat.ts';
-import { type Ordering, orderStage1 } from './order-stage1.ts';
+import { leaveLifeboat, lifeboatEntry, orderLateLifeboat } from './order-lifeboat.ts';
+import { initramfsPathOf, type Ordering, orderStage1 } from './order-stage1.ts';
 import type { LoaderSectors, Plan, Step } from './plan.ts';
 
 /** The steps of both stages in their order. */
 export function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' | 'pointOfNoReturn'> {
   const { config, facts, manager, image, layout, assets, state, staging } = ordering;
+  const hasBackup = assets.backup !== undefined;
+  const isImage = imagePayloads(image);
   return {
     stage1: orderStage1(ordering),
     ...orderStage2({
@@ -27,8 +36,21 @@ export function orderSteps(ordering: Ordering): Pick<Plan, 'stage1' | 'stage2' |
         : {
             lifeboat: {
               entries: lifeboatEntry(staging),
-              leave: leaveLifeboat(staging, { hasBackup: assets.backup !== undefined }),
+              leave: leaveLifeboat(staging, { hasBackup }),
               ...(staging.boot.loaders === undefined ? {} : { loaders: staging.boot.loaders }),
+              ...(staging.late === undefined
+                ? {}
+                : {
+                    late: orderLateLifeboat({
+                      staging,
+                      late: staging.late,
+                      kernelPath: facts.kernel.image?.path ?? '',
+                      initramfsPath: initramfsPathOf(manager, facts),
+                      statePath: state.pathInFileSystem,
+                      images: layout.payload.filter(({ name }) => isImage.has(name)),
+                      hasBackup,
+                    }),
+                  }),
             },
           }),
       noFlash: config.debug.noFlash,
@@ -44,12 +66,13 @@ export interface Stage2Ordering {
   readonly bootTarget: readonly Step[];
   /** Where the backup lies in the payload's file system. */
   readonly backup?: { readonly directory: string; readonly limitBytes: number };
-  /** What makes it where stage 1 could not, its boot entries, the step that leaves it, and boot loaders that are exchanged last. */
+  /** Its boot entries, the step that leaves it, and boot loaders that are exchanged last; `fill`, `late`: where stage 2 makes it. */
   readonly lifeboat?: {
-    readonly fill?: Step;
     readonly entries: readonly Step[];
     readonly leave: Step;
     readonly loaders?: LoaderSectors;
+    readonly fill?: Step;
+    readonly late?: ReturnType<typeof orderLateLifeboat>;
   };
   readonly noFlash: boolean;
 }
@@ -70,11 +93,17 @@ export function orderStage2({
     logPath: '/migrate.log',
   };
   const hasLifeboat = lifeboat !== undefined;
-  const { prove, write, commit } = isArchived(image) ? archiveSteps : imageSteps(image, lifeboat);
+  const late = lifeboat?.late;
+  const isImage = imagePayloads(image);
+  // Then it stays where it lies until the lifeboat is made.
+  const stays = late === undefined ? [] : layout.payload.filter(({ name }) => isImage.has(name));
+  const { prove, write, commit } = isArchived(image)
+    ? archiveSteps
+    : imageSteps(image, { lifeboat, pathInFileSystem: stays[0]?.pathInFileSystem });
   const before: Step[] = [
     ...restoreBoot,
-    { kind: 'load-payload', id: 'load-payload', files: layout.payload },
-    ...(backup === undefined || hasLifeboat
+    { kind: 'load-payload', id: 'load-payload', files: layout.payload.filter((file) => !stays.includes(file)) },
+    ...(backup === undefined || (hasLifeboat && late === undefined)
       ? []
       : [
           {
@@ -84,10 +113,11 @@ export function orderStage2({
             pathInFileSystem: `${backup.directory}/${backupName}`,
             sealInFileSystem: `${backup.directory}/${sealName}`,
             limitBytes: backup.limitBytes,
+            ...(late === undefined ? {} : { staysInPlace: true as const }),
           } satisfies Step,
         ]),
     ...(lifeboat?.fill === undefined ? [] : [lifeboat.fill]),
-    ...(hasLifeboat
+    ...(hasLifeboat && late === undefined
       ? [
           {
             kind: 'prove-lifeboat',
@@ -98,15 +128,18 @@ export function orderStage2({
       : []),
     // The programs that make file systems want to see a disk that nothing uses.
     ...(isArchived(image) ? [release, prove] : [prove, release]),
+    ...(late === undefined ? [] : [late.find]),
   ];
   if (noFlash) return { stage2: before };
   const after: readonly [Step, ...Step[]] =
     lifeboat === undefined
       ? [...write, configure, commit]
       : [switchToLifeboat, ...write, configure, commit, lifeboat.leave];
+  const made: readonly [Step, ...Step[]] =
+    late === undefined ? after : [late.rearm, { kind: 'write-lifeboat', id: 'write-lifeboat' }, ...after];
   return {
-    stage2: [...before, ...(lifeboat?.entries ?? []), ...bootTarget, ...after],
-    pointOfNoReturn: after[0].id,
+    stage2: [...before, ...(lifeboat?.entries ?? []), ...bootTarget, ...made],
+    pointOfNoReturn: made[0].id,
   };
 }
 
@@ -125,12 +158,23 @@ const archiveSteps: WritingSteps = {
   commit: { kind: 'commit-table', id: 'commit-table' },
 };
 
-function imageSteps(image: ImageFacts, lifeboat: Stage2Ordering['lifeboat']): WritingSteps {
+function imageSteps(
+  image: ImageFacts,
+  {
+    lifeboat,
+    pathInFileSystem,
+  }: { readonly lifeboat: Stage2Ordering['lifeboat'] | undefined; readonly pathInFileSystem: string | undefined },
+): WritingSteps {
   const payload = 'image';
   const loaders = lifeboat?.loaders === undefined ? {} : { loaders: lifeboat.loaders };
   const { sizeBytes } = image;
   return {
-    prove: { kind: 'prove-image', id: 'prove-image', payload },
+    prove: {
+      kind: 'prove-image',
+      id: 'prove-image',
+      payload,
+      ...(pathInFileSystem === undefined ? {} : { pathInFileSystem }),
+    },
     write: [
       {
         kind: 'flash-image',

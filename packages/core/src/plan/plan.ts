@@ -112,6 +112,15 @@ export type LifeboatFile = { readonly path: string } & (
   | { readonly area: AreaPlace }
 );
 
+/** One that stage 2 can place, which has only what lies beside it. */
+export type PlainLifeboatFile = Extract<LifeboatFile, { readonly from: string } | { readonly text: string }>;
+
+/** A part of the target disk. */
+export interface DiskPlace {
+  readonly startByte: number;
+  readonly sizeBytes: number;
+}
+
 /** A partition that stage 1 makes, as it is found again: by where it was made, and by its label. */
 export interface PayloadPartition {
   /** Number that Windows gives the disk. */
@@ -348,8 +357,16 @@ export type Step =
       readonly pathInFileSystem: string;
       readonly sealInFileSystem: string;
       readonly limitBytes: number;
+      /** It is only checked: a lifeboat takes it from where it lies. */
+      readonly staysInPlace?: true;
     }
-  | { readonly kind: 'prove-image'; readonly id: string; readonly payload: string }
+  | {
+      readonly kind: 'prove-image';
+      readonly id: string;
+      readonly payload: string;
+      /** On the payload's file system, where it has not been copied anywhere yet. */
+      readonly pathInFileSystem?: string;
+    }
   | { readonly kind: 'prove-archives'; readonly id: string }
   | {
       /** Makes the lifeboat in the file of `reserve-lifeboat`, where it lies on the target disk. All paths are those of its FAT. */
@@ -365,7 +382,7 @@ export type Step =
       readonly serial: string;
       readonly way: Extract<LifeboatWay, { readonly kind: 'gpt' }>;
       /** In its volume, for the firmware, the boot loader and the kernel. */
-      readonly files: readonly Extract<LifeboatFile, { readonly from: string } | { readonly text: string }>[];
+      readonly files: readonly PlainLifeboatFile[];
       /** For stage 2 alone, which takes them from where they lie. */
       readonly data: readonly { readonly path: string; readonly from: string }[];
       /** Files that hold passwords and keys. */
@@ -379,6 +396,21 @@ export type Step =
     }
   | { readonly kind: 'release-target'; readonly id: string }
   | {
+      /** For a lifeboat that stage 2 makes. All paths are from the root of the old file system. */
+      readonly kind: 'find-lifeboat-place';
+      readonly id: string;
+      readonly fileSystem: DiskPlace;
+      /** It lies between these bytes of the disk. */
+      readonly fromByte: number;
+      readonly toByte: number;
+      readonly serial: string;
+      readonly way: LifeboatWay;
+      readonly files: readonly PlainLifeboatFile[];
+      readonly data: readonly (PlainLifeboatFile & { readonly sha256?: string })[];
+      /** Files whose blocks are left alone: those that must be there, and those that need not. */
+      readonly keeps: { readonly required: readonly string[]; readonly optional: readonly string[] };
+    }
+  | {
       readonly kind: 'set-uefi-boot-entry';
       readonly id: string;
       readonly description: string;
@@ -387,6 +419,20 @@ export type Step =
       readonly partitionLabel?: string;
     }
   // Stage 2, after the point of no return: each of these can be run again from its start.
+  | {
+      /** GRUB then starts stage 2 every time: one sector of its environment block, written past the file system. */
+      readonly kind: 'rearm-grub';
+      readonly id: string;
+      readonly fileSystem: DiskPlace;
+      readonly pathInFileSystem: string;
+      readonly name: string;
+      readonly value: string;
+    }
+  | {
+      /** At the place that `find-lifeboat-place` describes. */
+      readonly kind: 'write-lifeboat';
+      readonly id: string;
+    }
   | { readonly kind: 'switch-to-lifeboat'; readonly id: string }
   | {
       readonly kind: 'flash-image';
@@ -471,6 +517,8 @@ export interface Plan {
   readonly gradeReason?: string;
   /** For B. */
   readonly window?: Pick<PowerWindow, 'bytes' | 'seconds'>;
+  /** Why the lifeboat is made in stage 2, over files of the old system; absent where stage 1 makes it, or nobody. */
+  readonly lateLifeboatReason?: string;
   readonly memory: Budget;
   /** One for each file system that stage 1 writes to, named by a directory in it. */
   readonly spaces: readonly SpaceBudget[];

@@ -8,8 +8,15 @@ import { damagedInode, type Inode, inodeFlags } from './inode.ts';
 /** As many as a file of 4 GiB has whose blocks all lie apart; about 64 MiB of memory. */
 const maximumRuns = 2 ** 20;
 
-/** Where the contents of an inode lie, ascending, neighbours joined. */
-export async function readBlockRuns(source: Ext4Source, inode: Inode): Promise<readonly BlockRun[]> {
+/**
+ * Where the contents of an inode lie, ascending, neighbours joined. Blocks that were allocated but never written read as zeros, and
+ * are told of only where `withUnwritten` asks for them.
+ */
+export async function readBlockRuns(
+  source: Ext4Source,
+  inode: Inode,
+  { withUnwritten = false } = {},
+): Promise<readonly BlockRun[]> {
   const { superblock } = source;
   const runs: BlockRun[] = [];
   let nextFileBlock = 0;
@@ -23,7 +30,7 @@ export async function readBlockRuns(source: Ext4Source, inode: Inode): Promise<r
     mapped += blocks;
     if (mapped > superblock.blockCount) throw damagedInode(inode.number, 'it has more blocks than there are');
     const last = runs.at(-1);
-    if (!isWritten) return;
+    if (!isWritten && !withUnwritten) return;
     if (last?.fileBlock === fileBlock - (last?.blocks ?? 0) && last.diskBlock + last.blocks === diskBlock) {
       runs[runs.length - 1] = { ...last, blocks: last.blocks + blocks };
     } else if (runs.length === maximumRuns) {

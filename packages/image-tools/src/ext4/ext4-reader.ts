@@ -8,12 +8,14 @@ import {
   type TreeEntryKind,
 } from '@migrate/core';
 import { readDirectory } from './directory.ts';
-import { damaged } from './ext4-error.ts';
+import { damaged, notReadable } from './ext4-error.ts';
 import { type Ext4Source, openSource } from './ext4-source.ts';
 import { readAttributes } from './extended-attributes.ts';
 import { rangesOf, runsReader } from './file-contents.ts';
 import { damagedInode, deviceNumberOf, type Inode, modifiedNsOf, ownerOf, readInode, rootInode } from './inode.ts';
 import { inlineContents, isInline, readTarget, runsOfLatest } from './inode-contents.ts';
+import { type KeptPaths, keptInodes } from './kept-inodes.ts';
+import { type ReplaceableRequest, readReplaceableRanges } from './replaceable-ranges.ts';
 import { readUsedRanges } from './used-ranges.ts';
 
 /** An ext2, ext3 or ext4 file system. What it cannot read it refuses with `unsupported`, naming the feature. */
@@ -36,6 +38,23 @@ export interface Ext4Volume extends FileTree {
    * system, whatever lay there before. Throws `invalid-input` where that cannot be known for sure.
    */
   usedRanges(): Promise<readonly ByteRange[]>;
+  /** Where the contents of a file lie in the file system, in the order of the file. */
+  placesOf(entry: TreeEntry): Promise<readonly FilePlace[]>;
+  /**
+   * What may be overwritten where nothing is needed any more but the structure of the file system and some files, which can then still
+   * be read: see readReplaceableRanges.
+   */
+  replaceableRanges(
+    request: { readonly keeps: KeptPaths } & Omit<ReplaceableRequest, 'keeps'>,
+  ): Promise<readonly ByteRange[]>;
+}
+
+/** A part of a file in one run. */
+export interface FilePlace {
+  readonly fileByte: number;
+  /** In the file system. */
+  readonly startByte: number;
+  readonly sizeBytes: number;
 }
 
 /**
@@ -86,6 +105,9 @@ export async function openExt4(reader: ByteReader): Promise<Ext4Volume> {
     return entry;
   };
 
+  const linkTarget = async (entry: TreeEntry): Promise<Uint8Array> =>
+    readTarget(source, await inodeOf(source, entry, 'symlink'));
+
   return {
     root,
     label: superblock.label,
@@ -98,7 +120,7 @@ export async function openExt4(reader: ByteReader): Promise<Ext4Volume> {
     sizeBytes: blockBytes * blockCount,
     children,
     find,
-    linkTarget: async (entry) => readTarget(source, await inodeOf(source, entry, 'symlink')),
+    linkTarget,
     extendedAttributes: async (entry) => readAttributes(source, await readInode(source, entry.inode)),
     dataRanges: async (entry) => {
       const inode = await inodeOf(source, entry, 'file');
@@ -123,6 +145,17 @@ export async function openExt4(reader: ByteReader): Promise<Ext4Volume> {
       };
     },
     usedRanges: () => readUsedRanges(source),
+    placesOf: async (entry) => {
+      const inode = await inodeOf(source, entry, 'file');
+      if (isInline(inode)) throw notReadable(`inode ${inode.number} has no blocks: its contents lie in the inode`);
+      return (await loadRuns(inode)).map(({ fileBlock, diskBlock, blocks }) => ({
+        fileByte: fileBlock * blockBytes,
+        startByte: diskBlock * blockBytes,
+        sizeBytes: blocks * blockBytes,
+      }));
+    },
+    replaceableRanges: async ({ keeps, ...range }) =>
+      readReplaceableRanges(source, { ...range, keeps: await keptInodes({ root, children, linkTarget }, keeps) }),
   };
 }
 

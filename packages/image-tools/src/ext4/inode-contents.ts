@@ -36,16 +36,20 @@ export function inlineContents(inode: Inode): Uint8Array {
   return contents.subarray(0, inode.sizeBytes);
 }
 
-/** Target of a symlink. Short targets lie in the inode, with or without the feature for small contents. */
+/** Whether the target of a symlink lies in its inode, with or without the feature for small contents. */
+export function isShortTarget({ sizeBytes, flags }: Inode): boolean {
+  return sizeBytes < inlineBytes && (flags & inodeFlags.extents) === 0;
+}
+
+/** Target of a symlink. */
 export async function readTarget(source: Ext4Source, inode: Inode): Promise<Uint8Array> {
-  const { sizeBytes, flags } = inode;
+  const { sizeBytes } = inode;
   // As for the kernel, a target lies in one block with a zero behind it.
   if (sizeBytes === 0 || sizeBytes >= source.superblock.blockBytes) {
     throw damagedInode(inode.number, `it is a symlink of ${sizeBytes} bytes`);
   }
-  const isShort = sizeBytes < inlineBytes && (flags & inodeFlags.extents) === 0;
   let target = new Uint8Array(sizeBytes);
-  if (isShort || isInline(inode)) target = new Uint8Array(inlineContents(inode));
+  if (isShortTarget(inode) || isInline(inode)) target = new Uint8Array(inlineContents(inode));
   else await runsReader(source, sizeBytes, await readBlockRuns(source, inode)).read(target, 0);
   if (target.includes(0)) throw damagedInode(inode.number, 'its target has a zero in it');
   return target;

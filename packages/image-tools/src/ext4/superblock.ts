@@ -34,6 +34,8 @@ export interface Superblock {
   readonly backupGroups: readonly number[];
   /** Where all metadata have checksums, what they start from. */
   readonly checksumSeed?: number;
+  /** Inodes behind the reserved ones that hold no file of anybody: the list of orphans, and quotas of projects. */
+  readonly systemInodes: readonly number[];
   /** Unmounted, and the kernel has found no error since the last check. */
   readonly isClean: boolean;
 }
@@ -84,6 +86,7 @@ export async function readSuperblock(reader: ByteReader): Promise<Superblock> {
     featureBits,
     features,
     freeBlocks: wide(0xc, 0x158),
+    systemInodes: [bytes.readUInt32LE(0x26c), bytes.readUInt32LE(0x280)],
     isClean: (state & 1) === 1 && (state & 2) === 0,
   };
 }
@@ -99,7 +102,15 @@ export function freeBytesForFiles({ freeBlocks, blockCount, blockBytes, clusterB
 
 type Geometry = Omit<
   Superblock,
-  'label' | 'uuid' | 'uuidBytes' | 'featureBits' | 'features' | 'freeBlocks' | 'checksumSeed' | 'isClean'
+  | 'label'
+  | 'uuid'
+  | 'uuidBytes'
+  | 'featureBits'
+  | 'features'
+  | 'freeBlocks'
+  | 'checksumSeed'
+  | 'systemInodes'
+  | 'isClean'
 >;
 
 function readGeometry(

@@ -13,10 +13,14 @@ import type { Superblock } from './superblock.ts';
 type AddRun = (start: number, end: number) => void;
 
 /**
- * Bytes that blocks in use take, ascending and apart. Where scattered blocks would make too many ranges, short gaps between
- * them count as used. Throws `invalid-input` where bitmaps cannot be trusted: writing too little would lose files.
+ * Bytes that blocks in use take, ascending and apart; only those of a part of the file system where that is given. Where scattered
+ * blocks would make too many ranges, short gaps between them count as used. Throws `invalid-input` where bitmaps cannot be trusted:
+ * writing too little would lose files.
  */
-export async function readUsedRanges(source: Ext4Source): Promise<readonly ByteRange[]> {
+export async function readUsedRanges(
+  source: Ext4Source,
+  within: ByteRange = { startByte: 0, endByte: Number.POSITIVE_INFINITY },
+): Promise<readonly ByteRange[]> {
   const { superblock } = source;
   const unknown = unknownToBitmaps(superblock.featureBits);
   if (unknown !== undefined) throw notReadable(`${unknown} may change what its bitmaps mean; use the whole partition`);
@@ -28,7 +32,11 @@ export async function readUsedRanges(source: Ext4Source): Promise<readonly ByteR
   }
   const { blockBytes } = superblock;
   const used = rangeCollector();
-  const add: AddRun = (start, end) => used.add(start * blockBytes, Math.min(end, superblock.blockCount) * blockBytes);
+  const add: AddRun = (start, end) =>
+    used.add(
+      Math.max(start * blockBytes, within.startByte),
+      Math.min(Math.min(end, superblock.blockCount) * blockBytes, within.endByte),
+    );
   // What comes before the first group, and a boot loader before the superblock.
   add(0, superblock.firstBlock + 1);
   for (let group = 0; group < superblock.groupCount; group += 1) {

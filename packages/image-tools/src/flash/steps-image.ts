@@ -29,7 +29,7 @@ const prove: ReadingHandler<StepOf<'prove-image'>> = {
     const found = await proveImage({
       host,
       path: payloadPath(context, step.payload),
-      open: () => openPayload(context, step.payload),
+      open: () => openPayload(context, step.payload, step.pathInFileSystem),
       emit,
       ...usedBlocks,
     });

@@ -17,10 +17,10 @@ import {
 import { type FatEntry, type FatVolume, openFat } from '../fat/fat-reader.ts';
 import { eachChunk } from './each-chunk.ts';
 import { type Extent, findRun } from './file-extents.ts';
-import { layOutLifeboat, regionAlignBytes } from './lifeboat-contents.ts';
+import { regionAlignBytes } from './lifeboat-contents.ts';
 import { type LifeboatSource, textSource } from './lifeboat-sources.ts';
-import { volumeTime, writeLifeboat } from './make-lifeboat.ts';
 import { mostLoosePieces, type Region } from './reserve-region.ts';
+import { layOutSources, volumeTime, writeLifeboat } from './write-lifeboat.ts';
 
 /** The record has room for some dozen places. */
 const neighbourBytes = 64 * 1024;
@@ -47,21 +47,14 @@ export async function fillLifeboat(request: FillLifeboatRequest): Promise<Lifebo
     const volume = await openFat(windowOf(disk, fileSystemStartByte, step.partitionBytes));
     const seal = parseLifeboatSeal(await volume.readFile(step.sealPath), planId);
     const files = await Promise.all(step.files.map((file) => sourceOf(volume, file, seal.files)));
-    const contents = layOutLifeboat({
-      files,
-      way,
-      serial,
-      time: volumeTime,
-      disk: { sizeBytes: disk.sizeBytes, tableId: way.diskGuid },
-    });
-    const region = await regionIn(volume, step, contents.sizeBytes);
+    const layout = { way, serial, time: volumeTime, disk: { sizeBytes: disk.sizeBytes, tableId: way.diskGuid } };
+    const region = await regionIn(volume, step, layOutSources({ files, layout }).sizeBytes);
     const inPlace: LifeboatPiece[] = [];
     for (const { path, from } of step.data) inPlace.push(...(await piecesOf(request, { disk, volume, path, from })));
-    const record = await writeLifeboat(
-      disk,
-      { planId, files, data: [], fileSystemStartByte, emit },
-      { contents, region, inPlace, secrets: await placesOf(volume, step) },
-    );
+    const record = await writeLifeboat({
+      ...{ emit, file: disk, region, fileSystemStartByte, planId, files, data: [], layout, inPlace },
+      secrets: await placesOf(volume, step),
+    });
     checkSeal(record, seal.files);
     return record;
   } finally {

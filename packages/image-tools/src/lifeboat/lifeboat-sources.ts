@@ -13,6 +13,8 @@ export interface LifeboatSource {
   /** Path in its volume, without a slash before it; for data a name. */
   readonly path: string;
   readonly sizeBytes: number;
+  /** Where it was proven before. */
+  readonly sha256?: string;
   readonly open: () => Promise<ByteReader>;
   /** One of many: neighbours of this kind are one piece of the record, which has no room for each. */
   readonly isOneOfMany?: true;

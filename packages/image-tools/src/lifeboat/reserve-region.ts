@@ -71,18 +71,22 @@ async function grow(request: RegionRequest): Promise<{ region: Region; allocated
     if (availableBytes < stepBytes + reserveBytes) {
       throw new MigrateError(
         'no-space',
-        `behind byte ${fromByte} the file system has not ${sizeBytes} free bytes in one piece and ${looseBytes} in at most ${mostLoosePieces}`,
+        `behind byte ${fromByte} the file system has not ${sizeBytes} free bytes in one piece and ${looseBytes} in at most ${mostLoosePieces}; set migrate.staging to late-lifeboat, or to ram`,
       );
     }
     const place = ['--offset', String(allocatedBytes), '--length', String(stepBytes)];
     await runProgram(host, programs.fallocate, [...place, path]);
     allocatedBytes += stepBytes;
-    const region = choose(await extentsOf(request), request);
+    const region = chooseRegion(await extentsOf(request), request);
     if (region !== undefined) return { region, allocatedBytes };
   }
 }
 
-function choose(extents: readonly Extent[], request: RegionRequest): Region | undefined {
+/** The pieces among what is there; undefined where there are none. */
+export function chooseRegion(
+  extents: readonly Extent[],
+  request: Pick<RegionRequest, 'sizeBytes' | 'looseBytes' | 'fromByte' | 'alignBytes'>,
+): Region | undefined {
   const whole = findRun(extents, request);
   if (whole === undefined) return undefined;
   const loose = findPieces(extents, {

@@ -1,4 +1,4 @@
-import { lifeboatPlaceName, type ReadingHandler, required, type StepHandlers, type StepOf } from '@migrate/core';
+import { type ReadingHandler, required, type StepHandlers, type StepOf } from '@migrate/core';
 import { fillLifeboat } from './fill-lifeboat.ts';
 
 const fill: ReadingHandler<StepOf<'fill-lifeboat'>> = {
@@ -7,13 +7,8 @@ const fill: ReadingHandler<StepOf<'fill-lifeboat'>> = {
   apply: async (step, context) => {
     const { host, plan, emit } = context;
     const diskPath = required(context.targetPath, 'target disk');
-    const record = await fillLifeboat({ host, emit, planId: plan.id, step, diskPath });
-    context.lifeboat = record;
-    // For a stage 2 that is started again when the old file system is gone.
-    const place = Buffer.from(`${JSON.stringify({ startByte: record.startByte })}\n`);
-    await host.writeDurable(`${required(context.ramDirectory, 'RAM directory')}/${lifeboatPlaceName}`, place, {
-      mode: 0o600,
-    });
+    const keep = required(context.keepLifeboat, 'keeper of the lifeboat');
+    await keep(await fillLifeboat({ host, emit, planId: plan.id, step, diskPath }));
   },
   // The room is our own, and goes with the file system that stage 1 made.
   undo: 'nothing-to-undo',

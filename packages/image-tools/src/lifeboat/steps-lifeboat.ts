@@ -10,7 +10,6 @@ import {
   refuseExisting,
   removeUefiBootEntry,
   required,
-  type SectorWrite,
   type StepContext,
   type StepHandlers,
   type StepOf,
@@ -19,8 +18,11 @@ import {
 import { wipeDiskEnd } from '../flash/commit-sectors.ts';
 import type { LifeboatWay } from './lifeboat-contents.ts';
 import { lifeboatSources } from './lifeboat-sources.ts';
-import { makeLifeboat, volumeTime } from './make-lifeboat.ts';
+import { makeLifeboat } from './make-lifeboat.ts';
 import { proveLifeboat } from './prove-lifeboat.ts';
+import { lateLifeboatSteps } from './steps-late-lifeboat.ts';
+import { volumeTime } from './write-lifeboat.ts';
+import { writeSector } from './write-sector.ts';
 
 const wipeChunkBytes = 1024 * 1024;
 
@@ -76,7 +78,11 @@ const switchTo: RedoableHandler<StepOf<'switch-to-lifeboat'>> = {
   apply: async (_step, context) => {
     const record = required(context.lifeboat, 'lifeboat');
     // Until the first one is durable, the old backup header is what firmware falls back upon.
-    for (const sector of [record.switch, record.backup]) if (sector !== undefined) await writeSector(context, sector);
+    const disk = { host: context.host, diskPath: required(context.targetPath, 'target disk') };
+    for (const sector of [record.switch, record.backup]) {
+      if (sector === undefined) continue;
+      await writeSector(disk, { startByte: sector.startByte, bytes: Buffer.from(sector.bytes, 'base64') });
+    }
   },
   redo: true,
 };
@@ -106,8 +112,9 @@ const leave: RedoableHandler<StepOf<'leave-lifeboat'>> = {
 
 export const lifeboatSteps: Pick<
   StepHandlers,
-  'make-lifeboat' | 'prove-lifeboat' | 'switch-to-lifeboat' | 'leave-lifeboat'
+  'make-lifeboat' | 'prove-lifeboat' | 'switch-to-lifeboat' | 'leave-lifeboat' | keyof typeof lateLifeboatSteps
 > = {
+  ...lateLifeboatSteps,
   'make-lifeboat': make,
   'prove-lifeboat': prove,
   'switch-to-lifeboat': switchTo,
@@ -122,24 +129,6 @@ async function wayOf(
   if (way.kind === 'partition') return { way: { kind: 'partition' }, disk: way.diskId };
   const [bootImage, coreImage] = await Promise.all([host.readFile(way.bootImage), host.readFile(way.coreImage)]);
   return { way: { kind: 'mbr', bootImage, coreImage }, disk: way.diskId };
-}
-
-/** Writes one sector, durable, and reads it back. */
-async function writeSector(context: StepContext, { startByte, bytes }: SectorWrite): Promise<void> {
-  const { host } = context;
-  const sector = Buffer.from(bytes, 'base64');
-  const disk = await host.openDisk(required(context.targetPath, 'target disk'));
-  try {
-    await disk.write(sector, startByte);
-    await disk.flush();
-    await host.dropCaches();
-    const found = Buffer.alloc(sector.length);
-    await disk.read(found, startByte);
-    if (!found.equals(sector))
-      throw new MigrateError('verify-mismatch', `the disk did not keep the sector at byte ${startByte}`);
-  } finally {
-    await disk.close();
-  }
 }
 
 async function wipe(

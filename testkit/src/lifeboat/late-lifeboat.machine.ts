@@ -1,0 +1,157 @@
+// A machine whose old file system is too full for a lifeboat: stage 2 makes it, over files of the old system.
+import { createHash } from 'node:crypto';
+import { open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type ByteRange,
+  type ByteReader,
+  createNodeHost,
+  type LifeboatPiece,
+  setGrubVariable,
+  type TreeEntry,
+  windowOf,
+} from '@migrate/core';
+import { openExt4 } from '@migrate/image-tools';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { examineStates } from '../crash/disk-states.ts';
+import { bootModel } from './boot-model.ts';
+import { copyState } from './judge-stage2.ts';
+import { runWithCuts } from './power-cuts.ts';
+import { type Rearming, type RecordedMigration, recordMigration } from './recorded-migration.ts';
+
+const memoryMib = 384;
+/** Where the boot path, the payload and the image lie. */
+const kept = ['/boot', '/var/lib/balena-migrate', '/root/migration/balena.img.gz'];
+const partitionStart = 1024 * 1024;
+
+let migration: RecordedMigration;
+let rearming: Rearming;
+beforeAll(async () => {
+  migration = await recordMigration({
+    shape: 'bios-mbr',
+    deviceType: 'genericx86-64-ext',
+    memoryMib,
+    payloadMib: 8,
+    isFull: true,
+  });
+  if (migration.rearming === undefined) throw new Error('it was not recorded when stage 2 took over');
+  ({ rearming } = migration);
+});
+afterAll(() => migration?.close());
+
+describe('a machine with BIOS whose old file system is full', () => {
+  it('boots the old system, stage 2, the lifeboat or the whole new system after a power cut at any write', async () => {
+    const { base, log, stage2From, switchedAt, directory } = migration;
+    const bricked: string[] = [];
+    const counts: Record<string, number> = {};
+    const work = join(directory, 'late.state');
+    // Until the switch, and from it on.
+    for (const part of [
+      { from: rearming.from, touchedFrom: rearming.at, to: switchedAt },
+      { from: stage2From, touchedFrom: switchedAt },
+    ]) {
+      const judge = await bootModel(migration);
+      await examineStates({ base, log, work, unitBytes: 512, ...part }, async (state) => {
+        const said = await judge(state);
+        counts[said] = (counts[said] ?? 0) + 1;
+        if (said.startsWith('bricked')) bricked.push(`${state.name}: ${said}`);
+        return said;
+      });
+    }
+    console.log(`late lifeboat, cut in stage 2: ${JSON.stringify(counts)}`);
+    await rm(work);
+    expect(bricked.slice(0, 20)).toEqual([]);
+    expect(counts.old).toBeGreaterThan(0);
+    expect(counts['stage 2 again']).toBeGreaterThan(50);
+    expect(counts.lifeboat).toBeGreaterThan(50);
+    expect(counts.new).toBeGreaterThan(0);
+  });
+
+  it('keeps the structure of the old file system, its boot path and the payload until the firmware is switched', async () => {
+    const armed = join(migration.directory, 'armed.raw');
+    const made = join(migration.directory, 'made.raw');
+    await copyState(migration, { to: armed, from: rearming.from, isWanted: ({ arrived }) => arrived.length === 0 });
+    await copyState(migration, { to: made, isWanted: ({ arrived }) => arrived.length === 0 });
+    const [before, after] = [await lookAt(armed), await lookAt(made)];
+    // It does lie over files.
+    const { pieces } = migration.lifeboat;
+    const isUsed = ({ startByte, sizeBytes }: LifeboatPiece): boolean =>
+      before.used.some((range) => range.startByte < startByte + sizeBytes && startByte < range.endByte);
+    expect(pieces.some(isUsed)).toBe(true);
+    expect(Object.keys(before.digests).length).toBeGreaterThan(100);
+    const changed = Object.keys(before.digests).filter((path) => after.digests[path] !== before.digests[path]);
+    expect(changed).toEqual(['/boot/grub/grubenv']);
+    const partition = join(migration.directory, 'partition.raw');
+    await execa('dd', [`if=${made}`, `of=${partition}`, 'bs=1M', 'skip=1', 'conv=sparse', 'status=none']);
+    const { stdout } = await execa('e2fsck', ['-fn', partition]);
+    expect(stdout).not.toMatch(/\? no$/m);
+    await rm(partition);
+  });
+
+  it('waits for help when it has started three times without getting so far', async () => {
+    const disk = join(migration.directory, 'made.raw');
+    const file = await open(disk, 'r+');
+    const block = Buffer.alloc(1024);
+    await file.read(block, 0, block.length, rearming.startByte);
+    const counted = setGrubVariable(block.toString('latin1'), 'migrate_starts', { value: 'xxx', path: disk });
+    await file.write(Buffer.from(counted, 'latin1'), 0, block.length, rearming.startByte);
+    await file.close();
+    const machine = { firmware: 'bios', memoryMib, disk, variables: '' } as const;
+    await expect(runWithCuts(machine, [])).rejects.toThrow(/FAILED: stage 2 started 4 times without a lifeboat/);
+    await rm(disk);
+  });
+
+  it('comes through power cuts while the lifeboat is made and while the image is written', async () => {
+    const disk = join(migration.directory, 'armed.raw');
+    const { end, log } = await runWithCuts({ firmware: 'bios', memoryMib, disk, variables: '' }, [
+      { after: /> write the lifeboat/, milliseconds: 1500 },
+      { after: /> .*write .* MiB of the image/, milliseconds: 1000 },
+    ]);
+    expect(log).toContain('started again, the 1. time');
+    expect(log).toContain('started from the lifeboat');
+    expect(end).toBe('new-complete');
+  });
+});
+
+interface OldSystem {
+  /** Hashes of the files that must stay, by path. */
+  readonly digests: Readonly<Record<string, string>>;
+  /** Blocks in use, on the disk. */
+  readonly used: readonly ByteRange[];
+}
+
+async function lookAt(disk: string): Promise<OldSystem> {
+  const reader = await createNodeHost().openRead(disk);
+  const digests: Record<string, string> = {};
+  try {
+    const volume = await openExt4(windowOf(reader, partitionStart, reader.sizeBytes - partitionStart));
+    const visit = async (entry: TreeEntry, path: string): Promise<void> => {
+      if (entry.kind === 'directory')
+        for (const child of await volume.children(entry)) await visit(child, `${path}/${Buffer.from(child.name)}`);
+      if (entry.kind === 'file') digests[path] = await digestOf(volume.open(entry), entry.sizeBytes);
+    };
+    for (const path of kept) {
+      const entry = await volume.find(path);
+      if (entry === undefined) throw new Error(`${path} is missing`);
+      await visit(entry, path);
+    }
+    const used = (await volume.usedRanges()).map(({ startByte, endByte }) => ({
+      startByte: startByte + partitionStart,
+      endByte: endByte + partitionStart,
+    }));
+    return { digests, used };
+  } finally {
+    await reader.close();
+  }
+}
+
+async function digestOf(file: ByteReader, sizeBytes: number): Promise<string> {
+  const hash = createHash('sha256');
+  const chunk = Buffer.alloc(1024 * 1024);
+  for (let position = 0; position < sizeBytes; position += chunk.length) {
+    const count = await file.read(chunk, position);
+    hash.update(chunk.subarray(0, count));
+  }
+  return hash.digest('hex');
+}
