@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { judgeByFirmware, recordedPi } from '../boards/pi-power-cuts.ts';
+import { judgeByFirmware, type RecordedPi, recordedPi } from '../boards/pi-power-cuts.ts';
 import { type JudgedState, judgeStage2 } from '../lifeboat/judge-stage2.ts';
 import { type PiRoad, startPiRoad } from './pi-road.ts';
 import { failure } from './road.ts';
@@ -7,6 +7,7 @@ import { migrateAndCheck } from './road-test.ts';
 
 describe('a Raspberry Pi 2 with 32-bit Debian and firmware that does not know tryboot', () => {
   let road: PiRoad;
+  let pi: RecordedPi;
   beforeAll(async () => {
     road = await startPiRoad('stretch-32', 'raspberry-pi2', { isRecorded: true });
   });
@@ -34,7 +35,8 @@ describe('a Raspberry Pi 2 with 32-bit Debian and firmware that does not know tr
 
   it('boots the old system, the lifeboat or the whole new system after a power cut at any write of stage 2', async () => {
     const judged: JudgedState[] = [];
-    const counts = await judgeStage2(await recordedPi(road), (state) => judged.push(state));
+    pi = await recordedPi(road);
+    const counts = await judgeStage2(pi, (state) => judged.push(state));
     console.log(`Pi 2, cut in stage 2: ${JSON.stringify(counts)}`);
     expect(judged.filter(({ said }) => said.startsWith('bricked'))).toEqual([]);
     expect(counts.lifeboat).toBeGreaterThan(50);
@@ -43,7 +45,7 @@ describe('a Raspberry Pi 2 with 32-bit Debian and firmware that does not know tr
   });
 
   it('boots one of them by its firmware, or whole stage 2, from before stage 1 on', async () => {
-    const counts = await judgeByFirmware(await recordedPi(road));
+    const counts = await judgeByFirmware(pi);
     console.log(`Pi 2, by its firmware: ${JSON.stringify(counts)}`);
     const kinds = Object.keys(counts).map((said) => said.replace(/ \(.*\)/, ''));
     expect(kinds.sort()).toEqual(['lifeboat', 'new', 'old', 'stage 2']);
