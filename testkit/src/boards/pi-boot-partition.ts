@@ -14,17 +14,17 @@ export async function readBootPartition(card: string, directory: string): Promis
   const target = join(directory, 'boot');
   await rm(target, { recursive: true, force: true });
   await mkdir(target);
-  const copied = await execa('mcopy', ['-s', '-n', '-i', `${card}@@${place.startByte}`, '::*', target], {
+  // What is damaged is left out, as the firmware reads only what it needs.
+  await execa('mcopy', ['-s', '-n', '-i', `${card}@@${place.startByte}`, '::*', target], {
     reject: false,
   });
-  if (copied.exitCode !== 0) return undefined;
   const files = new Map<string, Uint8Array>();
   for (const entry of await readdir(target, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
     files.set(relative(target, path), await readFile(path));
   }
-  return files;
+  return files.size === 0 ? undefined : files;
 }
 
 /** The partition that the firmware reads, by the table of the card. */

@@ -13,8 +13,7 @@ import { type BootFiles, type PiBoard, startPi } from './pi-firmware.ts';
 const sectorBytes = 512;
 /** More than the kernel writes to a card at once is rare. */
 const joinedBytes = 64 * 1024;
-/** Of the states that `judgeByFirmware` could look at, it takes each so manyth: a look takes a good part of a second. */
-const strideBeforeSwitch = 3;
+/** Of the states after the switch `judgeByFirmware` takes each so manyth: a look takes a good part of a second. */
 const strideAfterSwitch = 80;
 
 export interface RecordedPi extends RecordedStage2 {
@@ -58,16 +57,16 @@ async function changesOfSectorZero(log: string): Promise<(entry: LoggedWrite) =>
 }
 
 /**
- * Counts what the firmware starts from a card that writes in order, after writes and in the middle of them: all writes of sector 0, and
- * some to where the old system's firmware reads, as the image is written there too. "old", "stage 2" with the hash of its initramfs,
- * "lifeboat", "new" or "bricked: …".
+ * Counts what the firmware starts from a card that writes in order, after writes and in the middle of them: all of sector 0, and those to
+ * where the old system's firmware reads; of these only some after the switch, as the image is written there. "old", "stage 2" with the
+ * hash of its initramfs, "lifeboat", "new" or "bricked: …".
  */
 export async function judgeByFirmware(pi: RecordedPi): Promise<Readonly<Record<string, number>>> {
   const { base, log, directory } = pi;
   const work = join(directory, 'firmware.state');
   const boot = await firstFat(base);
   const judge = await firmwareJudge(pi);
-  let stride = strideBeforeSwitch;
+  let stride = 1;
   let others = 0;
   const chooses = ({ arrived: [write] }: { arrived: readonly { entry: LoggedWrite }[] }): boolean => {
     if (write === undefined || boot === undefined) return false;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { judgeByFirmware, recordedPi } from '../boards/pi-power-cuts.ts';
+import { judgeByFirmware, type RecordedPi, recordedPi } from '../boards/pi-power-cuts.ts';
 import { judgeStage2 } from '../lifeboat/judge-stage2.ts';
 import { type PiRoad, startPiRoad } from './pi-road.ts';
 import { failure } from './road.ts';
@@ -7,6 +7,7 @@ import { migrateAndCheck } from './road-test.ts';
 
 describe('a Raspberry Pi 2 with 32-bit Debian and firmware that does not know tryboot', () => {
   let road: PiRoad;
+  let pi: RecordedPi;
   beforeAll(async () => {
     road = await startPiRoad('stretch-32', 'raspberry-pi2', { isRecorded: true });
   });
@@ -33,7 +34,8 @@ describe('a Raspberry Pi 2 with 32-bit Debian and firmware that does not know tr
   });
 
   it('boots the old system, the lifeboat or the whole new system after a power cut at any write of stage 2', async () => {
-    const { counts, bricked } = await judgeStage2(await recordedPi(road));
+    pi = await recordedPi(road);
+    const { counts, bricked } = await judgeStage2(pi);
     console.log(`Pi 2, cut in stage 2: ${JSON.stringify(counts)}`);
     expect(bricked).toEqual([]);
     expect(counts.lifeboat).toBeGreaterThan(50);
@@ -42,7 +44,7 @@ describe('a Raspberry Pi 2 with 32-bit Debian and firmware that does not know tr
   });
 
   it('boots one of them by its firmware, or whole stage 2, from before stage 1 on', async () => {
-    const counts = await judgeByFirmware(await recordedPi(road));
+    const counts = await judgeByFirmware(pi);
     console.log(`Pi 2, by its firmware: ${JSON.stringify(counts)}`);
     const kinds = Object.keys(counts).map((said) => said.replace(/ \(.*\)/, ''));
     expect(kinds.sort()).toEqual(['lifeboat', 'new', 'old', 'stage 2']);

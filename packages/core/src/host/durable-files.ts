@@ -52,14 +52,23 @@ async function replaceDurably(
     await fill(handle);
     await applyAttributes(handle, attributes);
     await handle.sync();
+    await renameOpen(handle, temporary, path);
   } catch (thrown) {
-    await handle.close();
     await absentAsUndefined(unlink(temporary));
     throw thrown;
+  } finally {
+    await handle.close();
   }
-  await handle.close();
-  await rename(temporary, path);
   await syncDirectory(dirname(path));
+}
+
+/**
+ * On FAT the size lies beside the name, and a new name has none until the inode is written again, which the directory's fsync does not do
+ * (fs/fat/namei_vfat.c): a power cut would leave an empty file.
+ */
+async function renameOpen(handle: FileHandle, from: string, to: string): Promise<void> {
+  await rename(from, to);
+  await handle.sync();
 }
 
 /** See Host.createFile. */
@@ -77,7 +86,7 @@ export function createFile(path: string, attributes: FileAttributes): Promise<Ne
           await applyAttributes(handle, attributes);
           await handle.sync();
           if (!(await isNameOf(temporary, handle))) throw new MigrateError('busy', 'another run is writing it too');
-          await rename(temporary, path);
+          await renameOpen(handle, temporary, path);
           isCommitted = true;
           await syncDirectory(dirname(path));
         }),
