@@ -69,7 +69,8 @@ export function beagleLifeboat(
   if (typeof files === 'string') return files;
   return {
     way: { kind: 'partition', diskId: disk.table.id },
-    files: [...found.files, ...files],
+    firstFiles: found.files,
+    files,
     initramfs: initramfsName,
     ...exchangeOf(found, { endByte, hasEmptyGap: !isArchived(image) && image.hasEmptyGap === true }),
   };

@@ -222,6 +222,7 @@ async function bootFiles(
     await host.writeDurable(path, path.endsWith('MLO') ? oldLoaders.mlo : oldLoaders.uboot, { mode: 0o644 });
   for (const path of initramfs) await host.writeDurable(path, Buffer.alloc(90_000, path.length), { mode: 0o600 });
   const sources = await lifeboatSources(host, [
+    ...(boot.firstFiles ?? []),
     ...boot.files,
     { path: 'vmlinuz', from: facts.kernel.image?.path ?? '' },
     { path: boot.initramfs ?? '', archives: initramfs },

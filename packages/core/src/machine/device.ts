@@ -49,6 +49,8 @@ export interface StartsAlways {
 export interface LifeboatBoot {
   readonly way: Exclude<LifeboatWay, { kind: 'gpt' }> | Omit<Extract<LifeboatWay, { kind: 'gpt' }>, 'partitionGuid'>;
   readonly files: readonly LifeboatFile[];
+  /** Before all others, for a ROM that may not look further than the first entries of the root directory. */
+  readonly firstFiles?: readonly LifeboatFile[];
   /** Most bytes that `files` take, where they are more than a few MiB. */
   readonly filesBytes?: number;
   /** Where what starts the kernel finds it by another name than the payload's, and where it lies now. */

@@ -31,8 +31,7 @@ export interface LifeboatOrdering {
 export function orderLifeboat(ordering: LifeboatOrdering): readonly Step[] {
   const { staging, initramfsPath, kernelPath, image, hasBackup, bundleDirectory } = ordering;
   const files: readonly LifeboatFile[] = [
-    // First, since a ROM may not look further than the first entries of the root directory.
-    ...staging.boot.files,
+    ...(staging.boot.firstFiles ?? []),
     staging.boot.kernel ?? { path: lifeboatPaths.kernel, from: kernelPath },
     ...(staging.boot.initramfs === undefined
       ? [
@@ -40,6 +39,7 @@ export function orderLifeboat(ordering: LifeboatOrdering): readonly Step[] {
           { path: lifeboatPaths.payload, from: packedPath },
         ]
       : [{ path: staging.boot.initramfs, archives: [initramfsPath, packedPath] }]),
+    ...staging.boot.files,
   ];
   const data: readonly LifeboatFile[] = [
     ...filesOf(image).map((file) => ({ path: file.payload, from: file.path })),
