@@ -35,8 +35,8 @@ export function explainPlan(plan: Plan, { facts, handlers }: { facts: Facts; han
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
 }
 
-function stage2Title({ gradeReason, lateLifeboatReason }: Plan): string {
-  if (gradeReason !== undefined) return 'Stage 2, in RAM';
+function stage2Title({ grade, lateLifeboatReason }: Plan): string {
+  if (grade === 'C') return 'Stage 2, in RAM';
   if (lateLifeboatReason === undefined) return 'Stage 2, with a lifeboat on the disk';
   return `Stage 2, with a lifeboat on the disk that stage 2 makes over files of the old system (${lateLifeboatReason})`;
 }
