@@ -296,7 +296,7 @@ const reasons: readonly (readonly [string, Changes, RegExp])[] = [
   [
     'it is full, and the machine has UEFI',
     { facts: { places: fullPlaces, firmware: uefi, disks: [gptDisk] } },
-    /stage 2 cannot make one: with UEFI it is not proven/,
+    /stage 2 cannot make one: with UEFI no test keeps it safe/,
   ],
   [
     'it is full, and the environment block too',
