@@ -21,7 +21,8 @@ export function seededRandom(seed: number): () => number {
 }
 
 const restMs = 600_000;
-const rested = /NEWOS-DONE|OLD-SYSTEM-UP|migrate: FAILED/;
+/** The last with its reason, whole. */
+const rested = /NEWOS-DONE|OLD-SYSTEM-UP|migrate: FAILED.*\n/;
 
 /** A machine that is switched off; its next start is stage 2. */
 export interface ArmedMachine {
