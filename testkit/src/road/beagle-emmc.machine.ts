@@ -28,8 +28,9 @@ async function expectSafe({ recorded, image, disk, machine }: BeagleRoad): Promi
   console.log(`a BeagleBone Black, cut in stage 2: ${JSON.stringify({ goesOn, doesNot })}`);
   expect(goesOn).toEqual({ old: 1, lifeboat: expect.any(Number), new: expect.any(Number) });
   expect(goesOn?.lifeboat).toBeGreaterThan(100);
-  // Between clearing U-Boot and the commit nothing else is written.
-  expect(doesNot?.['bricked: the first loader finds no U-Boot']).toBeLessThanOrEqual(1);
+  // Between clearing U-Boot and the commit nothing is written but the seven sectors that Linux writes with a single one, as they were; one
+  // of them may be in the sample.
+  expect(doesNot?.['bricked: the first loader finds no U-Boot']).toBeLessThanOrEqual(2);
   expect(Object.keys(doesNot ?? {}).sort()).toEqual([
     'bricked: the first loader finds no U-Boot',
     'lifeboat',
