@@ -65,6 +65,8 @@ const alignmentMib = 4;
 const userland = `#!/bin/busybox sh
 b=/bin/busybox
 $b mount -t proc proc /proc; $b mount -t sysfs sys /sys; $b mount -t devtmpfs dev /dev
+# A line of ours must stay one.
+$b dmesg -n 1
 for m in $($b cat /modules.order); do $b insmod /modules/$m 2>/dev/null; done
 mode=bios; [ -d /sys/firmware/efi ] && mode=uefi; [ -d /proc/device-tree ] && mode=device-tree
 for i in 1 2 3 4 5 6 7 8 9 10; do

@@ -31,7 +31,7 @@ export async function bootModel(recorded: RecordedStage2): Promise<BootModel> {
   const [firstOld, firstNew] = [await sectorOf(before, 0), await sectorOf(final, 0)];
   const [headerOld, headerNew] = [await sectorOf(before, sectorBytes), await sectorOf(final, sectorBytes)];
   const backupOld = await sectorOf(before, diskBytes - sectorBytes);
-  await before.close();
+  await Promise.all([before.close(), final.close()]);
   const switched = Buffer.from(lifeboat.switch.bytes, 'base64');
   const switchedBackup = Buffer.from(lifeboat.backup?.bytes ?? '', 'base64');
 
@@ -59,6 +59,14 @@ export async function bootModel(recorded: RecordedStage2): Promise<BootModel> {
   /** Chunks that are as expected in all states with so many complete entries, but where another write has arrived. */
   const known = { complete: -1, chunks: new Set<number>() };
   const fresh = async (state: DiskState): Promise<string> => {
+    const disk = await open(after);
+    try {
+      return await compareWith(disk, state);
+    } finally {
+      await disk.close();
+    }
+  };
+  const compareWith = async (disk: typeof final, state: DiskState): Promise<string> => {
     if (known.complete !== state.complete) Object.assign(known, { complete: state.complete, chunks: new Set() });
     const expected = Buffer.alloc(compareBytes);
     for (const { startByte, endByte } of ranges) {
@@ -69,7 +77,7 @@ export async function bootModel(recorded: RecordedStage2): Promise<BootModel> {
           ({ entry, sizeBytes }) => entry.startByte < position + length && position < entry.startByte + sizeBytes,
         );
         if (!isWritten && known.chunks.has(position)) continue;
-        await final.read(expected, 0, length, position);
+        await disk.read(expected, 0, length, position);
         if (!(await state.read(position, length)).equals(expected.subarray(0, length)))
           return `bricked: the new system differs near byte ${position}`;
         if (!isWritten) known.chunks.add(position);
