@@ -7,7 +7,7 @@ import type { CrashState } from '../crash/crash-states.ts';
 import { armingModel } from './arming-model.ts';
 import { startsSector } from './boot-model.ts';
 import { copyState, type JudgedState, judgeStage2 } from './judge-stage2.ts';
-import { type ArmedMachine, runWithCuts, seededRandom } from './power-cuts.ts';
+import { type ArmedMachine, type CutRun, runWithCuts, seededRandom } from './power-cuts.ts';
 import { type RecordedMigration, type RecordOptions, recordMigration } from './recorded-migration.ts';
 
 /** Another one is tried with MIGRATE_CUTS_SEED. */
@@ -22,6 +22,17 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
     let migration: RecordedMigration;
     let armed: ArmedMachine;
     let judged: readonly JudgedState[] = [];
+    const random = seededRandom(seed + name.length);
+    /** Of all tests of this machine. */
+    let cuts = 0;
+    const cutAtRandom = async (machine: ArmedMachine, inARow: number): Promise<CutRun> => {
+      const times = Array.from({ length: inARow }, () => random() * migration.stage2Ms);
+      const found = await runWithCuts(machine, times);
+      cuts += found.cuts;
+      const moments = times.map((time) => `${Math.round(time)} ms`).join(' and ');
+      console.log(`${name}, seed ${seed}, cut after ${moments} of ${migration.stage2Ms}: ${found.end}`);
+      return found;
+    };
     beforeAll(async () => {
       migration = await recordMigration(options);
       const { shape, variables, directory } = migration;
@@ -44,23 +55,26 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
     it.each([
       { what: 'torn', by: 'its boot entry' },
       { what: 'all but number', by: 'its loader at the removable path, where the firmware has lost its entry' },
-    ])('really boots one of those in which a write was $what, with UEFI by $by', async ({ what, by }) => {
-      const candidates = judged.filter(({ name: state, said }) => said === 'lifeboat' && state.includes(what));
-      const chosen = candidates[Math.floor(seededRandom(seed)() * candidates.length)];
-      if (chosen === undefined) throw new Error(`no state has a write that was ${what}`);
-      const disk = join(migration.directory, 'state.raw');
-      await copyState(migration, { to: disk, isWanted: (state) => state.name === chosen.name });
-      const hasEntry = by === 'its boot entry';
-      const variables = hasEntry ? migration.variablesAtSwitch : migration.variables;
-      const { end, log } = await runWithCuts({ ...armed, disk, variables }, []);
-      console.log(`${name}, seed ${seed}, ${chosen.name}: ${end}`);
-      const [started] = /^BdsDxe: starting .*/m.exec(log.replaceAll('\r', '')) ?? [];
-      if (armed.firmware === 'uefi')
-        expect(started).toContain(hasEntry ? '"balena migrate lifeboat"' : '"UEFI Misc Device"');
-      expect(log).toContain('started from the lifeboat');
-      expect(end).toBe('new-complete');
-      await rm(disk);
-    });
+    ])(
+      'really boots one of those in which a write was $what, also when it is cut again, with UEFI by $by',
+      async ({ what, by }) => {
+        const candidates = judged.filter(({ name: state, said }) => said === 'lifeboat' && state.includes(what));
+        const chosen = candidates[Math.floor(seededRandom(seed)() * candidates.length)];
+        if (chosen === undefined) throw new Error(`no state has a write that was ${what}`);
+        const disk = join(migration.directory, 'state.raw');
+        await copyState(migration, { to: disk, isWanted: (state) => state.name === chosen.name });
+        const hasEntry = by === 'its boot entry';
+        const variables = hasEntry ? migration.variablesAtSwitch : migration.variables;
+        const { end, log } = await cutAtRandom({ ...armed, disk, variables }, cutsInARow - 1);
+        console.log(`${name}, ${chosen.name}: ${end}`);
+        const [started] = /^BdsDxe: starting \S+ "[^"]*" from/m.exec(log.replaceAll('\r', '')) ?? [];
+        if (armed.firmware === 'uefi')
+          expect(started).toContain(hasEntry ? '"balena migrate lifeboat"' : '"UEFI Misc Device"');
+        expect(log).toContain('started from the lifeboat');
+        expect(end).toBe('new-complete');
+        await rm(disk);
+      },
+    );
 
     it('waits for help when the lifeboat has started three times in vain', async () => {
       const disk = join(migration.directory, 'state.raw');
@@ -83,15 +97,9 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
     });
 
     it(`comes through ${fewestCuts} power cuts at random moments by itself`, async () => {
-      const random = seededRandom(seed + name.length);
-      let cuts = 0;
       for (let run = 1; cuts < fewestCuts; run += 1) {
-        const times = Array.from({ length: cutsInARow }, () => random() * migration.stage2Ms);
-        const found = await runWithCuts(armed, times);
-        cuts += found.cuts;
-        const moments = times.map((time) => `${Math.round(time)} ms`).join(' and ');
-        console.log(`${name}, seed ${seed}, run ${run}: cut after ${moments} of ${migration.stage2Ms}: ${found.end}`);
-        expect(['old-intact', 'new-complete']).toContain(found.end);
+        const { end } = await cutAtRandom(armed, cutsInARow);
+        expect(['old-intact', 'new-complete']).toContain(end);
         expect(run).toBeLessThan(30);
       }
     });
