@@ -21,8 +21,8 @@ export function seededRandom(seed: number): () => number {
 }
 
 const restMs = 600_000;
-/** The last with its reason, whole. */
-const rested = /NEWOS-DONE|OLD-SYSTEM-UP|migrate: FAILED.*\n/;
+/** The last with its reason, whole; lines end with "\r\n". */
+const rested = /NEWOS-DONE|OLD-SYSTEM-UP|migrate: FAILED[^\n]*\n/;
 
 /** A machine that is switched off; its next start is stage 2. */
 export interface ArmedMachine {
