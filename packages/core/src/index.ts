@@ -114,7 +114,7 @@ export * from './plan/explain.ts';
 export * from './plan/finding.ts';
 export * from './plan/lay-out-payload.ts';
 export * from './plan/make-plan.ts';
-export { leaveLifeboat, lifeboatEntry, lifeboatPlaceName, payloadInInitramfs } from './plan/order-lifeboat.ts';
+export { leaveLifeboat, lifeboatEntry, lifeboatPlaceName, packPayload } from './plan/order-lifeboat.ts';
 export { stage2TimeoutSeconds } from './plan/order-stage1.ts';
 export * from './plan/order-steps.ts';
 export * from './plan/plan.ts';

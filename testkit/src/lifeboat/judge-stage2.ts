@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import type { CrashState } from '../crash/crash-states.ts';
-import { examineStates } from '../crash/disk-states.ts';
+import { type DiskStatesRequest, examineStates } from '../crash/disk-states.ts';
 import type { WriteLogOptions } from '../crash/write-log.ts';
 import { bootModel } from './boot-model.ts';
 import type { RecordedStage2 } from './recorded-migration.ts';
@@ -22,17 +22,20 @@ export interface Judgement {
   readonly bricked: readonly string[];
 }
 
-/** Judges all states from the last one on that is durable before the switch. */
-export async function judgeStage2(recorded: RecordedStage2 & WriteLogOptions): Promise<Judgement> {
-  const { base, log, stage2From, switchedAt, directory, isFlushed = () => false, joinedBytes = 0 } = recorded;
+/** Judges all states from the last one on that is durable before the switch; or those of another part of the log. */
+export async function judgeStage2(
+  recorded: RecordedStage2 & WriteLogOptions,
+  part: Pick<DiskStatesRequest, 'from' | 'touchedFrom' | 'to'> = {
+    from: recorded.stage2From,
+    touchedFrom: recorded.switchedAt,
+  },
+): Promise<Judgement> {
+  const { base, log, directory, isFlushed = () => false, joinedBytes = 0 } = recorded;
   const judge = await bootModel(recorded);
   const judged: JudgedState[] = [];
   const work = join(directory, 'stage-2.state');
   const counts = await examineStates(
-    {
-      ...{ base, log, work, unitBytes: 512, from: stage2From, touchedFrom: switchedAt },
-      ...{ isFlushed, joinedBytes },
-    },
+    { base, log, work, unitBytes: 512, ...part, isFlushed, joinedBytes },
     async (state) => {
       const said = await judge(state);
       judged.push({ name: state.name, said });

@@ -21,6 +21,11 @@ export interface RuntimeAsset {
   readonly files: readonly { readonly path: string; readonly sizeBytes: number; readonly isExecutable: boolean }[];
 }
 
+/** Size of one of its files by its whole path; 0 where it has none there. */
+export function runtimeFileBytes(runtime: RuntimeAsset | undefined, path: string): number {
+  return runtime?.files.find((file) => `${runtime.directory}/${file.path}` === path)?.sizeBytes ?? 0;
+}
+
 /** A file that stage 1 makes of the old system's networks. */
 export interface MadeFile {
   readonly name: string;

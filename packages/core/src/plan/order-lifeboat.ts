@@ -3,12 +3,12 @@ import { filesOf, type TargetImage } from '../assets/image.ts';
 import { spaceReserveBytes } from './budget.ts';
 import { type LateLifeboat, type LifeboatStaging, lifeboatDirectory, lifeboatPaths } from './choose-staging.ts';
 import { backupName, filesDirectory } from './lay-out-payload.ts';
-import type { LifeboatFile, LifeboatWay, PayloadFile, PlainLifeboatFile, Step } from './plan.ts';
+import type { LifeboatFile, LifeboatWay, PayloadFile, PlainLifeboatFile, Step, StepOf } from './plan.ts';
 import { stateDirectory } from './state-directory.ts';
 
 const payloadDirectory = `${stateDirectory}/payload`;
 /** Where init of stage 2 finds the payload, whatever brought it there. */
-export const payloadInInitramfs = 'migrate/payload';
+const payloadInInitramfs = 'migrate/payload';
 /** In the payload directory: where on the disk the lifeboat begins. */
 export const lifeboatPlaceName = 'lifeboat.json';
 const packedPath = `${payloadDirectory}/${lifeboatPaths.payload}`;
@@ -53,7 +53,7 @@ export function orderLifeboat(ordering: LifeboatOrdering): readonly Step[] {
     `${bundleDirectory}/${lifeboatDirectory}/${name}`,
   ];
   return [
-    packPayload(ordering),
+    packLinuxPayload(ordering),
     {
       kind: 'make-lifeboat',
       id: 'make-lifeboat',
@@ -71,18 +71,30 @@ export function orderLifeboat(ordering: LifeboatOrdering): readonly Step[] {
   ];
 }
 
+export interface PayloadPacking {
+  readonly path: string;
+  /** With the payload's files, which have the same places below the payload directory of stage 2. */
+  readonly directory: string;
+  readonly payload: readonly { readonly path: string; readonly mode: number }[];
+}
+
 /** What stage 2 needs beside the image, for a lifeboat that is made now or later. */
-export function packPayload({ payload }: Pick<LifeboatOrdering, 'payload'>): Step {
+export function packPayload({ path, directory, payload }: PayloadPacking): StepOf<'pack-payload'> {
   return {
     kind: 'pack-payload',
     id: 'pack-payload',
-    path: packedPath,
-    files: payload.map(({ path, mode }) => ({
-      from: path,
-      to: `${payloadInInitramfs}${path.slice(payloadDirectory.length)}`,
-      mode,
+    path,
+    files: payload.map((file) => ({
+      from: file.path,
+      to: `${payloadInInitramfs}${file.path.slice(directory.length)}`,
+      mode: file.mode,
     })),
   };
+}
+
+/** The same on Linux. */
+export function packLinuxPayload({ payload }: Pick<LifeboatOrdering, 'payload'>): Step {
+  return packPayload({ path: packedPath, directory: payloadDirectory, payload });
 }
 
 /** Boot loaders for a lifeboat that stage 2 makes, which finds nothing of the bundle but what lies in the payload directory. */

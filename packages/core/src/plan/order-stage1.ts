@@ -1,4 +1,4 @@
-import type { Assets, RuntimeAsset } from '../assets/assets.ts';
+import { type Assets, type RuntimeAsset, runtimeFileBytes } from '../assets/assets.ts';
 import { imagePayloads, type TargetImage } from '../assets/image.ts';
 import type { Config } from '../config/config.ts';
 import type { WatchdogDuty } from '../initramfs/initramfs.ts';
@@ -8,7 +8,7 @@ import { networkChoice } from '../network/choose-profiles.ts';
 import type { PlacedPath } from './check-machine.ts';
 import { entryIdOf, type Staging } from './choose-staging.ts';
 import { backupName, filesDirectory, logAddressName, type PayloadLayout, sealName } from './lay-out-payload.ts';
-import { type LifeboatOrdering, lateLoaders, orderLifeboat, packPayload } from './order-lifeboat.ts';
+import { type LifeboatOrdering, lateLoaders, orderLifeboat, packLinuxPayload } from './order-lifeboat.ts';
 import type { CopiedFile, Step } from './plan.ts';
 import { stage2CommandLine } from './stage2-command-line.ts';
 import { stateDirectory } from './state-directory.ts';
@@ -64,7 +64,7 @@ export function orderStage1({
   const loaders: CopiedFile[] = (staging.kind === 'ram' ? [] : lateLoaders(staging)).map((file) => ({
     ...file,
     mode: 0o600,
-    sizeBytes: sizeInBundle(assets, file.from),
+    sizeBytes: runtimeFileBytes(assets.runtime, file.from),
   }));
   const directories = [
     payloadDirectory,
@@ -161,11 +161,7 @@ export function orderStage1({
 
 /** Before arming: a lifeboat, or what stage 2 makes one of. */
 function lifeboatSteps(ordering: LifeboatOrdering): readonly Step[] {
-  return ordering.staging.late === undefined ? orderLifeboat(ordering) : [packPayload(ordering)];
-}
-
-function sizeInBundle({ runtime }: Assets, path: string): number {
-  return runtime?.files.find((file) => `${runtime.directory}/${file.path}` === path)?.sizeBytes ?? 0;
+  return ordering.staging.late === undefined ? orderLifeboat(ordering) : [packLinuxPayload(ordering)];
 }
 
 /** What is made of this system's own files. The backup comes last, to be as fresh as it can. */

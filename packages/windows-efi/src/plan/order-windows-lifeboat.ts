@@ -9,8 +9,9 @@ import {
   lifeboatPaths,
   type PayloadFile,
   type PayloadStep,
-  payloadInInitramfs,
+  packPayload,
   type RuntimeAsset,
+  runtimeFileBytes,
   type Stage2Ordering,
   type TargetImage,
   volumeOverheadBytes,
@@ -63,16 +64,11 @@ export function orderWindowsLifeboat({
     serial,
     stage1: [
       { kind: 'copy-files', id: 'copy-lifeboat-loader', files: loaders.map(({ copied }) => copied) },
-      {
-        kind: 'pack-payload',
-        id: 'pack-payload',
+      packPayload({
         path: packedPath,
-        files: packed.map(({ path, mode }) => ({
-          from: `${payloadDirectory}/${path}`,
-          to: `${payloadInInitramfs}/${path}`,
-          mode,
-        })),
-      },
+        directory: payloadDirectory,
+        payload: packed.map(({ path, mode }) => ({ path: `${payloadDirectory}/${path}`, mode })),
+      }),
       {
         kind: 'reserve-lifeboat',
         id: 'reserve-lifeboat',
@@ -103,13 +99,12 @@ export function orderWindowsLifeboat({
 /** Boot loaders of the bundle by their paths in the lifeboat, and how each gets beside the kernel. */
 function loadersOf(
   files: readonly LifeboatFile[],
-  { directory, files: inBundle }: RuntimeAsset,
+  runtime: RuntimeAsset,
 ): readonly { readonly path: string; readonly copied: CopiedFile }[] {
   return files.flatMap((file) => {
     if (!('from' in file)) return [];
     const { path, from } = file;
-    const sizeBytes = inBundle.find((known) => `${directory}/${known.path}` === from)?.sizeBytes ?? 0;
     const to = `${lifeboatFiles}/${path.slice(path.lastIndexOf('/') + 1)}`;
-    return [{ path, copied: { from, to, mode: 0o600, sizeBytes } }];
+    return [{ path, copied: { from, to, mode: 0o600, sizeBytes: runtimeFileBytes(runtime, from) } }];
   });
 }
