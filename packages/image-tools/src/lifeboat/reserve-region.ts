@@ -64,9 +64,11 @@ export async function reserveRegion(request: RegionRequest): Promise<Region> {
 
 /** Allocates more and more until the pieces are among it. */
 async function grow(request: RegionRequest): Promise<{ region: Region; allocatedBytes: number }> {
-  const { host, path, sizeBytes, looseBytes, fromByte, reserveBytes, programs } = request;
+  const { host, path, sizeBytes, looseBytes, fromByte, alignBytes, reserveBytes, programs } = request;
+  // One run of so many bytes holds all pieces, wherever it begins.
+  const firstBytes = sizeBytes + looseBytes + alignBytes;
   for (let allocatedBytes = 0; ; ) {
-    const stepBytes = allocatedBytes === 0 ? sizeBytes + looseBytes : sizeBytes;
+    const stepBytes = allocatedBytes === 0 ? firstBytes : sizeBytes;
     const { availableBytes } = await host.freeSpace(path);
     if (availableBytes < stepBytes + reserveBytes) {
       throw new MigrateError(
