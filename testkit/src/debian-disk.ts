@@ -32,7 +32,6 @@ const packages = [
 ];
 export const diskBytes = 2 * 1024 ** 3;
 const espSectors = 131_072;
-export const snapshotName = 'booted';
 
 /** An unpacked Debian 12 with kernel, systemd, GRUB's programs and the guest agent. */
 export function debianRoot(): Promise<string> {
@@ -189,14 +188,21 @@ function builtIn(directory: string, shape: Shape): BuiltDisk {
   };
 }
 
-/** The same disk with the system booted and frozen in a snapshot, from which a machine is up in a second. */
-async function bootedDisk(shape: Shape, memoryMib: number): Promise<BuiltDisk> {
+const stateName = 'state';
+
+export interface BootedDisk extends BuiltDisk {
+  /** For `startPc`. */
+  readonly state: string;
+}
+
+/** The same disk with the system booted, and the state of the machine, from which another is up in a second. */
+export async function bootedDisk(shape: Shape, memoryMib: number): Promise<BootedDisk> {
   const source = await debianDisk(shape);
   const id = await readFile('/etc/debian_version', 'utf8').catch(() => '');
   const qemu = (await execa('qemu-system-x86_64', ['--version'])).stdout.split('\n')[0];
   const directory = await cached(
     `booted-${shape}-${memoryMib}`,
-    { source, id, qemu, machineRecipe: 3 },
+    { source, id, qemu, machineRecipe: 4 },
     async (unfinished) => {
       const built = await copyDisk(source, unfinished);
       const machine = await startPc(optionsFor(shape, built, memoryMib));
@@ -211,13 +217,13 @@ async function bootedDisk(shape: Shape, memoryMib: number): Promise<BuiltDisk> {
         await machine.waitForAgent();
         await new Promise((resolve) => setTimeout(resolve, 3000));
         await machine.runShell('sync');
-        await machine.saveSnapshot(snapshotName);
+        await machine.saveState(join(unfinished, stateName));
       } finally {
         await machine.kill();
       }
     },
   );
-  return builtIn(directory, shape);
+  return { ...builtIn(directory, shape), state: join(directory, stateName) };
 }
 
 async function copyDisk(source: BuiltDisk, directory: string): Promise<BuiltDisk> {
@@ -240,10 +246,11 @@ function optionsFor(shape: Shape, built: BuiltDisk, memoryMib: number): PcOption
   };
 }
 
-/** What a machine has beyond the usual; it is then started without a snapshot, which takes a minute. */
+/** What a machine has beyond the usual; it is then started from its disk, which takes a minute. */
 export interface MoreHardware {
   readonly disks: readonly PcDisk[];
   readonly hasWatchdog: boolean;
+  readonly processors: number;
 }
 
 /**
@@ -287,13 +294,15 @@ export async function startBrownfield({
   reachesHost?: boolean;
   more?: MoreHardware;
 }): Promise<Brownfield> {
-  const source = more === undefined ? await bootedDisk(shape, memoryMib) : await debianDisk(shape);
+  const booted = more === undefined ? await bootedDisk(shape, memoryMib) : undefined;
+  const source = booted ?? (await debianDisk(shape));
   const built = await copyDisk(source, directory);
   const usual = optionsFor(shape, built, memoryMib);
   const machine = await startPc({
     ...usual,
     reachesHost,
-    ...(more === undefined ? { snapshot: snapshotName } : { ...more, disks: [...usual.disks, ...more.disks] }),
+    ...(booted === undefined ? {} : { state: booted.state }),
+    ...(more === undefined ? {} : { ...more, disks: [...usual.disks, ...more.disks] }),
     ...(share === undefined ? {} : { share }),
   });
   if (more !== undefined) await oldSystemUp(machine);

@@ -13,7 +13,7 @@ import {
 import { execa } from 'execa';
 import { type BalenaImage, balenaImage } from '../balena-image.ts';
 import { openWriteLog, type WriteLogOptions } from '../crash/write-log.ts';
-import { debianDisk, mountShare, oldSystemUp } from '../debian-disk.ts';
+import { bootedDisk, mountShare } from '../debian-disk.ts';
 import { type Pc, startPc } from '../pc.ts';
 import { fillWorkDirectory, roadOn, takeShare } from '../road/road.ts';
 import { migrateAndCheck } from '../road/road-test.ts';
@@ -96,7 +96,7 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
   const image = await balenaImage({ table: shape === 'uefi' ? 'gpt' : 'mbr', deviceType, payloadMib });
   await mkdir(share);
   await fillWorkDirectory(share, { architecture: 'x64', image, deviceType });
-  const built = await debianDisk(shape);
+  const built = await bootedDisk(shape, memoryMib);
   await execa('qemu-img', ['convert', '-O', 'raw', built.disk, base]);
   await execa('cp', ['--sparse=always', base, after]);
   await writeFile(log, '');
@@ -107,13 +107,13 @@ async function recordIn(directory: string, options: RecordOptions): Promise<Reco
     memoryMib,
     disks: [{ path: after, format: 'raw', serial: 'BROWNFIELD', writeLog: log }],
     share,
+    state: built.state,
     ...(firmware === 'uefi' ? { uefiVariables: running, bootsByVariables: true } : {}),
   });
   const watch = watchStage2(machine, (moment) => {
     if (firmware === 'uefi') copyFileSync(running, moment === 'start' ? variables : variablesAtSwitch);
   });
   try {
-    await oldSystemUp(machine);
     await mountShare(machine);
     await takeShare(machine);
     if (options.isFull === true) await machine.runShell(filling);

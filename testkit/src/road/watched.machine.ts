@@ -34,7 +34,7 @@ beforeAll(async () => {
       const stick = join(directory, 'stick.raw');
       await execa('truncate', ['-s', '16M', stick]);
       await execa('mkfs.vfat', ['-n', 'LOGS', stick]);
-      return { disks: [{ path: stick, format: 'raw', serial: 'STICK' }], hasWatchdog: true };
+      return { disks: [{ path: stick, format: 'raw', serial: 'STICK' }], hasWatchdog: true, processors: 2 };
     },
   });
 });
