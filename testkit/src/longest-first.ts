@@ -6,7 +6,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const longest = [
   'lifeboat-uefi.machine.ts',
   'lifeboat-bios.machine.ts',
-  'late-lifeboat.machine.ts',
+  'late-lifeboat-uefi.machine.ts',
+  'late-lifeboat-bios.machine.ts',
   'pi-3-tryboot.machine.ts',
   'pi-2-config-sector.machine.ts',
   'fallback.machine.ts',

@@ -37,7 +37,6 @@ export function startedAlways(entryId: string, start: (addedWords: string) => re
 
 /** See BootManager. GRUB's own file system code reads the disk, so all that it needs must lie on the payload's file system or off it whole. */
 export const startsAlways: NonNullable<BootManager['startsAlways']> = ({ entryId, fileSystemUuid }, facts) => {
-  if (facts.firmware.kind !== 'bios') return 'with UEFI no test keeps it safe against power cuts';
   const directory = directoryOf(facts);
   const path = `${directory}/grubenv`;
   const found = (file: string): string | undefined => {

@@ -7,13 +7,11 @@ import type { CrashState } from '../crash/crash-states.ts';
 import { armingModel } from './arming-model.ts';
 import { startsSector } from './boot-model.ts';
 import { copyState, type JudgedState, judgeStage2 } from './judge-stage2.ts';
-import { type ArmedMachine, type CutRun, runWithCuts, seededRandom } from './power-cuts.ts';
+import { type ArmedMachine, type CutRun, cutsSeed, runWithCuts, seededRandom } from './power-cuts.ts';
 import { type RecordedMigration, type RecordOptions, recordMigration } from './recorded-migration.ts';
 
-/** Another one is tried with MIGRATE_CUTS_SEED. */
-const seed = Number(process.env.MIGRATE_CUTS_SEED ?? 20_261_121);
-/** On this machine; both kinds together are to have 20. */
-const fewestCuts = 10;
+/** On this machine. Both kinds, and both whose lifeboat is made in stage 2, are to have 20 together. */
+const fewestCuts = 7;
 /** As many starts in vain as a lifeboat allows, and one from the old system. */
 const cutsInARow = 3;
 
@@ -22,7 +20,7 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
     let migration: RecordedMigration;
     let armed: ArmedMachine;
     let judged: readonly JudgedState[] = [];
-    const random = seededRandom(seed + name.length);
+    const random = seededRandom(cutsSeed + name.length);
     /** Of all tests of this machine. */
     let cuts = 0;
     const cutAtRandom = async (machine: ArmedMachine, inARow: number): Promise<CutRun> => {
@@ -30,7 +28,9 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
       const found = await runWithCuts(machine, times);
       cuts += found.cuts;
       const moments = times.map((time) => `${Math.round(time)} ms`).join(' and ');
-      console.log(`${name}, seed ${seed}, cut after ${moments} of ${migration.stage2Ms}: ${found.end}`);
+      console.log(
+        `${name}, seed ${cutsSeed}, cut ${found.cuts} times, after ${moments} of ${migration.stage2Ms}: ${found.end}`,
+      );
       return found;
     };
     beforeAll(async () => {
@@ -59,7 +59,7 @@ export function describeLifeboat(name: string, options: RecordOptions): void {
       'really boots one of those in which a write was $what, also when it is cut again, with UEFI by $by',
       async ({ what, by }) => {
         const candidates = judged.filter(({ name: state, said }) => said === 'lifeboat' && state.includes(what));
-        const chosen = candidates[Math.floor(seededRandom(seed)() * candidates.length)];
+        const chosen = candidates[Math.floor(seededRandom(cutsSeed)() * candidates.length)];
         if (chosen === undefined) throw new Error(`no state has a write that was ${what}`);
         const disk = join(migration.directory, 'state.raw');
         await copyState(migration, { to: disk, isWanted: (state) => state.name === chosen.name });

@@ -6,6 +6,9 @@ import { oldSystemUp } from '../debian-disk.ts';
 import { type Pc, startPc } from '../pc.ts';
 import { newSystem } from '../road/road.ts';
 
+/** Of all moments that are chosen at random. Another one is tried with MIGRATE_CUTS_SEED. */
+export const cutsSeed = Number(process.env.MIGRATE_CUTS_SEED ?? 20_261_121);
+
 /** How a machine may end. */
 export type End = 'old-intact' | 'new-complete';
 
@@ -87,7 +90,9 @@ async function rests(machine: Pc, cut: Cut): Promise<boolean> {
 }
 
 function momentOf(cut: Cut): string {
-  return typeof cut === 'number' ? `after ${Math.round(cut)} ms` : `${cut.milliseconds} ms after ${cut.after}`;
+  return typeof cut === 'number'
+    ? `after ${Math.round(cut)} ms`
+    : `${Math.round(cut.milliseconds)} ms after ${cut.after}`;
 }
 
 async function endOf(machine: Pc): Promise<End> {
