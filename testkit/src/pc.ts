@@ -107,12 +107,17 @@ export async function startPc(options: PcOptions): Promise<Pc> {
     },
     exited,
   };
-  if (options.state !== undefined) {
+  if (options.state === undefined) return machine;
+  try {
+    await goesOn(current.qmp);
     await machine.waitForAgent();
     // The guest's clock still shows when the state was saved.
     await run('/bin/date', ['-s', `@${Math.floor(Date.now() / 1000)}`]);
+    return machine;
+  } catch (thrown) {
+    await machine.kill();
+    throw thrown;
   }
-  return machine;
 }
 
 function qemuArguments(options: PcOptions, directory: string, isRestart: boolean): string[] {
@@ -151,6 +156,12 @@ function qemuArguments(options: PcOptions, directory: string, isRestart: boolean
     ...(options.hasWatchdog === true ? ['-device', 'i6300esb', '-action', 'watchdog=reset'] : []),
     ...(options.state === undefined || isRestart ? [] : ['-incoming', `exec:cat '${options.state}'`]),
   ];
+}
+
+/** Waits until a machine with a saved state has taken it over. */
+async function goesOn(qmp: JsonChannel): Promise<void> {
+  while (!((await qmp.send('query-status')) as { readonly running: boolean }).running)
+    await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
 async function saveState(qmp: JsonChannel, path: string): Promise<void> {
@@ -233,13 +244,13 @@ function guestAgent(path: string) {
     run,
     wait: async ({ timeoutMs = 240_000 }: { timeoutMs?: number } = {}): Promise<void> => {
       const endMs = Date.now() + timeoutMs;
-      for (;;) {
+      for (let id = 1; ; id += 1) {
         try {
-          await send('guest-ping', undefined, 2000);
-          return;
+          // An answer to one that was given up must not be taken for that of a later command.
+          if ((await send('guest-sync', { id }, 2000)) === id) return;
+          throw new Error('the answers of the guest agent are out of step');
         } catch (thrown) {
           if (Date.now() > endMs) throw thrown;
-          // Answers to pings of a system that was not up yet must not be taken for later ones.
           await reconnect();
           await new Promise((resolve) => setTimeout(resolve, 500));
         }
