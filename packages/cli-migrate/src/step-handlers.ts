@@ -4,6 +4,7 @@ import {
   networkSteps,
   reserveSteps,
   type StepHandlers,
+  sealSteps,
   stage2Steps,
   uefiSteps,
 } from '@migrate/core';
@@ -27,6 +28,7 @@ export const stepHandlers: StepHandlers = {
   ...imageSteps,
   ...lifeboatSteps,
   ...reserveSteps,
+  ...sealSteps,
   ...fillSteps,
   ...archiveSteps,
   ...configureSteps,

@@ -76,6 +76,7 @@ export * from './initramfs/xz.ts';
 export * from './lifeboat/lifeboat-record.ts';
 export * from './lifeboat/lifeboat-seal.ts';
 export * from './lifeboat/reserve-lifeboat.ts';
+export { sealSteps } from './lifeboat/seal-lifeboat.ts';
 export * from './log/check-remote-log.ts';
 export * from './log/event-log.ts';
 export * from './log/log-drive.ts';

@@ -60,6 +60,8 @@ export const startsAlways: NonNullable<BootManager['startsAlways']> = ({ entryId
 function fitsSector(block: string, path: string, entryId: string): boolean {
   try {
     const changed = [
+      // GRUB leaves it empty when it has booted its entry.
+      ['next_entry', ''],
       [alwaysVariable, entryId],
       [startsVariable, mostStarts],
     ].reduce((text, [name = '', value]) => setGrubVariable(text, name, { value, path }), block);

@@ -184,9 +184,24 @@ describe('a PC whose old file system is full', () => {
       'build-initramfs',
       'pack-payload',
       'copy-loaders',
+      'seal-lifeboat',
       'write-grub-entry',
       'arm-grub',
     ]);
+  });
+
+  it('seals all that stage 2 makes it of, and what that is proven by', () => {
+    const { stage1, stage2 } = plan();
+    const seal = stage1.find((step) => step.kind === 'seal-lifeboat');
+    const find = stage2.find((step) => step.kind === 'find-lifeboat-place');
+    const parts = find?.files.flatMap((file) => ('from' in file ? [file.from] : [])) ?? [];
+    const loaders = find?.way.kind === 'mbr' ? [find.way.bootImage, find.way.coreImage] : [];
+    expect(seal?.sources.map(({ path }) => path).sort()).toEqual([...parts, ...loaders].sort());
+    expect(seal?.sources).toContainEqual({
+      path: '/var/lib/balena-migrate/payload/payload.img',
+      from: '/var/lib/balena-migrate/payload/payload.img',
+    });
+    expect(find?.sealPath).toBe(seal?.path);
   });
 
   it('has everything proven before the old system is given up, and the lifeboat whole before the switch', () => {
@@ -310,6 +325,11 @@ const reasons: readonly (readonly [string, Changes, RegExp])[] = [
     'the file system is full, and no ext4',
     { facts: { places: fullPlaces, mounts: pcFacts().mounts.map((mount) => ({ ...mount, fileSystem: 'xfs' })) } },
     /has less than \d+ MiB free for a lifeboat .*, and stage 2 cannot make one: xfs does not tell/,
+  ],
+  [
+    'it is full, and so is the environment block once GRUB has emptied next_entry in it',
+    { facts: { places: fullPlaces, bootFiles: bootFilesWith(`saved_entry=${'x'.repeat(405)}\n`) } },
+    /stage 2 cannot make one: \S+grubenv has too many variables/,
   ],
   [
     'it is full, and the environment block too',

@@ -120,7 +120,8 @@ export const fileSteps: Pick<StepHandlers, FileStepKind> = {
   'write-file': writeFile,
 };
 
-function newFile<S extends Step & { readonly path: string }>(
+/** A step that writes a file which is not there yet; its undo removes it. */
+export function newFile<S extends Step & { readonly path: string }>(
   describe: (step: S) => string,
   contents: (step: S, context: StepContext) => Promise<Uint8Array>,
   mode: number,

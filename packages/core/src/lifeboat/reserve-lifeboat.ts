@@ -1,12 +1,10 @@
 // The step of stage 1 for a lifeboat that stage 2 makes: on a system that does not tell where a file lies on the disk.
-import { createHash } from 'node:crypto';
-import { readToEnd } from '../disk/byte-reader.ts';
 import { doing, MigrateError } from '../error.ts';
 import type { StepHandlers, UndoableHandler } from '../execute/execute.ts';
 import { refuseExisting } from '../execute/steps-files.ts';
-import type { Host } from '../host/host.ts';
 import type { StepOf } from '../plan/plan.ts';
-import { type SealedFile, serializeLifeboatSeal } from './lifeboat-seal.ts';
+import { serializeLifeboatSeal } from './lifeboat-seal.ts';
+import { sealedFiles } from './seal-lifeboat.ts';
 
 const reserve: UndoableHandler<StepOf<'reserve-lifeboat'>> = {
   describe: ({ sizeBytes }) =>
@@ -16,8 +14,7 @@ const reserve: UndoableHandler<StepOf<'reserve-lifeboat'>> = {
     return null;
   },
   apply: async ({ path, sizeBytes, sources, limitBytes, sealPath }, { host, plan }) => {
-    const files: SealedFile[] = [];
-    for (const { path: name, from } of sources) files.push({ path: name, ...(await sealOf(host, from)) });
+    const files = await sealedFiles(host, sources);
     const total = files.reduce((sum, file) => sum + file.sizeBytes, 0);
     if (total > limitBytes)
       throw new MigrateError('no-space', `the files of the lifeboat have ${total} bytes, more than ${limitBytes}`);
@@ -38,13 +35,3 @@ const reserve: UndoableHandler<StepOf<'reserve-lifeboat'>> = {
 };
 
 export const reserveSteps: Pick<StepHandlers, 'reserve-lifeboat'> = { 'reserve-lifeboat': reserve };
-
-async function sealOf(host: Host, path: string): Promise<Omit<SealedFile, 'path'>> {
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
-  for await (const chunk of readToEnd(await host.openRead(path))) {
-    hash.update(chunk);
-    sizeBytes += chunk.length;
-  }
-  return { sizeBytes, sha256: hash.digest('hex') };
-}

@@ -6,6 +6,8 @@ import { backupName, filesDirectory } from './lay-out-payload.ts';
 import type { LifeboatFile, LifeboatWay, PayloadFile, PlainLifeboatFile, Step, StepOf } from './plan.ts';
 import { stateDirectory } from './state-directory.ts';
 
+/** In the payload directory: hashes of what stage 2 makes a lifeboat of. */
+const lateSealName = 'lifeboat-seal.json';
 const payloadDirectory = `${stateDirectory}/payload`;
 /** Where init of stage 2 finds the payload, whatever brought it there. */
 const payloadInInitramfs = 'migrate/payload';
@@ -111,33 +113,60 @@ export function lateLoaders({
   return paths.map((from) => ({ from, to: `${loaderDirectory}/${baseName(from)}` }));
 }
 
-export interface LateOrdering {
+export interface LateSources {
   readonly staging: LifeboatStaging;
   readonly late: LateLifeboat;
   readonly kernelPath: string;
   readonly initramfsPath: string;
   /** The state directory in its file system. */
   readonly statePath: string;
+}
+
+/** The last step before arming: stage 2 gives the old system up only when all of this is as it was then. */
+export function sealLateLifeboat(sources: LateSources): Step {
+  const { kernel, initramfs, payload, loader } = placesOf(sources);
+  const { kernelPath, initramfsPath } = sources;
+  return {
+    kind: 'seal-lifeboat',
+    id: 'seal-lifeboat',
+    path: `${payloadDirectory}/${lateSealName}`,
+    sources: [
+      { path: kernel, from: kernelPath },
+      { path: initramfs, from: initramfsPath },
+      { path: `${payload}/${lifeboatPaths.payload}`, from: packedPath },
+      ...lateLoaders(sources.staging).map(({ from, to }) => ({ path: loader(from), from: to })),
+    ],
+  };
+}
+
+/** Where stage 2 finds what a lifeboat is made of, in the old file system. */
+function placesOf({ late: { startsAlways }, kernelPath, initramfsPath, statePath }: LateSources) {
+  const found = (path: string): string => {
+    const place = startsAlways.pathInFileSystem(path);
+    if (place === undefined) throw new Error(`${path} does not lie where the lifeboat is made from`);
+    return place;
+  };
+  const payload = `${statePath}/payload`;
+  return {
+    kernel: found(kernelPath),
+    initramfs: found(initramfsPath),
+    payload,
+    loader: (path: string): string => `${payload}/${loaderName}/${baseName(path)}`,
+  };
+}
+
+export interface LateOrdering extends LateSources {
   /** The files of the image, where they lie in that file system. */
   readonly images: readonly PayloadFile[];
   readonly hasBackup: boolean;
 }
 
 /** Where stage 2 makes a lifeboat, and the step after which the old system does not start again. */
-export function orderLateLifeboat({ staging, late, statePath, images, hasBackup, ...boot }: LateOrdering): {
-  readonly find: Step;
-  readonly rearm: Step;
-} {
+export function orderLateLifeboat(ordering: LateOrdering): { readonly find: Step; readonly rearm: Step } {
+  const { staging, late, statePath, images, hasBackup } = ordering;
   const { startsAlways, fileSystemBytes, toByte } = late;
   const fileSystem = { startByte: staging.fileSystemStartByte, sizeBytes: fileSystemBytes };
-  const payload = `${statePath}/payload`;
-  const found = (path: string): string => {
-    const place = startsAlways.pathInFileSystem(path);
-    if (place === undefined) throw new Error(`${path} does not lie where the lifeboat is made from`);
-    return place;
-  };
-  const loader = (path: string): string => `${payload}/${loaderName}/${baseName(path)}`;
-  const [kernel, initramfs] = [found(boot.kernelPath), found(boot.initramfsPath)];
+  const { kernel, initramfs, payload, loader } = placesOf(ordering);
   const { way } = staging;
   const placedWay: LifeboatWay =
     way.kind === 'mbr' ? { ...way, bootImage: loader(way.bootImage), coreImage: loader(way.coreImage) } : way;
@@ -161,6 +190,7 @@ export function orderLateLifeboat({ staging, late, statePath, images, hasBackup,
         ...images.map(({ name, pathInFileSystem, sha256 }) => ({ path: name, from: pathInFileSystem, sha256 })),
         ...(hasBackup ? [{ path: backupName, from: `${payload}/files/${backupName}` }] : []),
       ],
+      sealPath: `${payload}/${lateSealName}`,
       keeps: {
         required: [
           statePath,

@@ -8,7 +8,13 @@ import { networkChoice } from '../network/choose-profiles.ts';
 import type { PlacedPath } from './check-machine.ts';
 import { entryIdOf, type Staging } from './choose-staging.ts';
 import { backupName, filesDirectory, logAddressName, type PayloadLayout, sealName } from './lay-out-payload.ts';
-import { type LifeboatOrdering, lateLoaders, orderLifeboat, packLinuxPayload } from './order-lifeboat.ts';
+import {
+  type LifeboatOrdering,
+  lateLoaders,
+  orderLifeboat,
+  packLinuxPayload,
+  sealLateLifeboat,
+} from './order-lifeboat.ts';
 import type { CopiedFile, Step } from './plan.ts';
 import { stage2CommandLine } from './stage2-command-line.ts';
 import { stateDirectory } from './state-directory.ts';
@@ -53,6 +59,7 @@ export function orderStage1({
   const payloadDirectory = `${stateDirectory}/payload`;
   const bootDirectory = manager.bootDirectory(facts);
   const initramfsPath = initramfsPathOf(manager, facts);
+  const kernelPath = facts.kernel.image?.path ?? '';
   const restore = manager.restoreAtOnce?.(facts);
   const runtimeFiles: CopiedFile[] = runtime.files.map((file) => ({
     from: `${runtime.directory}/${file.path}`,
@@ -131,7 +138,7 @@ export function orderStage1({
       : lifeboatSteps({
           staging,
           initramfsPath,
-          kernelPath: facts.kernel.image?.path ?? '',
+          kernelPath,
           // All that stage 2 reads beside the image and the backup, which lie in the lifeboat as they are.
           payload: [
             ...runtimeFiles.map(({ to, mode }) => ({ path: to, mode })),
@@ -146,10 +153,13 @@ export function orderStage1({
           bundleDirectory: runtime.directory,
         })),
     ...(loaders.length === 0 ? [] : [{ kind: 'copy-files', id: 'copy-loaders', files: loaders } satisfies Step]),
+    ...(staging.kind === 'ram' || late === undefined
+      ? []
+      : [sealLateLifeboat({ staging, late, kernelPath, initramfsPath, statePath: state.pathInFileSystem })]),
     ...manager.bootOnce(
       {
         entryId: entryIdOf(image),
-        kernelPath: facts.kernel.image?.path ?? '',
+        kernelPath,
         initramfsPath,
         commandLine: stage2CommandLine(facts.kernel.commandLine, config.migrate.kernelOptions),
         ...(late === undefined ? {} : { mayStartAlways: true }),

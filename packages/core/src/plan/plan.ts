@@ -244,6 +244,13 @@ export type Step =
       readonly sealPath: string;
     }
   | {
+      /** Sizes and hashes of what stage 2 will make a lifeboat of; `path` of a source is what stage 2 calls it. */
+      readonly kind: 'seal-lifeboat';
+      readonly id: string;
+      readonly path: string;
+      readonly sources: readonly { readonly path: string; readonly from: string }[];
+    }
+  | {
       readonly kind: 'write-file';
       readonly id: string;
       readonly path: string;
@@ -407,6 +414,8 @@ export type Step =
       readonly way: LifeboatWay;
       readonly files: readonly PlainLifeboatFile[];
       readonly data: readonly (PlainLifeboatFile & { readonly sha256?: string })[];
+      /** What `seal-lifeboat` wrote of all files and loaders. */
+      readonly sealPath: string;
       /** Files whose blocks are left alone: those that must be there, and those that need not. */
       readonly keeps: { readonly required: readonly string[]; readonly optional: readonly string[] };
     }

@@ -18,7 +18,7 @@ import { type FatEntry, type FatVolume, openFat } from '../fat/fat-reader.ts';
 import { eachChunk } from './each-chunk.ts';
 import { type Extent, findRun } from './file-extents.ts';
 import { regionAlignBytes } from './lifeboat-contents.ts';
-import { type LifeboatSource, textSource } from './lifeboat-sources.ts';
+import { changedSource, type LifeboatSource, textSource } from './lifeboat-sources.ts';
 import { mostLoosePieces, type Region } from './reserve-region.ts';
 import { layOutSources, volumeTime, writeLifeboat } from './write-lifeboat.ts';
 
@@ -72,7 +72,7 @@ async function sourceOf(
   if ('text' in file) return textSource(file);
   const entry = await fileAt(volume, file.from);
   const { sizeBytes } = entry;
-  if (!sealed.some((seal) => seal.path === path && seal.sizeBytes === sizeBytes)) throw changed(path);
+  if (!sealed.some((seal) => seal.path === path && seal.sizeBytes === sizeBytes)) throw changedSource(path);
   return { path, sizeBytes, open: async () => volume.open(entry) };
 }
 
@@ -159,11 +159,7 @@ async function placesOf(
 /** What went into the lifeboat is what stage 1 has made. */
 function checkSeal({ pieces }: LifeboatRecord, sealed: readonly SealedFile[]): void {
   for (const { path, sha256 } of sealed)
-    if (!pieces.some((piece) => piece.path === path && piece.sha256 === sha256)) throw changed(path);
-}
-
-function changed(path: string): MigrateError {
-  return new MigrateError('verify-mismatch', `${path} of the lifeboat has changed since stage 1`);
+    if (!pieces.some((piece) => piece.path === path && piece.sha256 === sha256)) throw changedSource(path);
 }
 
 async function fileAt(volume: FatVolume, path: string): Promise<FatEntry> {

@@ -15,6 +15,8 @@ import {
   piecesOfFile,
   type StepContext,
   type StepOf,
+  serializeLifeboatSeal,
+  setGrubVariable,
 } from '@migrate/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeExt4 } from '../ext4/ext4-fixture.ts';
@@ -26,6 +28,7 @@ const mebibyte = 1024 * 1024;
 const partitionStart = mebibyte;
 const partitionBytes = 150 * mebibyte;
 const diskBytes = partitionStart + partitionBytes;
+const planId = 'plan';
 const image = randomBytes(9_000_001);
 const environmentPath = '/boot/grub/grubenv';
 
@@ -45,6 +48,22 @@ beforeAll(() => {
     'state/core.img': randomBytes(30_000),
     'state/image': image,
   };
+  const sealed = ['boot/kernel', 'boot/initramfs', 'state/boot.img', 'state/core.img'].map((path) => {
+    const bytes = files[path] ?? Buffer.alloc(0);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    return { path: `/${path}`, sizeBytes: bytes.length, sha256 };
+  });
+  const seal = (of: string, changed?: string): Uint8Array =>
+    serializeLifeboatSeal({
+      planId: of,
+      files: sealed.map((file) => (file.path === changed ? { ...file, sha256: 'a'.repeat(64) } : file)),
+    });
+  files['state/seal'] = seal(planId);
+  files['state/seal-of-another'] = seal('another plan');
+  files['state/initramfs-changed'] = seal(planId, '/boot/initramfs');
+  files['state/core-changed'] = seal(planId, '/state/core.img');
+  const full = setGrubVariable(emptyGrubEnvironment, 'saved_entry', { value: 'x'.repeat(470), path: environmentPath });
+  files['boot/grub/full'] = Buffer.from(full, 'latin1');
   // So full that no run of free blocks is left for it.
   for (let index = 0; index < 12; index += 1) files[`data/${index}`] = randomBytes(9_000_000);
   for (const [path, bytes] of Object.entries(files)) writeFileSync(join(tree, path), bytes);
@@ -69,10 +88,9 @@ const description: StepOf<'find-lifeboat-place'> = {
     { path: 'grub/grub.cfg', text: 'boot\n' },
   ],
   data: [{ path: 'image', from: '/state/image', sha256: createHash('sha256').update(image).digest('hex') }],
+  sealPath: '/state/seal',
   keeps: { required: ['/boot', '/state'], optional: [] },
 };
-
-const planId = 'plan';
 
 async function request(
   name: string,
@@ -167,6 +185,54 @@ describe('a lifeboat over a file system without room for it', () => {
       await expect(makeLateLifeboat(await request(name.replaceAll(' ', '-'), changes))).rejects.toMatchObject({ code });
     },
   );
+});
+
+describe('the search for its place, which comes before the old system is given up', () => {
+  const search = async (
+    name: string,
+    changes: Partial<StepOf<'find-lifeboat-place'>>,
+    rearming: Partial<StepOf<'rearm-grub'>> = {},
+  ): Promise<void> => {
+    const { host, diskPath, description: step } = await request(name, changes);
+    const { fileSystem } = description;
+    const plan = {
+      id: planId,
+      target: { sizeBytes: diskBytes },
+      stage2: [
+        step,
+        {
+          ...{ kind: 'rearm-grub', id: 'rearm-grub', fileSystem, pathInFileSystem: environmentPath },
+          ...{ name: 'migrate_always', value: 'balena-migrate-0', ...rearming },
+        },
+      ],
+    } as unknown as Plan;
+    const log = (): Uint8Array => new Uint8Array();
+    const keepLifeboat = async (): Promise<void> => {};
+    const context: StepContext = { host, plan, emit: () => {}, targetPath: diskPath, log, keepLifeboat };
+    await lateLifeboatSteps['find-lifeboat-place'].apply(step, context);
+    expect((await readFile(diskPath)).equals(await readFile(disk))).toBe(true);
+  };
+
+  it('writes nothing', () => search('found', {}));
+
+  it.each([
+    ['initramfs has changed', { sealPath: '/state/initramfs-changed' }, /stage2\.img of the lifeboat has changed/],
+    ['boot loader has changed', { sealPath: '/state/core-changed' }, /core\.img of the lifeboat has changed/],
+    ['file was not sealed', { files: [{ path: 'vmlinuz', from: '/data/0' }] }, /stage 1 has not sealed \/data\/0/],
+    ['seal is of another plan', { sealPath: '/state/seal-of-another' }, /not what stage 1 wrote/],
+    ['seal is missing', { sealPath: '/state/nothing' }, /no file \/state\/nothing/],
+  ] satisfies readonly (readonly [string, Partial<StepOf<'find-lifeboat-place'>>, RegExp])[])(
+    'gives way where a %s',
+    async (name, changes, message) => {
+      await expect(search(name.replaceAll(' ', '-'), changes)).rejects.toThrow(message);
+    },
+  );
+
+  it('gives way where GRUB could not be rearmed by one sector', async () => {
+    await expect(search('full', {}, { pathInFileSystem: '/boot/grub/full' })).rejects.toThrow(
+      /migrate_always does not fit into one sector of \/boot\/grub\/full/,
+    );
+  });
 });
 
 describe('GRUB, told to start stage 2 every time', () => {

@@ -1,19 +1,22 @@
 // A lifeboat that stage 2 makes on the bare disk, over blocks that only files of the old system have which nobody needs any more. Its
 // place follows from the old file system alone, which nobody writes to then: a stage 2 that was cut finds the same one again.
+import { createHash } from 'node:crypto';
 import {
   type ByteReader,
   type Emit,
   type Host,
   type LifeboatRecord,
   MigrateError,
+  parseLifeboatSeal,
   readExactly,
   type StepOf,
   type TreeEntry,
   windowOf,
 } from '@migrate/core';
 import { type Ext4Volume, openExt4 } from '../ext4/ext4-reader.ts';
+import { eachChunk } from './each-chunk.ts';
 import { type LifeboatRequest, type LifeboatWay, regionAlignBytes } from './lifeboat-contents.ts';
-import { type LifeboatSource, textSource } from './lifeboat-sources.ts';
+import { changedSource, type LifeboatSource, textSource } from './lifeboat-sources.ts';
 import { proveLifeboat } from './prove-lifeboat.ts';
 import { chooseRegion, mostLoosePieces, type Region } from './reserve-region.ts';
 import { layOutSources, looseBytesOf, volumeTime, writeLifeboat } from './write-lifeboat.ts';
@@ -22,8 +25,8 @@ type Description = StepOf<'find-lifeboat-place'>;
 
 /** Shorter pieces are not worth the memory that a list of them may take. */
 const leastPieceBytes = 256 * 1024;
-/** Boot loaders are small. */
-const loaderLimitBytes = 4 * 1024 * 1024;
+/** Boot loaders and the seal are small. */
+const smallFileLimitBytes = 4 * 1024 * 1024;
 
 export interface LateLifeboatRequest {
   readonly host: Host;
@@ -34,9 +37,13 @@ export interface LateLifeboatRequest {
   readonly description: Description;
 }
 
-/** What will be known of the lifeboat before it is made. Throws `no-space` where the disk has no room for it. */
+/**
+ * What will be known of the lifeboat before it is made. Throws `no-space` where the disk has no room for it, and what reading throws
+ * or `verify-mismatch` where a part of it is not what stage 1 has sealed.
+ */
 export async function findLatePlace(request: LateLifeboatRequest): Promise<Omit<LifeboatRecord, 'pieces'>> {
   return withPlace(request, async ({ region, sources, layout }) => {
+    await proveSources(sources.files, request.emit);
     const contents = layOutSources({ ...sources, layout });
     const { startByte } = region.whole;
     return { planId: request.planId, startByte, sizeBytes: contents.sizeBytes, ...contents.wayRecord(startByte) };
@@ -87,11 +94,13 @@ async function withPlace<T>(request: LateLifeboatRequest, action: (place: Place)
   const reader = await host.openRead(diskPath);
   try {
     const volume = await openOldFileSystem(reader, description.fileSystem);
+    const hashOf = await readSeal(volume, request);
     const sources = {
-      files: await Promise.all(description.files.map((file) => sourceIn(volume, file))),
-      data: await Promise.all(description.data.map((file) => sourceIn(volume, file))),
+      files: await Promise.all(description.files.map((file) => sourceIn(volume, file, hashOf))),
+      // The image and the backup are proven by steps of their own.
+      data: await Promise.all(description.data.map((file) => sourceIn(volume, file, () => undefined))),
     };
-    const layout = await layoutOf(volume, request);
+    const layout = await layoutOf(volume, request, hashOf);
     const region = await regionIn(volume, description, { sources, layout });
     return await action({ reader, region, sources, layout });
   } finally {
@@ -128,28 +137,77 @@ async function regionIn(
   );
 }
 
-async function sourceIn(volume: Ext4Volume, file: Description['data'][number]): Promise<LifeboatSource> {
+/** Lower-case hex, of a file by its path in the old file system. */
+type HashOf = (path: string) => string | undefined;
+
+/** Throws `verify-mismatch` for a file that stage 1 did not seal. */
+async function readSeal(
+  volume: Ext4Volume,
+  { description: { sealPath }, planId }: LateLifeboatRequest,
+): Promise<HashOf> {
+  const { files } = parseLifeboatSeal(await readWhole(volume, sealPath), planId);
+  const sealed = new Map(files.map(({ path, sha256 }) => [path, sha256]));
+  return (path) => {
+    const sha256 = sealed.get(path);
+    if (sha256 === undefined) throw new MigrateError('verify-mismatch', `stage 1 has not sealed ${path}`);
+    return sha256;
+  };
+}
+
+async function sourceIn(
+  volume: Ext4Volume,
+  file: Description['data'][number],
+  hashOf: HashOf,
+): Promise<LifeboatSource> {
   const { path } = file;
   if ('text' in file) return textSource(file);
   const entry = await fileAt(volume, file.from);
+  const sha256 = file.sha256 ?? hashOf(file.from);
   return {
     path,
     sizeBytes: entry.sizeBytes,
-    ...(file.sha256 === undefined ? {} : { sha256: file.sha256 }),
+    ...(sha256 === undefined ? {} : { sha256 }),
     open: async () => volume.open(entry),
   };
+}
+
+async function proveSources(sources: readonly LifeboatSource[], emit: Emit): Promise<void> {
+  const total = sources.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let done = 0;
+  for (const { path, sizeBytes, sha256, open } of sources) {
+    const hash = createHash('sha256');
+    const reader = await open();
+    try {
+      await eachChunk(reader, sizeBytes, async (bytes) => {
+        hash.update(bytes);
+        done += bytes.length;
+        emit({ kind: 'progress', text: 'proving the parts of the lifeboat', done, total, unit: 'bytes' });
+      });
+    } finally {
+      await reader.close();
+    }
+    if (sha256 !== undefined && hash.digest('hex') !== sha256) throw changedSource(path);
+  }
+}
+
+/** Of small files alone. */
+async function readWhole(volume: Ext4Volume, path: string): Promise<Uint8Array> {
+  const entry = await fileAt(volume, path);
+  const bytes =
+    entry.sizeBytes > smallFileLimitBytes ? undefined : await readExactly(volume.open(entry), 0, entry.sizeBytes);
+  if (bytes === undefined)
+    throw new MigrateError('read-failed', `${path} has ${entry.sizeBytes} bytes and cannot be read`);
+  return bytes;
 }
 
 async function layoutOf(
   volume: Ext4Volume,
   { description: { way, serial }, diskBytes }: LateLifeboatRequest,
+  hashOf: HashOf,
 ): Promise<Place['layout']> {
   const whole = async (path: string): Promise<Uint8Array> => {
-    const entry = await fileAt(volume, path);
-    const bytes =
-      entry.sizeBytes > loaderLimitBytes ? undefined : await readExactly(volume.open(entry), 0, entry.sizeBytes);
-    if (bytes === undefined)
-      throw new MigrateError('read-failed', `${path} has ${entry.sizeBytes} bytes and cannot be read`);
+    const bytes = await readWhole(volume, path);
+    if (createHash('sha256').update(bytes).digest('hex') !== hashOf(path)) throw changedSource(path);
     return bytes;
   };
   const tableId = way.kind === 'gpt' ? way.diskGuid : way.diskId;

@@ -37,6 +37,11 @@ async function sourcesOf(host: Host, file: LifeboatFile): Promise<readonly Lifeb
   return [await fileSource(host, path, file.from)];
 }
 
+/** The error for one that is not what stage 1 has sealed. */
+export function changedSource(path: string): MigrateError {
+  return new MigrateError('verify-mismatch', `${path} of the lifeboat has changed since stage 1`);
+}
+
 export function textSource({ path, text, encoding }: Extract<LifeboatFile, { text: string }>): LifeboatSource {
   const bytes = Buffer.from(text, encoding);
   return { path, sizeBytes: bytes.length, open: async () => readerOf(bytes) };

@@ -29,6 +29,9 @@ const find: ReadingHandler<StepOf<'find-lifeboat-place'>> = {
     `find room for a lifeboat behind byte ${fromByte} of the disk, where neither the payload nor what boots it lies`,
   apply: async (description, context) => {
     const record = await findLatePlace(requestOf(context, description));
+    // All that could keep it from being rearmed is found before the old system is given up.
+    const rearming = context.plan.stage2.find((step) => step.kind === 'rearm-grub');
+    if (rearming !== undefined) await rearmedSector(context, rearming);
     // Boot entries for it are made before it is.
     await keeperOf(context)({ ...record, pieces: [] });
   },
@@ -38,42 +41,50 @@ const find: ReadingHandler<StepOf<'find-lifeboat-place'>> = {
 const rearm: RedoableHandler<StepOf<'rearm-grub'>> = {
   describe: ({ name }) =>
     `make GRUB start stage 2 every time from here, by one sector (${name}): the old system does not start again`,
-  apply: async ({ fileSystem, pathInFileSystem, name, value }, context) => {
-    const { host } = context;
-    const diskPath = required(context.targetPath, 'target disk');
-    await host.dropCaches();
-    const reader = await host.openRead(diskPath);
-    try {
-      const volume = await openOldFileSystem(reader, fileSystem);
-      const entry = await fileAt(volume, pathInFileSystem);
-      const before =
-        entry.sizeBytes > environmentLimitBytes ? undefined : await readExactly(volume.open(entry), 0, entry.sizeBytes);
-      if (before === undefined) throw new MigrateError('read-failed', `${pathInFileSystem} cannot be read`);
-      const block = before.toString('latin1');
-      if (parseGrubEnvironment(block, pathInFileSystem).get(name) === value) return;
-      const text = setGrubVariable(block, name, { value, path: pathInFileSystem });
-      const after = Buffer.from(text, 'latin1');
-      const [sector, ...others] = sectorsThatDiffer(before, after);
-      if (sector === undefined || others.length > 0)
-        throw new MigrateError('unsupported', `${name} does not fit into one sector of ${pathInFileSystem}`);
-      const fileByte = sector * sectorBytes;
-      const place = (await volume.placesOf(entry)).find(
-        (part) => part.fileByte <= fileByte && fileByte + sectorBytes <= part.fileByte + part.sizeBytes,
-      );
-      if (place === undefined) throw new MigrateError('unsupported', `${pathInFileSystem} has a hole`);
-      await writeSector(
-        { host, diskPath },
-        {
-          startByte: fileSystem.startByte + place.startByte + fileByte - place.fileByte,
-          bytes: after.subarray(fileByte, fileByte + sectorBytes),
-        },
-      );
-    } finally {
-      await reader.close();
-    }
+  apply: async (step, context) => {
+    const { host, targetPath } = context;
+    const sector = await rearmedSector(context, step);
+    if (sector !== undefined) await writeSector({ host, diskPath: required(targetPath, 'target disk') }, sector);
   },
   redo: true,
 };
+
+/**
+ * The sector of GRUB's environment block as it is to be, and its place on the disk; undefined where it is so already. Throws where
+ * that would not be one sector.
+ */
+async function rearmedSector(
+  { host, targetPath }: StepContext,
+  { fileSystem, pathInFileSystem, name, value }: StepOf<'rearm-grub'>,
+): Promise<{ readonly startByte: number; readonly bytes: Uint8Array } | undefined> {
+  await host.dropCaches();
+  const reader = await host.openRead(required(targetPath, 'target disk'));
+  try {
+    const volume = await openOldFileSystem(reader, fileSystem);
+    const entry = await fileAt(volume, pathInFileSystem);
+    const before =
+      entry.sizeBytes > environmentLimitBytes ? undefined : await readExactly(volume.open(entry), 0, entry.sizeBytes);
+    if (before === undefined) throw new MigrateError('read-failed', `${pathInFileSystem} cannot be read`);
+    const block = before.toString('latin1');
+    if (parseGrubEnvironment(block, pathInFileSystem).get(name) === value) return undefined;
+    const text = setGrubVariable(block, name, { value, path: pathInFileSystem });
+    const after = Buffer.from(text, 'latin1');
+    const [sector, ...others] = sectorsThatDiffer(before, after);
+    if (sector === undefined || others.length > 0)
+      throw new MigrateError('unsupported', `${name} does not fit into one sector of ${pathInFileSystem}`);
+    const fileByte = sector * sectorBytes;
+    const place = (await volume.placesOf(entry)).find(
+      (part) => part.fileByte <= fileByte && fileByte + sectorBytes <= part.fileByte + part.sizeBytes,
+    );
+    if (place === undefined) throw new MigrateError('unsupported', `${pathInFileSystem} has a hole`);
+    return {
+      startByte: fileSystem.startByte + place.startByte + fileByte - place.fileByte,
+      bytes: after.subarray(fileByte, fileByte + sectorBytes),
+    };
+  } finally {
+    await reader.close();
+  }
+}
 
 const write: RedoableHandler<StepOf<'write-lifeboat'>> = {
   describe: () => 'write the lifeboat over free blocks and files of the old system, and read it back from the disk',
