@@ -28,6 +28,7 @@ import { fetchFor } from './download-command.ts';
 import { type FoundConfig, findConfig } from './find-config.ts';
 import { type Platform, platformOf } from './platform.ts';
 import { prepare } from './prepare.ts';
+import { restart } from './restart.ts';
 import { runStage1, type Stage1Run } from './run-stage1.ts';
 import { alsoSent } from './send-log.ts';
 import { stepHandlers } from './step-handlers.ts';
@@ -59,8 +60,10 @@ export async function migrate(plain: Host, options: MigrateOptions): Promise<num
     const { exitCode, reboots, ...ending } = await run(platform, options, { found, mode, emit, reporter });
     for (const finding of ending.findings ?? []) sent.sendOnly(noteOf(finding));
     await end(exitCode, ending);
-    if (reboots === true) await host.reboot();
-    return exitCode;
+    if (reboots !== true) return exitCode;
+    return await restart(host, (code, message) =>
+      saveReport(host, options, reporter.report({ ...ending, exitCode: code, message })),
+    );
   } catch (thrown) {
     await end(exitCodeOfThrown(thrown), { result: 'failed', message: messageOf(thrown) });
     throw thrown;

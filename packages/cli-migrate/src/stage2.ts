@@ -25,6 +25,7 @@ import {
 } from '@migrate/core';
 import { createBundleHost } from './bundle.ts';
 import { type LogDriveWriter, writeLogToDrive } from './log-drive-writer.ts';
+import { removeSecrets } from './remove-secrets.ts';
 import { findLifeboat, rememberPlace, stepsOnBoard, stepsStartedAgain } from './stage2-lifeboat.ts';
 import { createStage2Log, type Stage2Log } from './stage2-log.ts';
 import { sendStage2Log } from './stage2-network.ts';
@@ -105,7 +106,10 @@ async function migrate(host: Host, plan: Plan, run: Run): Promise<number> {
         : 'migration complete';
     log.emit({ kind: 'note', level: 'info', text });
     if (plan.pointOfNoReturn === undefined)
-      await leaveWord(host, plan, run, reporter.report({ result: 'rehearsed', message: text, plan }));
+      await leaveWord(host, plan, run, {
+        report: reporter.report({ result: 'rehearsed', message: text, plan }),
+        isTakenBack: true,
+      });
     return 0;
   }
   await logKernelMessages(host, log);
@@ -114,7 +118,10 @@ async function migrate(host: Host, plan: Plan, run: Run): Promise<number> {
     // The marker may be there already where the step behind it could not even begin.
     await host.removeFile(pointOfNoReturnMarker);
     const { message } = outcome.cause;
-    await leaveWord(host, plan, run, reporter.report({ result: 'gave-way', message, plan }));
+    await leaveWord(host, plan, run, {
+      report: reporter.report({ result: 'gave-way', message, plan }),
+      isTakenBack: outcome.kind === 'undone',
+    });
   }
   return 1;
 }
@@ -203,8 +210,14 @@ async function readPlan(host: Host, path: string): Promise<Plan> {
   return plan;
 }
 
+interface Word {
+  readonly report: Report;
+  /** Nothing can start the lifeboat, which would need its secrets. */
+  readonly isTakenBack: boolean;
+}
+
 /** Leaves log and reason on the old system, which boots next. Failing to do so must not hide the failure itself. */
-async function leaveWord(host: Host, plan: Plan, { args, log }: Run, report: Report): Promise<void> {
+async function leaveWord(host: Host, plan: Plan, { args, log }: Run, { report, isTakenBack }: Word): Promise<void> {
   try {
     const mounted = ((await host.readText('/proc/self/mountinfo')) ?? '').includes(` ${args.oldRoot} `);
     if (mounted) await host.unmount(args.oldRoot);
@@ -214,6 +227,8 @@ async function leaveWord(host: Host, plan: Plan, { args, log }: Run, report: Rep
       fileSystem: plan.payloadFileSystem.type,
       options: ['rw'],
     });
+    const say = (text: string): void => log.emit({ kind: 'note', level: 'warn', text });
+    if (isTakenBack) await removeSecrets(host, plan, { root: args.oldRoot, say });
     const directory = `${args.oldRoot}${plan.stateDirectoryInFileSystem}`;
     await host.writeDurable(`${directory}/${stage2LogName}`, log.bytes(), { mode: 0o600 });
     await host.writeDurable(`${directory}/${stage2ResultName}`, serializeReport(report), { mode: 0o600 });

@@ -27,6 +27,14 @@ export interface MemoryWindows {
   snapshot(): string;
   /** Takes the file system off the newest partition. */
   unformat(): void;
+  /** Has them renumbered as a restart may: a disk that was plugged in meanwhile comes first, with a partition wherever ours has one. */
+  renumberDisks(): void;
+  /** A partition of another size, not formatted, where the newest was. */
+  replaceNewest(): void;
+  /** Partitions of the disk with a GUID, by places. */
+  partitionsOf(diskGuid: string): string;
+  /** Whether the system partition has a drive letter. */
+  espHasLetter: boolean;
   /** Stage 1 of a plan, with what it copies where this machine has it. */
   execution(plan: Plan): Execution;
 }
@@ -38,8 +46,13 @@ interface PrintedPartition {
   guid: string;
   volume: { path: string; fileSystem: string; label: string; serial: number } | null;
 }
+interface PrintedDisk {
+  number: number;
+  guid: string;
+  partitions: PrintedPartition[];
+}
 interface PrintedDisks {
-  disks: { number: number; partitions: PrintedPartition[] } | { number: number; partitions: PrintedPartition[] }[];
+  disks: PrintedDisk | PrintedDisk[];
 }
 
 const payloadVolume = '/volume';
@@ -61,18 +74,23 @@ export async function createMemoryWindows(machine: string, options: MemoryWindow
     ['Boot0000', '0100000004007f00'],
   ]);
   const partitionsOf = (args: Readonly<Record<string, unknown>>): PrintedPartition[] => {
-    const disk = disks.find(({ number }) => number === args.disk);
-    if (disk === undefined) throw new Error(`there is no disk ${args.disk}`);
+    const [disk, twin] = disks.filter(({ guid }) => guid.replace(/[{}]/g, '').toLowerCase() === args.diskGuid);
+    if (disk === undefined || twin !== undefined) throw new Error(`not one disk has the GUID ${args.diskGuid}`);
     return disk.partitions;
   };
+  const partitionOf = (args: Readonly<Record<string, unknown>>): PrintedPartition => {
+    const partition = partitionsOf(args).find(({ guid }) => guid.replace(/[{}]/g, '').toLowerCase() === args.guid);
+    if (partition === undefined) throw new Error(`there is no partition ${args.guid}`);
+    return partition;
+  };
+  let espHasLetter = false;
   const operations: Record<string, (args: Readonly<Record<string, unknown>>) => unknown> = {
     'read-system': () => read('read-system'),
     'read-networks': () => read('read-networks'),
     'export-wifi-profiles': () => read('export-wifi-profiles'),
     'read-disks': () => ({ ...printed, disks }),
     'resize-partition': (args) => {
-      const partition = partitionsOf(args).find(({ number }) => number === args.partition);
-      if (partition === undefined) throw new Error('there is no such partition');
+      const partition = partitionOf(args);
       partition.sizeBytes = Number(args.sizeBytes);
       return { sizeBytes: partition.sizeBytes };
     },
@@ -93,8 +111,8 @@ export async function createMemoryWindows(machine: string, options: MemoryWindow
       const partitions = partitionsOf(args);
       const index = partitions.findIndex(({ offsetBytes }) => offsetBytes === args.offsetBytes);
       if (index < 0) return { removed: false };
-      const volume = partitions[index]?.volume;
-      if (volume && volume.label !== args.label) throw new Error('it is not ours');
+      const { volume, sizeBytes } = partitions[index] ?? {};
+      if (sizeBytes !== args.sizeBytes || (volume && volume.label !== args.label)) throw new Error('it is not ours');
       partitions.splice(index, 1);
       return { removed: true };
     },
@@ -107,10 +125,21 @@ export async function createMemoryWindows(machine: string, options: MemoryWindow
       return { written: true };
     },
     'delete-firmware-variable': ({ name }) => ({ deleted: variables.delete(String(name)) }),
-    'mount-esp': () => ({ path: espVolume }),
-    'unmount-esp': () => ({ unmounted: true }),
+    'mount-esp': (args) => {
+      partitionOf(args);
+      const added = !espHasLetter;
+      espHasLetter = true;
+      return { path: espVolume, added };
+    },
+    'unmount-esp': (args) => {
+      partitionOf(args);
+      if (args.added === true) espHasLetter = false;
+      return { unmounted: args.added === true };
+    },
     restart: () => ({ restarting: true }),
   };
+  const newest = (): PrintedPartition[] =>
+    disks.flatMap(({ partitions }) => partitions.filter(({ volume }) => volume?.path === payloadVolume));
   const host = createMemoryHost({
     files: {
       [`${payloadVolume}/System Volume Information`]: '',
@@ -142,8 +171,26 @@ export async function createMemoryWindows(machine: string, options: MemoryWindow
         1,
       ),
     unformat: () => {
-      for (const { partitions } of disks)
-        for (const made of partitions) if (made.volume?.path === payloadVolume) made.volume = null;
+      for (const made of newest()) made.volume = null;
+    },
+    renumberDisks: () => {
+      const foreign = structuredClone(disks).map((disk, index) => ({
+        ...disk,
+        guid: `{f0e1f0e1-0000-4000-8000-00000000000${index}}`,
+        partitions: disk.partitions.map((partition) => ({ ...partition, volume: null })),
+      }));
+      disks.unshift(...foreign);
+      for (const [number, disk] of disks.entries()) disk.number = number;
+    },
+    replaceNewest: () => {
+      for (const made of newest()) Object.assign(made, { sizeBytes: made.sizeBytes / 2, volume: null });
+    },
+    partitionsOf: (diskGuid) => JSON.stringify(partitionsOf({ diskGuid }), null, 1),
+    get espHasLetter() {
+      return espHasLetter;
+    },
+    set espHasLetter(has) {
+      espHasLetter = has;
     },
     execution: (plan) => ({
       steps: localPlan(plan).stage1,

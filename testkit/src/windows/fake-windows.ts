@@ -53,6 +53,7 @@ export async function startFakeWindows(
       mounted.set(volume, mirror);
       volumes.set(volume, mirror.directory);
     },
+    isMounted: (volume) => mounted.has(volume),
     unmount: async (volume) => {
       const mirror = mounted.get(volume);
       if (mirror === undefined) throw new Error(`${volume} is not mounted`);

@@ -53,9 +53,12 @@ describe('a stage 2 that dies gives way to Windows, and all that was made is tak
     await configureWindows(road, ['windows_boot: boot-manager'], 'quiet');
     await road.migrate();
     await road.changeInPayload('config.json');
+    expect(await road.payloadFiles()).toContain('migrated-connection-0');
     const log = await restartInto(/has changed since stage 1/);
     expect(log).not.toContain('"balena');
     expect(log).not.toContain('canary-');
+    // Everybody can read what is on a FAT.
+    expect(await road.payloadFiles()).toEqual(['image']);
     await takeBack('has changed since stage 1');
   });
 

@@ -24,6 +24,7 @@ export interface MachineOfWindows {
   writeVariables(variables: readonly FirmwareVariable[]): Promise<void>;
   /** Mounts a FAT as the volume with this path. */
   mount(volume: string, partition: DiskPartition): Promise<void>;
+  isMounted(volume: string): boolean;
   unmount(volume: string): Promise<void>;
   /** Lets a mounted volume go, whatever is in it. */
   forget(volume: string): void;
@@ -70,7 +71,7 @@ async function isSecureBootOn(machine: MachineOfWindows): Promise<boolean> {
   return hasKeys && findVariable(variables, secureBootSwitch)?.data[0] === 1;
 }
 
-const readDisks: Operation = async ({ disk }) => {
+const readDisks: Operation = async ({ disk, starts }) => {
   const { diskGuid, partitions } = await partitionsOf(disk);
   const described = [];
   for (const partition of partitions) described.push(await describePartition(disk, partition));
@@ -78,7 +79,8 @@ const readDisks: Operation = async ({ disk }) => {
     bitLocker: 'absent',
     disks: [
       {
-        number: 0,
+        // Windows may number its disks anew at every start.
+        number: starts % 2,
         uniqueId: 'QEMU-WINDOWS',
         serialNumber: 'WINDOWS',
         model: 'QEMU HARDDISK',
@@ -174,7 +176,7 @@ async function smallestNtfs(image: string): Promise<number> {
 }
 
 const resizePartition: Operation = async ({ disk }, args) => {
-  const partition = await numbered(disk, args.partition);
+  const partition = await named(disk, args);
   const sizeBytes = Number(args.sizeBytes);
   if (sizeBytes !== partition.sizeBytes) {
     const shrinks = sizeBytes < partition.sizeBytes;
@@ -192,11 +194,12 @@ const resizePartition: Operation = async ({ disk }, args) => {
     await resizeEntry(disk, partition, sizeBytes);
     if (!shrinks) await resize({ ...partition, sizeBytes });
   }
-  return { sizeBytes: (await numbered(disk, args.partition)).sizeBytes };
+  return { sizeBytes: (await named(disk, args)).sizeBytes };
 };
 
 const createPartition: Operation = async (machine, args) => {
   const { disk } = machine;
+  await partitionsOfDisk(disk, args);
   const partition = await addPartition(disk, {
     startByte: Number(args.offsetBytes),
     sizeBytes: Number(args.sizeBytes),
@@ -214,9 +217,11 @@ const createPartition: Operation = async (machine, args) => {
 };
 
 const removeOurPartition: Operation = async (machine, args) => {
-  const { partitions } = await partitionsOf(machine.disk);
+  const partitions = await partitionsOfDisk(machine.disk, args);
   const partition = partitions.find(({ startByte }) => startByte === Number(args.offsetBytes));
   if (partition === undefined) return { removed: false };
+  if (partition.sizeBytes !== Number(args.sizeBytes))
+    throw new Error(`the partition at ${partition.startByte} has ${partition.sizeBytes} bytes, not ${args.sizeBytes}`);
   const { type, label } = await signatureOf(machine.disk, partition);
   if (type !== '' && label !== args.label)
     throw new Error(`the partition at ${partition.startByte} is ${label}, not ${args.label}`);
@@ -261,16 +266,16 @@ const deleteFirmwareVariable: Operation = async (machine, args) => {
 };
 
 const mountEsp: Operation = async (machine, args) => {
-  const { partitions } = await partitionsOf(machine.disk);
-  const partition = partitions.find(({ guid }) => guid === String(args.guid).toLowerCase());
-  if (partition === undefined) throw new Error(`the disk has no partition ${args.guid}`);
-  await machine.mount(espLetter, partition);
-  return { path: espLetter };
+  const added = !machine.isMounted(espLetter);
+  const partition = await named(machine.disk, args);
+  if (added) await machine.mount(espLetter, partition);
+  return { path: espLetter, added };
 };
 
 const unmountEsp: Operation = async (machine, args) => {
-  await machine.unmount(String(args.path));
-  return { unmounted: true };
+  await named(machine.disk, args);
+  if (args.added === true) await machine.unmount(String(args.path));
+  return { unmounted: args.added === true };
 };
 
 export const operations: Readonly<Record<string, Operation>> = {
@@ -294,8 +299,19 @@ export const operations: Readonly<Record<string, Operation>> = {
   restart: async () => ({ restarting: true }),
 };
 
-async function numbered(disk: string, number: unknown): Promise<DiskPartition> {
-  const found = (await partitionsOf(disk)).partitions.find((partition) => partition.number === Number(number));
-  if (found === undefined) throw new Error(`the disk has no partition ${number}`);
+/** Of the disk that an operation names. */
+async function partitionsOfDisk(
+  disk: string,
+  args: Readonly<Record<string, unknown>>,
+): Promise<readonly DiskPartition[]> {
+  const { diskGuid, partitions } = await partitionsOf(disk);
+  if (args.diskGuid !== diskGuid) throw new Error(`no disk has the GUID ${args.diskGuid}`);
+  return partitions;
+}
+
+/** The partition that an operation names. */
+async function named(disk: string, args: Readonly<Record<string, unknown>>): Promise<DiskPartition> {
+  const found = (await partitionsOfDisk(disk, args)).find(({ guid }) => guid === args.guid);
+  if (found === undefined) throw new Error(`the disk has no partition ${args.guid}`);
   return found;
 }

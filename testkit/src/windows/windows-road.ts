@@ -50,6 +50,8 @@ export interface WindowsRoad {
   /** As migrate status. */
   status(): Promise<FormerRun>;
   undo(): Promise<void>;
+  /** Names of the files that stage 2 is to take from the payload's partition. */
+  payloadFiles(): Promise<readonly string[]>;
   /** Changes a byte of a file that stage 2 is to take from the payload's partition. */
   changeInPayload(name: string): Promise<void>;
   /** Shuts Windows down and switches the machine on. */
@@ -98,10 +100,9 @@ export async function startWindowsRoad(options: WindowsRoadOptions = {}): Promis
       if (!(await undoStage1(await platformOf(windows.host), () => {})))
         throw new Error('there is nothing to take back');
     },
+    payloadFiles: async () => windows.host.list(await payloadFiles(windows)),
     changeInPayload: async (name) => {
-      const directory = await (await platformOf(windows.host)).resultDirectory();
-      if (directory === undefined) throw new Error('there is no partition for stage 2');
-      const path = pathBelow(directory, `payload/files/${name}`);
+      const path = pathBelow(await payloadFiles(windows), name);
       const contents = await windows.host.readFile(path);
       contents.set([(contents.at(-1) ?? 0) ^ 1], contents.length - 1);
       await windows.host.overwriteInPlace(path, contents);
@@ -125,6 +126,12 @@ export async function startWindowsRoad(options: WindowsRoadOptions = {}): Promis
     },
     close: () => rm(directory, { recursive: true, force: true }),
   };
+}
+
+async function payloadFiles({ host }: FakeWindows): Promise<string> {
+  const directory = await (await platformOf(host)).resultDirectory();
+  if (directory === undefined) throw new Error('there is no partition for stage 2');
+  return pathBelow(directory, 'payload/files');
 }
 
 /** What the command does, with another bundle than that of this program. */

@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { doing, isSystemError, MigrateError } from '../error.ts';
+import { onceReleased } from './held-files.ts';
 import type { FileAttributes, GrowingFile, NewFile } from './host.ts';
 import { absentAsUndefined, growingFile, writeAll } from './node-bytes.ts';
 
@@ -39,13 +40,15 @@ export function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.migrate-part`);
 }
 
+const remove = (path: string): Promise<void> => onceReleased(() => unlink(path));
+
 async function replaceDurably(
   path: string,
   attributes: FileAttributes,
   fill: (handle: FileHandle) => Promise<void>,
 ): Promise<void> {
   const temporary = temporaryName(path);
-  await absentAsUndefined(unlink(temporary));
+  await absentAsUndefined(remove(temporary));
   // 0600 until the wanted attributes are set: the contents may be secret.
   const handle = await open(temporary, 'wx', 0o600);
   try {
@@ -54,7 +57,7 @@ async function replaceDurably(
     await handle.sync();
     await renameOpen(handle, temporary, path);
   } catch (thrown) {
-    await absentAsUndefined(unlink(temporary));
+    await absentAsUndefined(remove(temporary));
     throw thrown;
   } finally {
     await handle.close();
@@ -67,7 +70,7 @@ async function replaceDurably(
  * (fs/fat/namei_vfat.c): a power cut would leave an empty file.
  */
 async function renameOpen(handle: FileHandle, from: string, to: string): Promise<void> {
-  await rename(from, to);
+  await onceReleased(() => rename(from, to));
   await handle.sync();
 }
 
@@ -75,7 +78,7 @@ async function renameOpen(handle: FileHandle, from: string, to: string): Promise
 export function createFile(path: string, attributes: FileAttributes): Promise<NewFile> {
   return doing(`creating ${path}`, 'write-failed', async () => {
     const temporary = temporaryName(path);
-    await absentAsUndefined(unlink(temporary));
+    await absentAsUndefined(remove(temporary));
     const handle = await open(temporary, 'wx+', 0o600);
     let isCommitted = false;
     const file = growingFile(path, handle);
@@ -91,7 +94,7 @@ export function createFile(path: string, attributes: FileAttributes): Promise<Ne
           await syncDirectory(dirname(path));
         }),
       close: async () => {
-        if (!isCommitted && (await isNameOf(temporary, handle))) await absentAsUndefined(unlink(temporary));
+        if (!isCommitted && (await isNameOf(temporary, handle))) await absentAsUndefined(remove(temporary));
         await handle.close();
       },
     });
@@ -110,7 +113,7 @@ export function createScratchFile(directory: string): Promise<GrowingFile> {
     const path = join(directory, `.migrate-scratch-${randomUUID()}`);
     const handle = await open(path, 'wx+', 0o600);
     try {
-      await unlink(path);
+      await remove(path);
     } catch (thrown) {
       await handle.close();
       throw thrown;
@@ -173,7 +176,7 @@ export async function createExclusive(path: string, contents: Uint8Array, mode: 
       await syncDirectory(dirname(path));
     } catch (thrown) {
       // On a full disk the name is there and its contents are not.
-      await unlink(path).catch(() => {});
+      await remove(path).catch(() => {});
       throw thrown;
     } finally {
       await handle.close();

@@ -30,6 +30,7 @@ import {
   temporaryName,
   writeDurable,
 } from './durable-files.ts';
+import { onceReleased } from './held-files.ts';
 import type { CommandOptions, CommandResult, Host, MountRequest } from './host.ts';
 import { absentAsUndefined, openBytes, openReadWrite, readWhole, toStatus, writeAll } from './node-bytes.ts';
 import { openLivingTree } from './node-tree.ts';
@@ -122,8 +123,8 @@ export function createNodeHost({ zstd = ['zstd'], getfattr = ['getfattr'] }: Nod
       }),
     removeFile: (path) =>
       doing(`removing ${path}`, 'write-failed', async () => {
-        await absentAsUndefined(unlink(temporaryName(path)));
-        await absentAsUndefined(unlink(path));
+        await absentAsUndefined(onceReleased(() => unlink(temporaryName(path))));
+        await absentAsUndefined(onceReleased(() => unlink(path)));
         await absentAsUndefined(syncDirectory(dirname(path)));
       }),
     removeVariableFile: (path) =>
@@ -149,7 +150,8 @@ export function createNodeHost({ zstd = ['zstd'], getfattr = ['getfattr'] }: Nod
         }
       }),
     makeSymlink: (target, path) => doing(`making the link ${path}`, 'write-failed', () => symlink(target, path)),
-    rename: (from, to) => doing(`renaming ${from} to ${to}`, 'write-failed', () => rename(from, to)),
+    rename: (from, to) =>
+      doing(`renaming ${from} to ${to}`, 'write-failed', () => onceReleased(() => rename(from, to))),
     run,
     runStream: (command, args, options) => runStream([...(command === 'zstd' ? zstd : [command]), ...args], options),
     mount: async (request) => {

@@ -121,10 +121,16 @@ export interface DiskPlace {
   readonly sizeBytes: number;
 }
 
-/** A partition that stage 1 makes, as it is found again: by where it was made, and by its label. */
-export interface PayloadPartition {
-  /** Number that Windows gives the disk. */
+/** A disk of Windows. Its number may be another one after a restart (learn.microsoft.com, Get-Disk), its GUID is in the GPT. */
+export interface WindowsDiskIdentity {
+  /** As Windows numbered it when the plan was made: for people to read. */
   readonly disk: number;
+  /** Lower case without braces; what the disk is found by. */
+  readonly diskGuid: string;
+}
+
+/** A partition that stage 1 makes, as it is found again: by where it was made, and by its label. */
+export interface PayloadPartition extends WindowsDiskIdentity {
   readonly offsetBytes: number;
   readonly label: string;
 }
@@ -145,9 +151,8 @@ export type PayloadStep = Extract<
   }
 >;
 
-/** A partition of a disk as Windows numbers them; `guid` is that of the GPT, in lower case without braces. */
-export interface WindowsPartition {
-  readonly disk: number;
+/** A partition by its GUID in the GPT, in lower case without braces; its number is for people to read. */
+export interface WindowsPartition extends WindowsDiskIdentity {
   readonly partition: number;
   readonly guid: string;
 }

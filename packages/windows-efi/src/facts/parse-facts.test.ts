@@ -39,6 +39,15 @@ describe('facts of Windows', () => {
     expect(server.secureBoot).toBeUndefined();
   });
 
+  it('know the firmware by number and by name, and automount where it was turned off', async () => {
+    const printed = (await readerOf('windows-10-pro-gap')('read-system')) as Record<string, unknown>;
+    const firmwareOf = (firmwareType: unknown): string => parseSystem({ ...printed, firmwareType }).firmware;
+    expect([2, '2', 'UEFI', 'Uefi'].map(firmwareOf)).toEqual(['uefi', 'uefi', 'uefi', 'uefi']);
+    expect([1, 'Legacy', '', null].map(firmwareOf)).toEqual(['bios', 'bios', 'unknown', 'unknown']);
+    const automount = (noAutoMount: unknown) => parseSystem({ ...printed, noAutoMount }).isAutoMountOff;
+    expect([undefined, null, 0, 1, '1'].map(automount)).toEqual([undefined, undefined, undefined, true, true]);
+  });
+
   it('are refused where something is missing or is no number', async () => {
     const disks = (await readerOf('windows-10-pro-gap')('read-disks')) as { disks: Record<string, unknown>[] };
     const broken = { ...disks, disks: disks.disks.map((disk) => ({ ...disk, sizeBytes: 'viel' })) };

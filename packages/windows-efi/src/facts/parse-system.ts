@@ -26,6 +26,7 @@ const schema = {
       type: ['object', 'null'],
       properties: { isDischarging: scalar, percent: scalar },
     },
+    noAutoMount: scalar,
     bootCount: scalar,
     startedAt: scalar,
     systemDrive: scalar,
@@ -36,8 +37,8 @@ const schema = {
 
 const shape = shapeOf<FromSchema<typeof schema>>('read-system', schema);
 
-/** FIRMWARE_TYPE (winnt.h), as the registry's PEFirmwareType has it. */
-const firmwareTypes = { '1': 'bios', '2': 'uefi' } as const;
+/** FIRMWARE_TYPE (winnt.h), as the registry's PEFirmwareType has it, or the environment's firmware_type by name. */
+const firmwareTypes = { '1': 'bios', '2': 'uefi', Legacy: 'bios', UEFI: 'uefi' } as const;
 /** PROCESSOR_ARCHITECTURE of the machine's environment. */
 const architectures: Readonly<Record<string, Architecture>> = {
   AMD64: 'x86_64',
@@ -79,6 +80,8 @@ export function parseSystem(printed: unknown): Omit<WindowsFacts, 'disks' | 'bit
     ...(battery === null || battery === undefined
       ? {}
       : { battery: { isDischarging: flag(battery.isDischarging), percent: wholeNumber(battery.percent) ?? 0 } }),
+    // Absent means on.
+    ...((wholeNumber(system.noAutoMount) ?? 0) === 0 ? {} : { isAutoMountOff: true }),
     // The time is computed anew when the clock is set.
     bootId: plainText(system.bootCount) ?? plainText(system.startedAt) ?? '',
     systemDrive: plainText(system.systemDrive) ?? 'C:',

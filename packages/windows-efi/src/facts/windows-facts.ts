@@ -23,6 +23,8 @@ export interface WindowsFacts {
   /** Whether "shut down" hibernates the kernel (HiberbootEnabled, which counts only with hibernation on). */
   readonly hasFastStart: boolean;
   readonly battery?: { readonly isDischarging: boolean; readonly percent: number };
+  /** New volumes are not mounted (mountvol /N), so that Windows cannot format a partition without a drive letter. */
+  readonly isAutoMountOff?: true;
   /** Changes at every start: a counter of Windows, else the time of the start. */
   readonly bootId: string;
   /** "C:" */

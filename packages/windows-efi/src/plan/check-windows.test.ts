@@ -47,6 +47,7 @@ describe('a machine with Windows', () => {
     ['32 bits', { ...sound, architecture: 'i386' }, 'windows-architecture'],
     ['ARM', { ...sound, architecture: 'aarch64' }, 'windows-architecture'],
     ['an empty-going battery', { ...sound, battery: { isDischarging: true, percent: 90 } }, 'on-battery'],
+    ['new volumes that are not mounted', { ...sound, isAutoMountOff: true }, 'automount-off'],
     ['BitLocker on', withWindows({ bitLocker: { protection: 'on', conversion: 'encrypted' } }), 'bitlocker-on'],
     ['a locked volume', withWindows({ bitLocker: { protection: 'unknown', conversion: 'unknown' } }), 'bitlocker-on'],
     [

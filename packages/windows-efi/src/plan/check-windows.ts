@@ -16,6 +16,7 @@ export function checkWindows(facts: WindowsFacts, config: Config): readonly Find
     ...checkSecureBoot(facts),
     ...checkBitLocker(facts),
     ...checkDisks(facts),
+    ...checkAutoMount(facts),
     ...checkPower(facts, config),
     warning(
       'os-emulated-only',
@@ -151,6 +152,18 @@ function checkDisks(facts: WindowsFacts): Finding[] {
     );
   }
   return findings;
+}
+
+function checkAutoMount({ isAutoMountOff }: WindowsFacts): Finding[] {
+  if (isAutoMountOff !== true) return [];
+  return [
+    error(
+      'automount-off',
+      'Windows',
+      'new volumes are not mounted (mountvol /N), so that the partition for stage 2 could not be formatted',
+      'Turn it on with "mountvol /E"; "mountvol /N" turns it off again',
+    ),
+  ];
 }
 
 const tableNames = {

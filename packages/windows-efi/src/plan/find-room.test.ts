@@ -65,7 +65,7 @@ describe('findRoom', () => {
   it("takes the end of Windows' partition where there is no gap", () => {
     expect(roomOn([0, 5000, 0, 500, 0], 300 * mebibyte).room).toMatchObject({
       offsetBytes: (101 + 4700) * mebibyte,
-      shrink: { fromBytes: 5000 * mebibyte, toBytes: 4700 * mebibyte, place: { disk: 0, partition: 2 } },
+      shrink: { fromBytes: 5000 * mebibyte, toBytes: 4700 * mebibyte, partition: { partition: 2 } },
     });
   });
 

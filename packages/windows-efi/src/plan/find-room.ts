@@ -14,7 +14,11 @@ export interface Room {
   readonly offsetBytes: number;
   readonly sizeBytes: number;
   /** What must become smaller before. */
-  readonly shrink?: { readonly place: WindowsPartition; readonly fromBytes: number; readonly toBytes: number };
+  readonly shrink?: {
+    readonly partition: Pick<WindowsPartition, 'partition' | 'guid'>;
+    readonly fromBytes: number;
+    readonly toBytes: number;
+  };
 }
 
 /** As near to the disk's end as it can be, and behind `fromByte`: free space, else the end of Windows' partition. */
@@ -61,7 +65,7 @@ export function findRoom(
   return {
     offsetBytes,
     sizeBytes,
-    shrink: { place: { disk: disk.number, partition: partition.number, guid }, fromBytes, toBytes },
+    shrink: { partition: { partition: partition.number, guid }, fromBytes, toBytes },
   };
 }
 

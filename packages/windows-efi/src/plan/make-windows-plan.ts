@@ -101,8 +101,9 @@ export function makeWindowsPlan(request: WindowsPlanRequest): PlanResult {
     ...budget.findings,
     ...(room !== undefined && 'code' in room ? [room] : []),
   );
-  if (refuses(findings) || disk === undefined || !isRoom(room) || way === undefined || own === undefined)
-    return { findings };
+  const diskGuid = own?.disk.guid;
+  if (refuses(findings) || disk === undefined || !isRoom(room) || way === undefined) return { findings };
+  if (own === undefined || diskGuid === undefined) return { findings };
   const lifeboat =
     staging.kind === 'ram'
       ? undefined
@@ -129,7 +130,7 @@ export function makeWindowsPlan(request: WindowsPlanRequest): PlanResult {
     payloadFileSystem: { type: 'vfat' },
     stage1: orderWindowsStage1({
       ...request,
-      ...{ boot, image, runtime, layout, disk: own.disk.number, room, way },
+      ...{ boot, image, runtime, layout, disk: { disk: own.disk.number, diskGuid }, room, way },
       ...(lifeboat === undefined ? {} : { lifeboat }),
     }),
     ...orderStage2({
@@ -147,9 +148,11 @@ export function makeWindowsPlan(request: WindowsPlanRequest): PlanResult {
 function bootWay(facts: WindowsFacts, { migrate }: Config): BootWay | undefined {
   if (migrate.windowsBoot !== 'boot-manager') return { kind: 'boot-next' };
   const esp = systemPartition(facts);
-  const { guid, number, volume } = esp?.partition ?? {};
-  if (esp === undefined || guid === undefined || number === undefined || volume?.uuid === undefined) return undefined;
-  return { kind: 'boot-manager', esp: { disk: esp.disk.number, partition: number, guid }, uuid: volume.uuid };
+  const { disk, partition } = esp ?? {};
+  const uuid = partition?.volume?.uuid;
+  if (disk?.guid === undefined || partition?.guid === undefined || uuid === undefined) return undefined;
+  const place = { disk: disk.number, diskGuid: disk.guid, partition: partition.number, guid: partition.guid };
+  return { kind: 'boot-manager', esp: place, uuid };
 }
 
 /** Settings that mean something on Linux only. */

@@ -14,6 +14,7 @@ import {
   stage2CommandLine,
   stage2TimeoutSeconds,
   type TargetImage,
+  type WindowsDiskIdentity,
   type WindowsPartition,
 } from '@migrate/core';
 import { bootNextMenu, environmentPath, loaderPath, menuPath } from '../boot/grub-menu.ts';
@@ -45,7 +46,7 @@ export interface WindowsOrdering {
   readonly runtime: RuntimeAsset;
   readonly boot: BootParts;
   readonly layout: PayloadLayout;
-  readonly disk: number;
+  readonly disk: WindowsDiskIdentity;
   readonly room: Room;
   readonly way: BootWay;
   readonly lifeboat?: WindowsLifeboat;
@@ -53,11 +54,20 @@ export interface WindowsOrdering {
 
 export function orderWindowsStage1(ordering: WindowsOrdering): readonly Step[] {
   const { disk, room } = ordering;
-  const place: PayloadPartition = { disk, offsetBytes: room.offsetBytes, label: payloadLabel };
+  const { shrink } = room;
+  const place: PayloadPartition = { ...disk, offsetBytes: room.offsetBytes, label: payloadLabel };
   return [
-    ...(room.shrink === undefined
+    ...(shrink === undefined
       ? []
-      : [{ kind: 'resize-windows-partition', id: 'make-room', ...room.shrink } satisfies Step]),
+      : [
+          {
+            kind: 'resize-windows-partition',
+            id: 'make-room',
+            place: { ...disk, ...shrink.partition },
+            fromBytes: shrink.fromBytes,
+            toBytes: shrink.toBytes,
+          } satisfies Step,
+        ]),
     {
       kind: 'create-payload-partition',
       id: 'make-payload-partition',

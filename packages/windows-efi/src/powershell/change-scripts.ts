@@ -1,45 +1,63 @@
 // Scripts that change a disk, a mount or the firmware's variables. Each says what is there afterwards.
 
-/** Arguments: disk, partition (numbers), guid, sizeBytes. Prints {sizeBytes}. Windows may number its partitions anew; the GUID stays. */
-export const resizePartitionScript = `
-function Ours { Get-Partition -DiskNumber $a.disk | Where-Object { ([string]$_.Guid).Trim('{}') -eq $a.guid } }
+/**
+ * Sets $disk to the number that the disk with the GUID diskGuid has now: numbers may change between starts of Windows
+ * (learn.microsoft.com, Get-Disk), so that of the plan is only for people.
+ */
+const findDisk = `
+$found = @(Get-Disk | Where-Object { ([string]$_.Guid).Trim('{}') -eq $a.diskGuid })
+if ($found.Count -ne 1) { throw "$($found.Count) disks have the GUID $($a.diskGuid), not one" }
+$disk = $found[0].Number`;
+
+/** The same, and $p is the partition of it with the GUID guid. */
+const findPartition = `${findDisk}
+function Ours { Get-Partition -DiskNumber $disk | Where-Object { ([string]$_.Guid).Trim('{}') -eq $a.guid } }
 $p = Ours
-if (-not $p) { throw "disk $($a.disk) has no partition $($a.guid)" }
-if ([long]$p.Size -ne [long]$a.sizeBytes) { Resize-Partition -DiskNumber $a.disk -PartitionNumber $p.PartitionNumber -Size ([long]$a.sizeBytes) }
+if (-not $p) { throw "disk $disk has no partition $($a.guid)" }`;
+
+/** Arguments: diskGuid, guid, sizeBytes. Prints {sizeBytes}. Windows may number its partitions anew; the GUID stays. */
+export const resizePartitionScript = `${findPartition}
+if ([long]$p.Size -ne [long]$a.sizeBytes) { Resize-Partition -DiskNumber $disk -PartitionNumber $p.PartitionNumber -Size ([long]$a.sizeBytes) }
 $p = Ours
 [pscustomobject]@{ sizeBytes = [long]$p.Size } | ConvertTo-Json -Compress
 `;
 
 /**
- * Arguments: disk, offsetBytes, sizeBytes, typeGuid, label. Prints {number, guid, offsetBytes, sizeBytes, accessPath}. The access
+ * Arguments: diskGuid, offsetBytes, sizeBytes, typeGuid, label. Prints {number, guid, offsetBytes, sizeBytes, accessPath}. The access
  * path is that of the volume, \\\\?\\Volume{…}\\: no drive letter is taken and Explorer does not show it. A partition that could not
- * be formatted is removed again.
+ * be formatted, or has not the size that undo will know it by, is removed again.
  */
-export const createPartitionScript = `
-$p = New-Partition -DiskNumber $a.disk -Offset ([long]$a.offsetBytes) -Size ([long]$a.sizeBytes) -GptType "{$($a.typeGuid)}"
+export const createPartitionScript = `${findDisk}
+$p = New-Partition -DiskNumber $disk -Offset ([long]$a.offsetBytes) -Size ([long]$a.sizeBytes) -GptType "{$($a.typeGuid)}"
+$made = $p
 try {
+  if ([long]$p.Size -ne [long]$a.sizeBytes) { throw "the new partition has $($p.Size) bytes instead of $($a.sizeBytes)" }
   $p | Format-Volume -FileSystem FAT32 -NewFileSystemLabel $a.label -Force -Confirm:$false | Out-Null
-  $p = Get-Partition -DiskNumber $a.disk | Where-Object { [long]$_.Offset -eq [long]$a.offsetBytes }
+  $p = Get-Partition -DiskNumber $disk | Where-Object { [long]$_.Offset -eq [long]$a.offsetBytes }
   $path = [string](@($p.AccessPaths | Where-Object { $_ -like '\\\\?\\Volume*' }) | Select-Object -First 1)
   if (-not $path) { throw 'the new partition has no volume' }
 } catch {
-  Remove-Partition -DiskNumber $a.disk -PartitionNumber $p.PartitionNumber -Confirm:$false
+  Remove-Partition -DiskNumber $disk -PartitionNumber $made.PartitionNumber -Confirm:$false
   throw
 }
 [pscustomobject]@{ number = [int]$p.PartitionNumber; guid = [string]$p.Guid; offsetBytes = [long]$p.Offset; sizeBytes = [long]$p.Size; accessPath = $path } | ConvertTo-Json -Compress
 `;
 
 /**
- * Arguments: disk, offsetBytes, label. Prints {removed}. A file system with another label is left alone; a partition without one is
- * what a creation that was cut has left.
+ * Arguments: diskGuid, offsetBytes, sizeBytes, label. Prints {removed}: false where the disk has no partition there, as where one was
+ * never made. One of another size, or with a file system of another label, is not ours; one without a file system is what a creation
+ * that was cut has left.
  */
-export const removePartitionScript = `
-$p = Get-Partition -DiskNumber $a.disk -ErrorAction SilentlyContinue | Where-Object { [long]$_.Offset -eq [long]$a.offsetBytes }
+export const removePartitionScript = `${findDisk}
+function Ours { Get-Partition -DiskNumber $disk | Where-Object { [long]$_.Offset -eq [long]$a.offsetBytes } }
+$p = Ours
 $removed = $false
 if ($p) {
+  if ([long]$p.Size -ne [long]$a.sizeBytes) { throw "the partition at $($a.offsetBytes) has $($p.Size) bytes: it is not $($a.label), which had $($a.sizeBytes)" }
   $v = $p | Get-Volume -ErrorAction SilentlyContinue
   if ($v -and [string]$v.FileSystem -notin '', 'RAW' -and [string]$v.FileSystemLabel -ne [string]$a.label) { throw "the partition at $($a.offsetBytes) is not $($a.label)" }
-  Remove-Partition -DiskNumber $a.disk -PartitionNumber $p.PartitionNumber -Confirm:$false
+  Remove-Partition -DiskNumber $disk -PartitionNumber $p.PartitionNumber -Confirm:$false
+  if (Ours) { throw "the partition at $($a.offsetBytes) is still there" }
   $removed = $true
 }
 [pscustomobject]@{ removed = $removed } | ConvertTo-Json -Compress
@@ -112,31 +130,39 @@ if ($code -ne 0 -and $code -ne 203) { throw "deleting the firmware variable $($a
 `;
 
 /**
- * Arguments: disk, guid. Prints {path}. The system partition's volume path is not open to programs on every Windows, so it gets a
- * drive letter for the time being; "mountvol X: /S" mounts only the one that Windows was started from.
+ * Arguments: diskGuid, guid. Prints {path, added}. The system partition's volume path is not open to programs on every Windows, so it
+ * gets a drive letter for the time being, unless it has one; "mountvol X: /S" mounts only the one that Windows was started from.
  */
-export const mountEspScript = `
-$p = Get-Partition -DiskNumber $a.disk | Where-Object { ([string]$_.Guid).Trim('{}') -eq $a.guid }
-if (-not $p) { throw "disk $($a.disk) has no partition $($a.guid)" }
-$used = @([IO.DriveInfo]::GetDrives() | ForEach-Object { $_.Name.Substring(0, 1) })
-$letter = @('S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'R', 'Q', 'P') | Where-Object { $used -notcontains $_ } | Select-Object -First 1
-if (-not $letter) { throw 'no drive letter is free' }
-Add-PartitionAccessPath -DiskNumber $a.disk -PartitionNumber $p.PartitionNumber -AccessPath "$\{letter}:"
-[pscustomobject]@{ path = "$\{letter}:\\" } | ConvertTo-Json -Compress
+export const mountEspScript = `${findPartition}
+$letter = ([string]$p.DriveLetter).Trim([char]0)
+$added = -not $letter
+if ($added) {
+  $used = @([IO.DriveInfo]::GetDrives() | ForEach-Object { $_.Name.Substring(0, 1) })
+  $letter = @('S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'R', 'Q', 'P') | Where-Object { $used -notcontains $_ } | Select-Object -First 1
+  if (-not $letter) { throw 'no drive letter is free' }
+  Add-PartitionAccessPath -DiskNumber $disk -PartitionNumber $p.PartitionNumber -AccessPath "$\{letter}:"
+}
+[pscustomobject]@{ path = "$\{letter}:\\"; added = $added } | ConvertTo-Json -Compress
 `;
 
-/** Arguments: disk, guid, path. Prints {unmounted}. What was written is on the medium afterwards. */
-export const unmountEspScript = `
+/**
+ * Arguments: diskGuid, guid, path, added. Prints {unmounted}. What was written is on the medium afterwards. A letter that was there
+ * before stays, also where a run of ours that was killed has left it: which of them it is, nobody can tell.
+ */
+export const unmountEspScript = `${findPartition}
 $letter = $a.path.Substring(0, 1)
-Write-VolumeCache -DriveLetter $letter
-$p = Get-Partition -DiskNumber $a.disk | Where-Object { ([string]$_.Guid).Trim('{}') -eq $a.guid }
-Remove-PartitionAccessPath -DiskNumber $a.disk -PartitionNumber $p.PartitionNumber -AccessPath "$\{letter}:"
-'{"unmounted":true}'
+try { Write-VolumeCache -DriveLetter $letter } finally {
+  if ($a.added) { Remove-PartitionAccessPath -DiskNumber $disk -PartitionNumber $p.PartitionNumber -AccessPath "$\{letter}:" }
+}
+[pscustomobject]@{ unmounted = [bool]$a.added } | ConvertTo-Json -Compress
 `;
 
-/** Prints {restarting}. /r is a full start also where fast start is on; /s would only hibernate the kernel. */
+/**
+ * Prints {restarting}. /r is a full start also where fast start is on; /s would only hibernate the kernel. Without /f a program with
+ * unsaved work, or the session of someone else, would hold it up: it is implied only where /t is above 0 (learn.microsoft.com, shutdown).
+ */
 export const restartScript = `
-shutdown.exe /r /t 0 | Out-Null
+shutdown.exe /r /f /t 0 | Out-Null
 if ($LASTEXITCODE -ne 0) { throw "shutdown ended with status $LASTEXITCODE" }
 '{"restarting":true}'
 `;

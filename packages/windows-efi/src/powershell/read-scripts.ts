@@ -1,6 +1,10 @@
 // Scripts that only look. Every property has a name of ours, numbers are numbers and enumerations text, so that neither the
 // language of Windows nor the version of PowerShell shows in what they print; what cannot be asked is null.
 
+/**
+ * PEFirmwareType may be absent; the environment's firmware_type is "UEFI" or "Legacy". BatteryStatus (Win32_Battery): 1 discharges, and
+ * so do 4 (low) and 5 (critical), which have twins of their own for a battery that is charged.
+ */
 export const readSystemScript = `
 function Registry($path, $name) { try { (Get-ItemProperty -LiteralPath $path -Name $name).$name } catch { $null } }
 $control = 'HKLM:\\SYSTEM\\CurrentControlSet\\Control'
@@ -8,11 +12,12 @@ $nt = 'HKLM:\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion'
 $system = Get-CimInstance Win32_OperatingSystem
 $product = Get-CimInstance Win32_ComputerSystemProduct
 $computer = Get-CimInstance Win32_ComputerSystem
+$firmware = Registry $control 'PEFirmwareType'
 $battery = Get-CimInstance Win32_Battery | Select-Object -First 1
 $who = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
 [pscustomobject]@{
   isAdministrator = $who.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)
-  firmwareType = Registry $control 'PEFirmwareType'
+  firmwareType = if ($null -ne $firmware) { $firmware } else { [string]$env:firmware_type }
   secureBoot = Registry "$control\\SecureBoot\\State" 'UEFISecureBootEnabled'
   architecture = Registry "$control\\Session Manager\\Environment" 'PROCESSOR_ARCHITECTURE'
   hostname = [string]$env:COMPUTERNAME
@@ -26,7 +31,8 @@ $who = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.Windo
   availableMemoryBytes = [long]$system.FreePhysicalMemory * 1024
   fastStart = Registry "$control\\Session Manager\\Power" 'HiberbootEnabled'
   hibernation = Registry "$control\\Power" 'HibernateEnabled'
-  battery = if ($battery) { [pscustomobject]@{ isDischarging = ([int]$battery.BatteryStatus -eq 1); percent = [int]$battery.EstimatedChargeRemaining } } else { $null }
+  battery = if ($battery) { [pscustomobject]@{ isDischarging = ([int]$battery.BatteryStatus -in 1, 4, 5); percent = [int]$battery.EstimatedChargeRemaining } } else { $null }
+  noAutoMount = Registry 'HKLM:\\SYSTEM\\CurrentControlSet\\Services\\MountMgr' 'NoAutoMount'
   bootCount = Registry "$control\\Session Manager\\Memory Management\\PrefetchParameters" 'BootId'
   startedAt = $system.LastBootUpTime.ToUniversalTime().ToString('o')
   systemDrive = [string]$env:SystemDrive

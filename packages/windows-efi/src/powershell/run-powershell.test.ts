@@ -45,6 +45,11 @@ describe('runPowerShell', () => {
     );
   });
 
+  it('looks for modules in those of 5.1 before any command may load one', () => {
+    const [, first] = operationScript('read-disks', {}, 'Get-Disk').split('\n');
+    expect(first).toBe('$env:PSModulePath = "$PSHOME\\Modules;$env:ProgramFiles\\WindowsPowerShell\\Modules"');
+  });
+
   it('takes JSON with a byte order mark', async () => {
     expect(
       await runPowerShell(

@@ -13,8 +13,15 @@ const timeoutsMs: Readonly<Record<string, number>> = { 'resize-partition': 7_200
 const commandLineLimit = 32_000;
 const tailLength = 500;
 
+/**
+ * Where 5.1 has its own modules, and where it looks for those of the machine (learn.microsoft.com, about_PSModulePath). Started from
+ * PowerShell 7 it inherits that one's path, and then takes modules that it cannot load. First of all, as every command may load one.
+ */
+const modulePath = '$env:PSModulePath = "$PSHOME\\Modules;$env:ProgramFiles\\WindowsPowerShell\\Modules"';
+
 /** Language, code page and display of progress must not change what is printed. There may be no console to have a code page. */
 const prelude = [
+  modulePath,
   'try { [Console]::OutputEncoding = New-Object System.Text.UTF8Encoding $false } catch { }',
   "$ErrorActionPreference = 'Stop'",
   "$ProgressPreference = 'SilentlyContinue'",

@@ -38,7 +38,7 @@ const known = new WeakMap<object, Map<string, FoundPayload>>();
 
 /** Finds the partition by its place and label; throws `not-found` where it is not there. */
 export async function findPayload(host: Pick<Host, 'run'>, place: PayloadPartition): Promise<FoundPayload> {
-  const key = `${place.disk}:${place.offsetBytes}`;
+  const key = `${place.diskGuid}:${place.offsetBytes}`;
   const found = known.get(host)?.get(key) ?? (await lookUp(host, place));
   const ofHost = known.get(host) ?? new Map<string, FoundPayload>();
   known.set(host, ofHost.set(key, found));
@@ -47,13 +47,18 @@ export async function findPayload(host: Pick<Host, 'run'>, place: PayloadPartiti
 
 async function lookUp(host: Pick<Host, 'run'>, place: PayloadPartition): Promise<FoundPayload> {
   const { disks } = parseDisks(await createWindowsReader(host)('read-disks'));
-  const disk = disks.find(({ number }) => number === place.disk);
+  const [disk, twin] = disks.filter(({ guid }) => guid === place.diskGuid);
+  if (twin !== undefined)
+    throw new MigrateError(
+      'unsupported',
+      `disks ${disk?.number} and ${twin.number} have the same GUID (${place.diskGuid}): take the copy out`,
+    );
   const partition = disk?.partitions.find(({ offsetBytes }) => offsetBytes === place.offsetBytes);
   const volume = partition?.volume;
   if (disk === undefined || partition?.guid === undefined || volume?.uuid === undefined || volume.label !== place.label)
     throw new MigrateError(
       'not-found',
-      `the partition for stage 2 (${place.label}, at ${place.offsetBytes} bytes of disk ${place.disk}) is not there`,
+      `the partition for stage 2 (${place.label}, at ${place.offsetBytes} bytes of the disk ${place.diskGuid}) is not there`,
     );
   return {
     accessPath: volume.path,
@@ -74,8 +79,8 @@ const createPayload: UndoableHandler<StepOf<'create-payload-partition'>> = {
     if (found.sizeBytes !== sizeBytes)
       throw new MigrateError('verify-mismatch', `${place.label} has ${found.sizeBytes} bytes instead of ${sizeBytes}`);
   },
-  undo: async ({ place }, _saved, { host }) => {
-    await runPowerShell(host, 'remove-partition', { ...place }, removePartitionScript);
+  undo: async ({ place, sizeBytes }, _saved, { host }) => {
+    await runPowerShell(host, 'remove-partition', { ...place, sizeBytes }, removePartitionScript);
     known.delete(host);
   },
 };

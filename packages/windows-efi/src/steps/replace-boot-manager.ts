@@ -73,15 +73,15 @@ export const bootManagerSteps: Pick<StepHandlers, 'replace-windows-boot-manager'
 
 /** The system partition has no name of its own among Windows' files; it gets one for as long as `action` takes. */
 async function withEsp<T>(host: Host, esp: WindowsPartition, action: (root: string) => Promise<T>): Promise<T> {
-  const named = { disk: esp.disk, guid: esp.guid };
+  const named = { diskGuid: esp.diskGuid, guid: esp.guid };
   const printed = await runPowerShell(host, 'mount-esp', named, mountEspScript);
-  const path = typeof printed === 'object' && printed !== null && 'path' in printed ? printed.path : undefined;
-  if (typeof path !== 'string' || path === '')
+  const { path, added } = (printed ?? {}) as Partial<Record<string, unknown>>;
+  if (typeof path !== 'string' || path === '' || typeof added !== 'boolean')
     throw new MigrateError('invalid-input', 'mount-esp: PowerShell named no path of the system partition');
   try {
     return await action(path);
   } finally {
-    await runPowerShell(host, 'unmount-esp', { ...named, path }, unmountEspScript);
+    await runPowerShell(host, 'unmount-esp', { ...named, path, added }, unmountEspScript);
   }
 }
 

@@ -10,8 +10,12 @@ import {
 } from '@migrate/core';
 import { describe, expect, it } from 'vitest';
 import { createMemoryWindows, planFor } from '../memory-windows.ts';
+import { findPayload } from './payload-partition.ts';
 
 const machine = 'windows-11-pro-laptop-german';
+const ownDisk = 'de110000-1111-4222-8333-000000000000';
+/** As renumberDisks names the one that comes first. */
+const foreignDisk = 'f0e1f0e1-0000-4000-8000-000000000000';
 type Way = 'boot-manager' | undefined;
 
 async function planOf(way: Way) {
@@ -22,6 +26,12 @@ async function planOf(way: Way) {
 
 async function journalOf(windows: Awaited<ReturnType<typeof createMemoryWindows>>): Promise<Journal | undefined> {
   return readJournal(windows.host, '/state/journal.json');
+}
+
+async function writtenJournal(windows: Awaited<ReturnType<typeof createMemoryWindows>>): Promise<Journal> {
+  const journal = await journalOf(windows);
+  if (journal === undefined) throw new Error('there is a journal');
+  return journal;
 }
 
 describe.each<[string, Way]>([
@@ -70,6 +80,25 @@ describe.each<[string, Way]>([
       expect([last, windows.snapshot()]).toEqual([last, before]);
       if (outcome.kind === 'done') return;
     }
+  });
+});
+
+describe.each<[string, Way]>([
+  ['BootNext', undefined],
+  ["GRUB in place of Windows' boot manager", 'boot-manager'],
+])('where disks have other numbers after a restart, by %s', (_, way) => {
+  it('is taken back from the disk that it was made on', async () => {
+    const plan = await planOf(way);
+    const windows = await createMemoryWindows(machine);
+    const before = windows.partitionsOf(ownDisk);
+    const run = windows.execution(plan);
+    await execute(run);
+    windows.renumberDisks();
+    const others = windows.partitionsOf(foreignDisk);
+    expect(JSON.parse(others)).toHaveLength(JSON.parse(before).length + 1);
+    await undoJournal(await writtenJournal(windows), run);
+    expect(windows.partitionsOf(ownDisk)).toBe(before);
+    expect(windows.partitionsOf(foreignDisk)).toBe(others);
   });
 });
 
@@ -169,7 +198,67 @@ describe('replace-windows-boot-manager', () => {
   });
 });
 
+describe('the system partition', () => {
+  it('keeps the drive letter that it had', async () => {
+    const plan = await planOf('boot-manager');
+    const windows = await createMemoryWindows(machine);
+    windows.espHasLetter = true;
+    const run = windows.execution(plan);
+    expect(await execute(run)).toEqual({ kind: 'done' });
+    await undoJournal(await writtenJournal(windows), run);
+    expect(windows.espHasLetter).toBe(true);
+  });
+
+  it('has none afterwards where it had none, and may keep that of a run that was cut', async () => {
+    const plan = await planOf('boot-manager');
+    let isCut = false;
+    const windows = await createMemoryWindows(machine, {
+      onOperation: (operation) => {
+        if (isCut && operation === 'unmount-esp') throw new MigrateError('command-failed', 'the power is cut');
+      },
+    });
+    const before = windows.snapshot();
+    const run = windows.execution(plan);
+    expect(await execute(run)).toEqual({ kind: 'done' });
+    expect(windows.espHasLetter).toBe(false);
+    isCut = true;
+    await expect(undoJournal(await writtenJournal(windows), run)).rejects.toThrow('unmount-esp');
+    isCut = false;
+    await undoJournal(await writtenJournal(windows), run);
+    expect(windows.snapshot()).toBe(before);
+    expect(windows.espHasLetter).toBe(true);
+  });
+});
+
 describe('the payload partition', () => {
+  it('is found again by the GUID of its disk, and not where two disks have that', async () => {
+    const plan = await planOf(undefined);
+    const windows = await createMemoryWindows(machine);
+    await execute(windows.execution(plan));
+    const place = plan.stage1.find((step) => step.kind === 'create-payload-partition')?.place;
+    if (place === undefined) throw new Error('there is one');
+    windows.renumberDisks();
+    // As another process asks.
+    const { run } = windows.host;
+    expect(await findPayload({ run }, place)).toMatchObject({ uuid: 'ABCD-1234' });
+    await expect(findPayload({ run }, { ...place, diskGuid: foreignDisk })).rejects.toMatchObject({
+      code: 'not-found',
+    });
+  });
+
+  it('is not taken for one that someone else has made in its place', async () => {
+    const plan = await planOf(undefined);
+    const windows = await createMemoryWindows(machine);
+    const run = windows.execution(plan);
+    await execute(run);
+    windows.replaceNewest();
+    const foreign = windows.partitionsOf(ownDisk);
+    await expect(undoJournal(await writtenJournal(windows), run)).rejects.toThrow('it is not ours');
+    expect(windows.partitionsOf(ownDisk)).toBe(foreign);
+    // Still known, for whoever looks at it and runs undo again.
+    expect((await writtenJournal(windows)).entries.map(({ step }) => step.kind)).toContain('create-payload-partition');
+  });
+
   it('gets every file below its own path, and init the UUID of its file system', async () => {
     const plan = await planOf(undefined);
     const { host, execution } = await createMemoryWindows(machine);
