@@ -3,7 +3,7 @@
 import { messageOf } from '../error.ts';
 import type { Host } from '../host/host.ts';
 import { efivarsDirectory } from '../machine/uefi.ts';
-import { identifyPlan, type Plan, planVersion } from '../plan/plan.ts';
+import { identifyPlan, type Plan, planLimitBytes, planVersion } from '../plan/plan.ts';
 import type { Emit } from './event.ts';
 import { type Journal, readBootId } from './journal.ts';
 import { removeUefiBootEntry } from './steps-uefi.ts';
@@ -32,8 +32,8 @@ async function mayHaveLeftEntries(host: Host, { bootId }: Journal): Promise<bool
 /** Undefined where stage 1 wrote none, or an undo that was cut has removed it: after it removed the entries. */
 async function readPlanOf(host: Host, { planId, entries }: Journal): Promise<Plan | undefined> {
   const path = entries.flatMap(({ step }) => (step.kind === 'write-plan' ? [step.path] : []))[0];
-  const text = path === undefined ? undefined : await host.readText(path);
-  if (path === undefined || text === undefined) return undefined;
+  if (path === undefined || (await host.status(path)) === undefined) return undefined;
+  const text = new TextDecoder().decode(await host.readFile(path, { limitBytes: planLimitBytes }));
   const { id, ...rest } = (JSON.parse(text) ?? {}) as Plan;
   if (rest.version !== planVersion || id !== planId || identifyPlan(rest).id !== id)
     throw new Error(`${path} is not as stage 1 wrote it`);
