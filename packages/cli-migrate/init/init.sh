@@ -28,6 +28,8 @@ work_kib=65536
 gconv=''
 # Where on its disk the lifeboat begins that this was started from, in bytes.
 lifeboat_start=''
+# Set where a start from the lifeboat cannot be told from the first one.
+uncounted=''
 # Set where the old boot path has started stage 2 again: it had begun to make a lifeboat over files of the old system.
 again=''
 
@@ -235,16 +237,37 @@ is_boarded() {
   grep -qw migrate.lifeboat /proc/cmdline
 }
 
-# The payload came with the initramfs. A lifeboat that starts again and again must not do so for ever.
-board() {
-  : >"$point"
-  find_device "$LIFEBOAT_UUID" || give_up "no disk holds the lifeboat ($LIFEBOAT_UUID)"
-  lifeboat_start=$(($(cat "/sys/class/block/${device##*/}/start") * 512))
-  starts=$(dd if="$device" bs=512 skip="$board_sector" count=1 2>/dev/null | sed -n 's/^starts \([0-9]\{1,4\}\)$/\1/p')
+# Of files and block devices, as far as it is not dirty: what is read next comes from the disk.
+drop_caches() {
+  echo 1 >/proc/sys/vm/drop_caches
+}
+
+read_starts() {
+  dd if="$device" bs=512 skip="$board_sector" count=1 2>/dev/null | sed -n 's/^starts \([0-9]\{1,4\}\)$/\1/p'
+}
+
+# A medium that has gone read-only, or forgets, would give the same number at every start.
+count_start() {
+  starts=$(read_starts)
   starts=$((${starts:-0} + 1))
   say "started from the lifeboat on $device, the $starts. time"
-  printf 'starts %s\n%500s' "$starts" '' | dd of="$device" bs=512 seek="$board_sector" conv=notrunc,fsync 2>/dev/null ||
-    say 'the start could not be counted'
+  printf 'starts %s\n%500s' "$starts" '' | dd of="$device" bs=512 seek="$board_sector" conv=notrunc,fsync 2>/dev/null
+  drop_caches
+  [ "$(read_starts)" != "$starts" ] || return 0
+  uncounted=yes
+  say 'the start could not be counted: should stage 2 fail, the machine waits for help'
+}
+
+# The payload came with the initramfs. A lifeboat that starts again and again must not do so for ever. Without its disk no start
+# can be counted either, so that is waited for: it may only be slow.
+board() {
+  : >"$point"
+  until find_device "$LIFEBOAT_UUID"; do
+    say "FAILED: no disk holds the lifeboat ($LIFEBOAT_UUID); the machine waits for it and does not restart"
+    offer_shell
+  done
+  lifeboat_start=$(($(cat "/sys/class/block/${device##*/}/start") * 512))
+  count_start
   [ "$starts" -le "$board_limit" ] || wait_for_help "the lifeboat started $starts times"
 }
 
@@ -259,7 +282,7 @@ start_again() {
   again=yes
   starts=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^migrate\.starts=\(x*\).*$/\1/p')
   say "the lifeboat was not complete; started again, the ${#starts}. time"
-  [ "${#starts}" -le "$board_limit" ] || wait_for_help "stage 2 started ${#starts} times without a lifeboat"
+  [ "${#starts}" -le "$board_limit" ] || wait_for_help "stage 2 started ${#starts} times without a lifeboat, or GRUB could not count them"
 }
 
 available_kib() {
@@ -331,8 +354,9 @@ main() {
   while [ "$status" -ne 0 ]; do
     [ -e "$point" ] || give_up "stage 2 ended with status $status before the point of no return"
     if [ "$attempt" -ge "$resume_limit" ]; then
-      [ -z "$LIFEBOAT_UUID" ] || restart "stage 2 ended with status $status, also when started again; it starts from the disk"
-      wait_for_help "stage 2 ended with status $status, also when started again"
+      [ -z "$LIFEBOAT_UUID" ] || [ -n "$uncounted" ] ||
+        restart "stage 2 ended with status $status, also when started again; it starts from the disk"
+      wait_for_help "stage 2 ended with status $status, also when started again${uncounted:+, and its start could not be counted}"
     fi
     attempt=$((attempt + 1))
     say "stage 2 ended with status $status; starting it again, $attempt of $resume_limit"

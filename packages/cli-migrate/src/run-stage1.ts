@@ -10,6 +10,7 @@ import {
   pathBelow,
   printLogServer,
   readJournal,
+  removeStage2BootEntries,
   reportName,
   stage2LogName,
   stage2ResultName,
@@ -56,6 +57,7 @@ export async function undoStage1({ host, stateDirectory }: Platform, emit: Emit)
   await withLock(host, stateDirectory, async () => {
     const journal = await readJournal(host, journalPath);
     if (journal === undefined) throw new MigrateError('busy', 'another process has just undone it');
+    await removeStage2BootEntries(host, journal, emit);
     await undoJournal(journal, { context: contextOf(host, undefined, emit), handlers: stepHandlers, journalPath });
     for (const name of [reportName, stage2LogName, stage2ResultName])
       await host.removeFile(pathBelow(stateDirectory, name));

@@ -14,6 +14,7 @@ import {
   messageOf,
   type Outcome,
   type Plan,
+  planLimitBytes,
   planVersion,
   type Report,
   type Reporter,
@@ -199,7 +200,7 @@ async function findTarget(host: Host, plan: Plan, args: Stage2Arguments): Promis
 }
 
 async function readPlan(host: Host, path: string): Promise<Plan> {
-  const text = new TextDecoder().decode(await host.readFile(path, { limitBytes: 64 * 1024 * 1024 }));
+  const text = new TextDecoder().decode(await host.readFile(path, { limitBytes: planLimitBytes }));
   const plan = JSON.parse(text) as Plan;
   const { id, ...rest } = plan;
   if (rest.version !== planVersion || rest.toolVersion !== toolVersion) {

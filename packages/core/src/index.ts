@@ -53,6 +53,7 @@ export * from './execute/former-run.ts';
 export * from './execute/journal.ts';
 export * from './execute/lock.ts';
 export * from './execute/mount-old-boot.ts';
+export * from './execute/remove-stage2-boot-entries.ts';
 export * from './execute/sector-change.ts';
 export * from './execute/steps-configure.ts';
 export * from './execute/steps-files.ts';

@@ -14,7 +14,9 @@ import { directoryOf, pathInFileSystem, placeOf } from './grub-places.ts';
 const alwaysVariable = 'migrate_always';
 /** One letter for each start since then; kept by GRUB itself, so that a kernel that dies counts too. */
 const startsVariable = 'migrate_starts';
-/** Init of stage 2 gives up at so many; no more are counted. */
+/** What it should be after this start. */
+const countedVariable = 'migrate_counted';
+/** Init of stage 2 waits for help at so many; no more are counted, and a start that cannot be is taken for the last one. */
 const mostStarts = 'xxxx';
 const sectorBytes = 512;
 
@@ -23,8 +25,15 @@ export function startedAlways(entryId: string, start: (addedWords: string) => re
   return [
     `if [ "\${${alwaysVariable}}" = ${quoteForGrub(entryId)} ]; then`,
     `  if [ "\${${startsVariable}}" != ${mostStarts} ]; then`,
-    `    set ${startsVariable}="x\${${startsVariable}}"`,
+    `    set ${countedVariable}="x\${${startsVariable}}"`,
+    `    set ${startsVariable}="\${${countedVariable}}"`,
     `    save_env ${startsVariable}`,
+    // Read again from the disk. (GRUB 2.00 knows no names here and loads all; nothing else has changed.)
+    `    set ${startsVariable}=`,
+    `    load_env ${startsVariable}`,
+    `    if [ "\${${startsVariable}}" != "\${${countedVariable}}" ]; then`,
+    `      set ${startsVariable}=${mostStarts}`,
+    '    fi',
     '  fi',
     ...start(` migrate.starts="\${${startsVariable}}"`),
     '  boot',

@@ -273,8 +273,14 @@ describe('a PC whose old file system is full', () => {
     expect(always).toMatchInlineSnapshot(`
       "if [ "\${migrate_always}" = 'balena-migrate-aaaaaaaaaaaa' ]; then
         if [ "\${migrate_starts}" != xxxx ]; then
-          set migrate_starts="x\${migrate_starts}"
+          set migrate_counted="x\${migrate_starts}"
+          set migrate_starts="\${migrate_counted}"
           save_env migrate_starts
+          set migrate_starts=
+          load_env migrate_starts
+          if [ "\${migrate_starts}" != "\${migrate_counted}" ]; then
+            set migrate_starts=xxxx
+          fi
         fi
         insmod part_msdos
         insmod ext2

@@ -1,15 +1,12 @@
 // The part of init.sh that takes an armed boot entry back, run by busybox on files.
-import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { piFirmware } from '@migrate/device-rpi';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { init } from '../stage2-machine.ts';
+import { runInitFunctions } from '../init-functions.ts';
 import { piFacts } from './pi-machine.ts';
 
-const run = promisify(execFile);
 const facts = piFacts('pi-4-raspbian-10');
 const original = Buffer.from(facts.bootFiles.find(({ path }) => path === '/boot/config.txt')?.text ?? '');
 const restore = piFirmware.restoreAtOnce?.(facts);
@@ -28,19 +25,14 @@ afterEach(() => rm(directory, { recursive: true }));
 
 /** Runs `write_back` of init.sh on a config.txt of these contents and gives what became of it. */
 async function writeBack(contents: Buffer): Promise<{ contents: Buffer; said: string }> {
-  const source = await readFile(init, 'utf8');
-  const body = /^write_back\(\) \{\n[\s\S]*?^\}\n/m.exec(source)?.[0];
-  if (body === undefined) throw new Error('init.sh has no write_back');
   const config = join(directory, 'config.txt');
   await writeFile(config, contents);
-  const script = `set -eu
-top=$1 state=$1 RESTORE_PATH=/config.txt RESTORE_SECTOR=$2
+  const script = `top=$1 state=$1 RESTORE_PATH=/config.txt RESTORE_SECTOR=$2
 say() { echo "$*"; }
-${body}
 write_back "$3"`;
   const sector = String((restore?.offsetBytes ?? 0) / 512);
-  const { stdout } = await run('busybox', ['sh', '-c', script, 'sh', directory, sector, config]);
-  return { contents: await readFile(config), said: stdout };
+  const said = await runInitFunctions(['write_back'], script, [directory, sector, config]);
+  return { contents: await readFile(config), said };
 }
 
 describe('init', () => {

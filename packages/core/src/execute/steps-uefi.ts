@@ -1,6 +1,7 @@
 // Lets the firmware find the new system: its partition has another GUID than the old one, so the old entry will not match.
 import { MigrateError } from '../error.ts';
 import type { Host } from '../host/host.ts';
+import type { BootEntry } from '../machine/facts.ts';
 import {
   bootVariableName,
   efivarsDirectory,
@@ -76,13 +77,24 @@ function partitionFor(
   return partition;
 }
 
-/** Removes our own boot entry of that description, also from the boot order; nothing happens where there is none. */
-export async function removeUefiBootEntry(host: Host, description: string): Promise<void> {
-  const number = await numberOf(host, description);
-  if (number === undefined) return;
-  const order = uint16List(await readVariable(host, 'BootOrder'));
-  await writeVariable(host, 'BootOrder', uint16Bytes(order.filter((entry) => entry !== number)));
-  await host.removeVariableFile(variablePath(bootVariableName(number)));
+/**
+ * Removes our own boot entries of that description, also from the boot order; with `partitionUuid` only what leads to that partition.
+ * Tells whether there was one.
+ */
+export async function removeUefiBootEntry(host: Host, description: string, partitionUuid?: string): Promise<boolean> {
+  const found = (await readEntries(host)).filter(
+    (entry) =>
+      entry.description === description && (partitionUuid === undefined || entry.partitionUuid === partitionUuid),
+  );
+  for (const { number } of found) {
+    const order = uint16List(await readVariable(host, 'BootOrder'));
+    const rest = order.filter((entry) => entry !== number);
+    // A variable without data is none (UEFI specification 2.10, section 8.2, SetVariable).
+    if (rest.length === 0) await host.removeVariableFile(variablePath('BootOrder'));
+    else if (rest.length < order.length) await writeVariable(host, 'BootOrder', uint16Bytes(rest));
+    await host.removeVariableFile(variablePath(bootVariableName(number)));
+  }
+  return found.length > 0;
 }
 
 /** The firmware deletes BootNext before it uses it (UEFI specification 2.10, section 3.1.1); not every firmware does. */
@@ -137,12 +149,16 @@ async function freeNumber(host: Host, description: string): Promise<number> {
 }
 
 async function numberOf(host: Host, description: string): Promise<number | undefined> {
+  return (await readEntries(host)).find((entry) => entry.description === description)?.number;
+}
+
+async function readEntries(host: Host): Promise<readonly BootEntry[]> {
+  const entries: BootEntry[] = [];
   for (const digits of await entryDigits(host)) {
-    const number = Number.parseInt(digits, 16);
     const contents = await readVariable(host, `Boot${digits}`);
-    if (contents !== undefined && parseLoadOption(number, contents).description === description) return number;
+    if (contents !== undefined) entries.push(parseLoadOption(Number.parseInt(digits, 16), contents));
   }
-  return undefined;
+  return entries;
 }
 
 /** The four digits of each Boot#### variable, as it is written. */

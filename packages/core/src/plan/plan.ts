@@ -589,6 +589,9 @@ export function publicPlan(plan: Plan): Plan {
   return { ...plan, stage1: plan.stage1.map(cleaned), stage2: plan.stage2.map(cleaned) };
 }
 
+/** More than any plan has, as a file. */
+export const planLimitBytes = 64 * 1024 * 1024;
+
 export function serializePlan(plan: Plan): string {
   return `${JSON.stringify(plan, null, 1)}\n`;
 }

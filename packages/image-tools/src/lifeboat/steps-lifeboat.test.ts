@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
 import {
   createMemoryHost,
+  efivarsDirectory,
+  globalVariableGuid,
   type Host,
   type LifeboatRecord,
   lifeboatRecordStart,
+  loadOption,
   MigrateError,
   type Plan,
   type StepContext,
@@ -31,10 +34,10 @@ const lifeboat: LifeboatRecord = {
   secrets: [{ startByte: 5 * mebibyte + 100, sizeBytes: 900 }],
 };
 
-function machine(changes: Partial<Host> = {}) {
+function machine(changes: Partial<Host> = {}, files: Readonly<Record<string, Uint8Array>> = {}) {
   const written: string[] = [];
   const host = createMemoryHost({
-    files: { [target]: Buffer.alloc(diskBytes, 'x') },
+    files: { [target]: Buffer.alloc(diskBytes, 'x'), ...files },
     onChange: (change) => void written.push(change),
   });
   const notes: string[] = [];
@@ -111,11 +114,57 @@ describe('leave-lifeboat', () => {
     expect(Buffer.from(await host.readFile(target, { limitBytes: diskBytes })).equals(expected)).toBe(true);
   });
 
-  it('never fails a migration that is complete', async () => {
-    const { context, notes } = machine({
-      openDisk: () => Promise.reject(new MigrateError('write-failed', 'the disk is gone')),
-    });
-    await lifeboatSteps['leave-lifeboat'].apply(leave, context);
-    expect(notes).toEqual([expect.stringContaining('the disk is gone')]);
+  const withEntry = { ...leave, bootEntry: 'lifeboat' };
+  const bootOrder = `${efivarsDirectory}/BootOrder-${globalVariableGuid}`;
+  const bootEntry = `${efivarsDirectory}/Boot0000-${globalVariableGuid}`;
+  const option = loadOption({
+    description: withEntry.bootEntry,
+    filePath: '\\a.efi',
+    partition: { number: 1, startLba: 1, sectors: 1, uuid: lifeboat.partition.uuid },
+  });
+  const files = {
+    [bootOrder]: Uint8Array.from([7, 0, 0, 0, 0, 0, 1, 0]),
+    [bootEntry]: Uint8Array.from([7, 0, 0, 0, ...option]),
+  };
+  const gone = (what: string) => () => Promise.reject(new MigrateError('write-failed', `${what} is gone`));
+
+  it('never fails a migration that is complete, and removes the boot entry of a disk that fails', async () => {
+    const { host, context, notes } = machine({ openDisk: gone('the disk') }, files);
+    await lifeboatSteps['leave-lifeboat'].apply(withEntry, context);
+    expect(notes).toEqual([
+      expect.stringMatching(/secrets.*the disk is gone/),
+      expect.stringMatching(/end of the disk.*the disk is gone/),
+    ]);
+    expect(await host.status(bootEntry)).toBeUndefined();
+  });
+
+  it.each([
+    ['what holds secrets', 4 * mebibyte + 1000, /secrets/],
+    ['the end of the disk', diskBytes - mebibyte, /end of the disk/],
+  ])('does all the rest where %s cannot be wiped', async (_, failing, warning) => {
+    const { host, context, notes } = machine({}, files);
+    const openDisk: Host['openDisk'] = async (path) => {
+      const disk = await host.openDisk(path);
+      const write: typeof disk.write = (bytes, startByte) =>
+        startByte === failing ? gone('a sector')() : disk.write(bytes, startByte);
+      return { ...disk, write };
+    };
+    await lifeboatSteps['leave-lifeboat'].apply(withEntry, { ...context, host: { ...host, openDisk } });
+    expect(notes).toEqual([expect.stringMatching(warning)]);
+    expect(await host.status(bootEntry)).toBeUndefined();
+    const bytes = Buffer.from(await host.readFile(target, { limitBytes: diskBytes }));
+    const isWiped = (startByte: number, endByte: number) =>
+      !bytes.subarray(startByte, endByte).some((byte) => byte !== 0);
+    expect(isWiped(5 * mebibyte + 100, 5 * mebibyte + 1000)).toBe(true);
+    expect(isWiped(4 * mebibyte + 1000, 4 * mebibyte + 4000)).toBe(failing !== 4 * mebibyte + 1000);
+    expect(isWiped(diskBytes - mebibyte, diskBytes)).toBe(failing !== diskBytes - mebibyte);
+  });
+
+  it('wipes all the same where the firmware keeps the boot entry', async () => {
+    const { host, context, notes } = machine({ removeVariableFile: gone('the firmware') }, files);
+    await lifeboatSteps['leave-lifeboat'].apply(withEntry, context);
+    expect(notes).toEqual([expect.stringMatching(/boot entry.*the firmware is gone/)]);
+    const bytes = Buffer.from(await host.readFile(target, { limitBytes: diskBytes }));
+    expect(bytes.subarray(diskBytes - mebibyte).some((byte) => byte !== 0)).toBe(false);
   });
 });

@@ -1,6 +1,8 @@
 // Steps of both stages around the lifeboat.
 import {
   alignedBuffers,
+  type ByteWriter,
+  type DiskPlace,
   type Host,
   type LifeboatRecord,
   MigrateError,
@@ -89,23 +91,22 @@ const switchTo: RedoableHandler<StepOf<'switch-to-lifeboat'>> = {
 
 const leave: RedoableHandler<StepOf<'leave-lifeboat'>> = {
   describe: ({ secrets }) => `leave the lifeboat: wipe ${secrets.join(' and ')} in it, and what made it bootable`,
-  apply: async (step, context) => {
+  apply: async ({ secrets, bootEntry }, context) => {
     const { host, plan, emit } = context;
     const record = required(context.lifeboat, 'lifeboat');
-    // The new system boots already; nothing here is worth another start of stage 2.
-    try {
-      await wipe(context, record, step.secrets);
-      if (step.bootEntry !== undefined) await removeUefiBootEntry(host, step.bootEntry);
-      const disk = await host.openDisk(required(context.targetPath, 'target disk'));
+    // The new system boots already; nothing here is worth another start of stage 2, nor that the rest is left undone.
+    const tryTo = async (what: string, act: () => Promise<unknown>): Promise<void> => {
       try {
-        await wipeDiskEnd(disk, plan.image);
-      } finally {
-        await disk.close();
+        await act();
+      } catch (thrown) {
+        if (!(thrown instanceof MigrateError)) throw thrown;
+        emit({ kind: 'note', level: 'warn', text: `${what}: ${messageOf(thrown)}` });
       }
-    } catch (thrown) {
-      if (!(thrown instanceof MigrateError)) throw thrown;
-      emit({ kind: 'note', level: 'warn', text: `the lifeboat could not be wiped: ${messageOf(thrown)}` });
-    }
+    };
+    await tryTo('secrets of the lifeboat were not wiped', () => wipeSecrets(context, record, secrets));
+    if (bootEntry !== undefined)
+      await tryTo('the boot entry of the lifeboat was not removed', () => removeUefiBootEntry(host, bootEntry));
+    await tryTo('the end of the disk was not wiped', () => withDisk(context, (disk) => wipeDiskEnd(disk, plan.image)));
   },
   redo: true,
 };
@@ -131,20 +132,31 @@ async function wayOf(
   return { way: { kind: 'mbr', bootImage, coreImage }, disk: way.diskId };
 }
 
-async function wipe(
+/** Wipes all that can be wiped. Throws the first failure then. */
+async function wipeSecrets(
   context: StepContext,
   { pieces, secrets = [] }: LifeboatRecord,
   paths: readonly string[],
 ): Promise<void> {
-  const disk = await context.host.openDisk(required(context.targetPath, 'target disk'));
-  try {
-    const [zeros = Buffer.alloc(wipeChunkBytes)] = alignedBuffers(1, wipeChunkBytes);
-    const own = pieces.filter(({ path }) => path !== undefined && paths.includes(path));
-    for (const { startByte, sizeBytes } of [...own, ...secrets]) {
-      for (let done = 0; done < sizeBytes; done += zeros.length)
-        await disk.write(zeros.subarray(0, Math.min(zeros.length, sizeBytes - done)), startByte + done);
-    }
+  const own = pieces.filter(({ path }) => path !== undefined && paths.includes(path));
+  const [zeros = Buffer.alloc(wipeChunkBytes)] = alignedBuffers(1, wipeChunkBytes);
+  const failures: unknown[] = [];
+  await withDisk(context, async (disk) => {
+    for (const range of [...own, ...secrets]) await wipe(disk, range, zeros).catch((thrown) => failures.push(thrown));
     await disk.flush();
+  });
+  if (failures.length > 0) throw failures[0];
+}
+
+async function wipe(disk: ByteWriter, { startByte, sizeBytes }: DiskPlace, zeros: Uint8Array): Promise<void> {
+  for (let done = 0; done < sizeBytes; done += zeros.length)
+    await disk.write(zeros.subarray(0, Math.min(zeros.length, sizeBytes - done)), startByte + done);
+}
+
+async function withDisk({ host, targetPath }: StepContext, act: (disk: ByteWriter) => Promise<void>): Promise<void> {
+  const disk = await host.openDisk(required(targetPath, 'target disk'));
+  try {
+    await act(disk);
   } finally {
     await disk.close();
   }
