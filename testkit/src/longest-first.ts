@@ -17,6 +17,11 @@ const longest = [
   'initramfs.machine.ts',
   'failing-disk.machine.ts',
   'beagle-sd.machine.ts',
+  'stage1-faults.disk.ts',
+  'prepare.disk.ts',
+  'fleet.disk.ts',
+  'interruptions.disk.ts',
+  'inject-image-faults.disk.ts',
 ];
 
 export class LongestFirst extends BaseSequencer {
