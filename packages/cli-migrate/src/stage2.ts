@@ -8,8 +8,8 @@ import {
   execute,
   findDisk,
   type Host,
-  identifyPlan,
   inspectDisks,
+  isIntact,
   MigrateError,
   messageOf,
   type Outcome,
@@ -202,12 +202,10 @@ async function findTarget(host: Host, plan: Plan, args: Stage2Arguments): Promis
 async function readPlan(host: Host, path: string): Promise<Plan> {
   const text = new TextDecoder().decode(await host.readFile(path, { limitBytes: planLimitBytes }));
   const plan = JSON.parse(text) as Plan;
-  const { id, ...rest } = plan;
-  if (rest.version !== planVersion || rest.toolVersion !== toolVersion) {
-    throw new MigrateError('unsupported', `${path} was made by migrate ${rest.toolVersion}, this is ${toolVersion}`);
+  if (plan.version !== planVersion || plan.toolVersion !== toolVersion) {
+    throw new MigrateError('unsupported', `${path} was made by migrate ${plan.toolVersion}, this is ${toolVersion}`);
   }
-  if (identifyPlan(rest).id !== id)
-    throw new MigrateError('verify-mismatch', `${path} was changed since stage 1 wrote it`);
+  if (!isIntact(plan)) throw new MigrateError('verify-mismatch', `${path} was changed since stage 1 wrote it`);
   return plan;
 }
 

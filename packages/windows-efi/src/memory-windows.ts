@@ -74,12 +74,12 @@ export async function createMemoryWindows(machine: string, options: MemoryWindow
     ['Boot0000', '0100000004007f00'],
   ]);
   const partitionsOf = (args: Readonly<Record<string, unknown>>): PrintedPartition[] => {
-    const [disk, twin] = disks.filter(({ guid }) => guid.replace(/[{}]/g, '').toLowerCase() === args.diskGuid);
+    const [disk, twin] = disks.filter(({ guid }) => bareGuid(guid) === args.diskGuid);
     if (disk === undefined || twin !== undefined) throw new Error(`not one disk has the GUID ${args.diskGuid}`);
     return disk.partitions;
   };
   const partitionOf = (args: Readonly<Record<string, unknown>>): PrintedPartition => {
-    const partition = partitionsOf(args).find(({ guid }) => guid.replace(/[{}]/g, '').toLowerCase() === args.guid);
+    const partition = partitionsOf(args).find(({ guid }) => bareGuid(guid) === args.guid);
     if (partition === undefined) throw new Error(`there is no partition ${args.guid}`);
     return partition;
   };
@@ -247,4 +247,9 @@ function localPlan(plan: Plan): Plan {
 function withLittleRoom(outer: StepOf<'on-payload-partition'>): Step {
   const { step } = outer;
   return step.kind === 'reserve-lifeboat' ? { ...outer, step: { ...step, sizeBytes: 4096 } } : outer;
+}
+
+/** As plans have it. */
+function bareGuid(printed: string): string {
+  return printed.replace(/[{}]/g, '').toLowerCase();
 }

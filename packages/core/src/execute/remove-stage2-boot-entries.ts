@@ -3,7 +3,7 @@
 import { messageOf } from '../error.ts';
 import type { Host } from '../host/host.ts';
 import { efivarsDirectory } from '../machine/uefi.ts';
-import { identifyPlan, type Plan, planLimitBytes, planVersion } from '../plan/plan.ts';
+import { isIntact, type Plan, planLimitBytes, planVersion } from '../plan/plan.ts';
 import type { Emit } from './event.ts';
 import { type Journal, readBootId } from './journal.ts';
 import { removeUefiBootEntry } from './steps-uefi.ts';
@@ -34,10 +34,10 @@ async function readPlanOf(host: Host, { planId, entries }: Journal): Promise<Pla
   const path = entries.flatMap(({ step }) => (step.kind === 'write-plan' ? [step.path] : []))[0];
   if (path === undefined || (await host.status(path)) === undefined) return undefined;
   const text = new TextDecoder().decode(await host.readFile(path, { limitBytes: planLimitBytes }));
-  const { id, ...rest } = (JSON.parse(text) ?? {}) as Plan;
-  if (rest.version !== planVersion || id !== planId || identifyPlan(rest).id !== id)
+  const plan = (JSON.parse(text) ?? {}) as Plan;
+  if (plan.version !== planVersion || plan.id !== planId || !isIntact(plan))
     throw new Error(`${path} is not as stage 1 wrote it`);
-  return { ...rest, id };
+  return plan;
 }
 
 interface EntryOfStage2 {

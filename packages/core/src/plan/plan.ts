@@ -595,3 +595,8 @@ export const planLimitBytes = 64 * 1024 * 1024;
 export function serializePlan(plan: Plan): string {
   return `${JSON.stringify(plan, null, 1)}\n`;
 }
+
+/** Whether a plan that was read back is the one that its id was made of. */
+export function isIntact({ id, ...rest }: Plan): boolean {
+  return identifyPlan(rest).id === id;
+}
